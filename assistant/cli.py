@@ -1,0 +1,460 @@
+"""The `bedside` command: the same verbs as the pages.
+
+`--json` prints one JSON object to stdout and nothing else there. Exit status: 0 done, 1 failed run, 2 bad input (one
+sentence on stderr). Heavy imports stand inside the verbs that need them, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import BaseModel
+
+from trainer import config as run_config
+from trainer import events, runs
+from trainer.runs import Run
+
+app = typer.Typer(
+    help="Tune a clinical language model by talking to it. Research software, not a medical device.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+runs_app = typer.Typer(help="Look at runs, stop, resume, clone and delete them.", no_args_is_help=True)
+app.add_typer(runs_app, name="runs")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+RunId = Annotated[str, typer.Argument(help="Id of a run, its beginning, or 'latest'.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="section.field=value, as in the run file; may be repeated.")
+]
+
+
+class BadInput(Exception):
+    """The call cannot be carried out as it is; the text says why in one sentence."""
+
+
+class RunSummary(BaseModel):
+    """A run as `runs list` and `train` show it."""
+
+    id: str
+    state: str
+    step: int
+    total_steps: int
+    device: str
+    folder: str
+    error: str | None
+    report: dict[str, Any] | None = None
+
+
+class RunList(BaseModel):
+    """`runs list --json`: the runs, newest first, and the folders that could not be read, with the reason."""
+
+    runs: list[RunSummary]
+    unreadable: list[str]
+
+
+class RunDetails(BaseModel):
+    """`runs show --json`: summary, run file and events of one run."""
+
+    run: RunSummary
+    config: run_config.RunConfig
+    events: list[dict[str, Any]]
+
+
+class Deleted(BaseModel):
+    """`runs delete --json`."""
+
+    deleted: str
+
+
+class SideAnswer(BaseModel):
+    text: str
+    tokens: int
+    tokens_per_second: float
+
+
+class AskResult(BaseModel):
+    """`ask --json`: the question and each side's answer (base, tuned, and with --prompted the prompted base)."""
+
+    run: str
+    question: str
+    answers: dict[str, SideAnswer]
+
+
+class Check(BaseModel):
+    name: str
+    ok: bool
+    found: str
+
+
+class DoctorResult(BaseModel):
+    """`doctor --json`: what Bedside needs and what it found."""
+
+    ok: bool
+    checks: list[Check]
+
+
+@app.command()
+def plan(
+    say: Annotated[list[str] | None, typer.Option(help="What you would tell the planner; may be repeated.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the run file here.")] = None,
+    settings: Settings = None,
+    as_json: Json = False,
+) -> None:
+    """Say what the model is for, what data and what GPU you have; get a run file with a reason for each value."""
+    from assistant.planner import dialogue
+
+    draft = dialogue.new_draft()
+    if not say and not sys.stdin.isatty():
+        say = [line.strip() for line in sys.stdin if line.strip()]
+    if say:
+        turn = None
+        for text in say:
+            draft, turn = dialogue.reply(draft, text)
+    else:
+        turn = _talk(draft)
+    if turn is None:
+        raise BadInput('Nothing was said; for example: bedside plan --say "a radiology report model, 3k reports, 4090".')
+    if turn.config is not None and settings:
+        turn.config = run_config.with_values(turn.config, _settings(settings))
+    if as_json:
+        print(turn.model_dump_json(indent=1))
+    elif say:
+        print(turn.reply)
+        for reason in turn.reasons:
+            print(f"  {reason.field} = {reason.value}: {reason.why} [{reason.source}]")
+    if out is not None:
+        if turn.config is None:
+            raise BadInput(f"No run file was written: still to be said: {', '.join(turn.missing)}.")
+        runs.write_atomically(out, run_config.to_yaml(turn.config))
+        _say(f"Run file written to {out}.")
+
+
+@app.command()
+def train(
+    file: Annotated[Path, typer.Argument(help="Run file (YAML), from the Plan page or `bedside plan --out`.")],
+    settings: Settings = None,
+    detach: Annotated[bool, typer.Option(help="Start it and return; `bedside runs show` follows it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a run file in a process of its own, and show how it goes."""
+    from trainer.hardware import detect
+    from trainer.readiness import refusals
+
+    config = run_config.load(file)
+    if settings:
+        config = run_config.with_values(config, _settings(settings))
+    against = refusals(config, detect())
+    if against:
+        raise BadInput(" ".join(against))
+    run = runs.start(runs.create(config))
+    _say(f"Run {run.id} started; it goes on if this terminal closes.")
+    if not detach:
+        run = _follow(run)
+    _finish(run, as_json)
+
+
+@runs_app.command("list")
+def list_all(as_json: Json = False) -> None:
+    """All runs, newest first."""
+    found, unreadable = runs.list_runs()
+    if as_json:
+        print(RunList(runs=[_summary(run) for run in found], unreadable=unreadable).model_dump_json(indent=1))
+        return
+    for run in found:
+        print(f"{run.id:50} {run.status.state:10} step {run.status.step} of {run.status.total_steps}")
+    for sentence in unreadable:
+        _say(sentence)
+    if not found and not unreadable:
+        print("No runs yet. Plan one with `bedside plan`, or open the pages with `bedside app`.")
+
+
+@runs_app.command()
+def show(run_id: RunId, as_json: Json = False) -> None:
+    """One run: its state, its losses, and its report once it is done."""
+    run = _get(run_id)
+    if as_json:
+        told = [event.model_dump() for event in run.events()]
+        print(RunDetails(run=_summary(run), config=run.config, events=told).model_dump_json(indent=1))
+        return
+    print(f"{run.id}: {run.status.state}, step {run.status.step} of {run.status.total_steps}, in {run.folder}")
+    if run.status.error:
+        print(run.status.error)
+    for event in run.events():
+        if isinstance(event, events.EvalEvent):
+            print(f"  step {event.step}: validation loss {event.loss:.4f}")
+    _print_report(run)
+
+
+@runs_app.command()
+def stop(run_id: RunId, as_json: Json = False) -> None:
+    """Ask a run to end after its current step, with a checkpoint to resume from."""
+    run = _get(run_id)
+    runs.stop(run)
+    deadline = time.monotonic() + 120
+    while run.status.state in runs.ACTIVE and time.monotonic() < deadline:
+        time.sleep(0.5)
+        run = runs.get(run.id)
+    _finish(run, as_json)
+
+
+@runs_app.command()
+def resume(run_id: RunId, detach: bool = False, as_json: Json = False) -> None:
+    """Go on with a stopped or failed run from its last checkpoint."""
+    run = runs.start(_get(run_id))
+    if not detach:
+        run = _follow(run)
+    _finish(run, as_json)
+
+
+@runs_app.command()
+def clone(run_id: RunId, as_json: Json = False) -> None:
+    """Start a new run from the same run file."""
+    _finish(runs.start(runs.clone(_get(run_id))), as_json)
+
+
+@runs_app.command()
+def delete(run_id: RunId, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, as_json: Json = False) -> None:
+    """Remove a run and everything in it, for good."""
+    run = _get(run_id)
+    if not yes and not (sys.stdin.isatty() and typer.confirm(f"Delete {run.id} for good?", err=True)):
+        raise BadInput(f"Nothing was deleted; add --yes to delete {run.id} for good.")
+    runs.delete(run)
+    print(Deleted(deleted=run.id).model_dump_json(indent=1) if as_json else f"Deleted {run.id}.")
+
+
+@app.command()
+def ask(
+    run_id: RunId,
+    question: Annotated[str, typer.Argument(help="What to ask both models.")],
+    prompted: Annotated[bool, typer.Option(help="Also the base with two worked examples in its prompt.")] = False,
+    temperature: Annotated[float, typer.Option(min=0.0, max=2.0)] = 0.0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    max_new_tokens: Annotated[int, typer.Option(min=1, max=4096)] = 220,
+    as_json: Json = False,
+) -> None:
+    """Ask the base and the tuned model the same question, side by side."""
+    from evaluators.generation import Sampling
+    from trainer.comparison import load_comparison
+    from trainer.models import ModelError
+
+    if not question.strip():
+        raise BadInput("The question is empty; write what to ask.")
+    run = _get(run_id)
+    sampling = Sampling(temperature=temperature, seed=seed, max_new_tokens=max_new_tokens)
+    sides = {}
+    try:
+        for sides in load_comparison(run).ask(question, sampling, prompted):
+            pass
+    except ModelError as error:
+        raise BadInput(str(error)) from None
+    answers = {
+        name: SideAnswer(text=answer.text, tokens=answer.tokens, tokens_per_second=answer.tokens_per_second)
+        for name, answer in sides.items()
+    }
+    if as_json:
+        print(AskResult(run=run.id, question=question, answers=answers).model_dump_json(indent=1))
+        return
+    print(f"Question: {question}")
+    for name, answer in answers.items():
+        print(f"--- {name} ({answer.tokens_per_second:.0f} tokens/s)\n{answer.text.strip()}")
+    _say("Research software: a clinician checks every answer.")
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Check what Bedside needs on this machine."""
+    import shutil
+
+    from trainer import models
+    from trainer.hardware import detect
+
+    home = run_config.home()
+    free = shutil.disk_usage(home).free / 2**30
+    checks = [
+        Check(name="Python", ok=sys.version_info >= (3, 11), found=sys.version.split()[0]),
+        Check(name="device", ok=True, found=detect().describe()),
+        Check(name="home", ok=os.access(home, os.W_OK), found=str(home)),
+        Check(name="disk", ok=free > 2, found=f"{free:.0f} GiB free (2 GiB are needed)"),
+    ]
+    try:
+        found = models.find(models.EMBEDDED, lambda stage, done, total: _say(f"{stage} ({done}/{total})"))
+        checks.append(Check(name="embedded model", ok=True, found=f"{found.origin}, in {found.folder}"))
+    except models.ModelError as error:
+        checks.append(Check(name="embedded model", ok=False, found=str(error)))
+    result = DoctorResult(ok=all(check.ok for check in checks), checks=checks)
+    if as_json:
+        print(result.model_dump_json(indent=1))
+    else:
+        for check in checks:
+            print(f"{'ok ' if check.ok else 'NOT'} {check.name}: {check.found}")
+    raise typer.Exit(0 if result.ok else 1)
+
+
+@app.command()
+def schema(verb: Annotated[str, typer.Argument(help="A verb's --json object; the run file if left out.")] = "run") -> None:
+    """Print the JSON Schema of the run file, or of what a verb prints with --json."""
+    import json
+
+    models: dict[str, type[BaseModel]] = {
+        "run": run_config.RunConfig,
+        "train": RunSummary,
+        "runs list": RunList,
+        "runs show": RunDetails,
+        "runs stop": RunSummary,
+        "runs resume": RunSummary,
+        "runs clone": RunSummary,
+        "runs delete": Deleted,
+        "ask": AskResult,
+        "doctor": DoctorResult,
+    }
+    if verb == "plan":
+        from assistant.planner.dialogue import Turn
+
+        models["plan"] = Turn
+    if verb not in models:
+        raise BadInput(f"There is no schema for {verb!r}; there are: {', '.join([*models, 'plan'])}.")
+    print(json.dumps(models[verb].model_json_schema(), indent=1))
+
+
+@app.command("app")
+def open_app(port: Annotated[int, typer.Option(min=1, max=65535)] = 7860) -> None:
+    """Open the pages in a browser: http://127.0.0.1:7860."""
+    from app import serve
+
+    raise typer.Exit(serve(port))
+
+
+def main() -> None:
+    """Entry point: known errors become one sentence on stderr and exit status 2."""
+    try:
+        app()
+    except (BadInput, runs.RunError, run_config.ConfigError) as error:
+        _say(str(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        _say("Interrupted. A run that was started goes on; `bedside runs list` shows it.")
+        sys.exit(130)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _settings(pairs: list[str]) -> dict[str, str]:
+    wrong = [pair for pair in pairs if "=" not in pair]
+    if wrong:
+        raise BadInput(f"--set {wrong[0]}: expected section.field=value, such as schedule.epochs=2.")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def _get(identity: str) -> Run:
+    if identity == "latest":
+        found, _ = runs.list_runs()
+        if not found:
+            raise BadInput("There are no runs yet; `bedside train` starts one.")
+        return found[0]
+    return runs.get(identity)
+
+
+def _summary(run: Run) -> RunSummary:
+    status = run.status
+    return RunSummary(
+        id=run.id,
+        state=status.state,
+        step=status.step,
+        total_steps=status.total_steps,
+        device=status.device,
+        folder=str(run.folder),
+        error=status.error,
+        report=run.report(),
+    )
+
+
+def _finish(run: Run, as_json: bool) -> None:
+    if as_json:
+        print(_summary(run).model_dump_json(indent=1))
+    elif run.status.error:
+        _say(run.status.error)
+    else:
+        print(f"Run {run.id} is {run.status.state}.")
+        _print_report(run)
+    raise typer.Exit(1 if run.status.state == "failed" else 0)
+
+
+def _follow(run: Run) -> Run:
+    told = 0
+    while True:
+        run = runs.get(run.id)
+        happened = run.events()
+        for event in happened[told:]:
+            _tell(event)
+        told = len(happened)
+        if run.status.state not in runs.ACTIVE:
+            return run
+        time.sleep(0.5)
+
+
+def _tell(event: events.Event) -> None:
+    if isinstance(event, events.StateEvent):
+        _say(f"[{event.state}] {event.detail}".rstrip())
+    elif isinstance(event, events.ProgressEvent):
+        _say(f"  {event.stage}: {event.done} of {event.total}")
+    elif isinstance(event, events.StepEvent) and (event.step % 10 == 0 or event.step in {1, event.total_steps}):
+        _say(
+            f"  step {event.step} of {event.total_steps}: loss {event.loss:.3f}, {event.tokens_per_second:.0f} tokens/s, "
+            f"{event.memory_gib:.1f} GiB, {event.eta_seconds / 60:.1f} min left"
+        )
+    elif isinstance(event, events.EvalEvent):
+        _say(f"  step {event.step}: validation loss {event.loss:.3f}")
+    elif isinstance(event, events.WarningEvent):
+        _say(f"  note: {event.message}")
+    elif isinstance(event, events.StopEvent):
+        _say(f"  stopped: {event.reason}")
+
+
+def _print_report(run: Run) -> None:
+    if not (run.folder / "report.json").exists():
+        return
+    from trainer import card
+    from trainer.scoring import Report
+
+    report = Report.model_validate_json((run.folder / "report.json").read_text())
+    rows = [card.COMPARISON_HEADER, *card.comparison_rows(report)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print("(shares with their 95 % interval)")
+    if report.forgetting:
+        lost = report.forgetting
+        print(
+            f"General questions right: {card.percent(lost.questions_before)} before, "
+            f"{card.percent(lost.questions_after)} after, n = {lost.questions_before.n}; perplexity of general text "
+            f"{lost.perplexity.before:.1f} before, {lost.perplexity.after:.1f} after."
+        )
+    print(
+        f"Trained {report.training_minutes:.1f} min at {report.tokens_per_second:.0f} tokens/s, scored in "
+        f"{report.evaluating_minutes:.1f} min; peak memory {report.peak_gib:.1f} GiB; "
+        f"{100 * report.trainable_share:.2f} % of the parameters trained."
+    )
+
+
+def _talk(draft: Any) -> Any:
+    from assistant.planner import dialogue
+
+    turn = None
+    _say("Say what the model is for. An empty line ends.")
+    while text := input("> ").strip():
+        draft, turn = dialogue.reply(draft, text)
+        print(turn.reply)
+    return turn
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""What a run's events say, kept up to date at the cost of what is new: the numbers behind the Runs page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from trainer import events
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+POINTS = 400  # most points of one curve; a screen shows no more
+SAMPLES = 8  # newest sample answers that are shown
+T = TypeVar("T")
+_EVENT: TypeAdapter[events.Event] = TypeAdapter(Annotated[events.Event, Field(discriminator="kind")])
+
+
+class History:
+    """The events of one run so far. `update` reads only what was appended since the last call."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.steps: list[events.StepEvent] = []
+        self.evals: list[events.EvalEvent] = []
+        self.samples: list[events.SampleEvent] = []
+        self.notes: list[events.WarningEvent | events.StopEvent] = []
+        self.progress: events.ProgressEvent | None = None
+        self.detail = ""
+        self._offset = 0
+
+    def update(self) -> History:
+        """Read what is new; a line that is not complete yet is left for the next time."""
+        if not self.path.exists():
+            return self
+        with self.path.open("rb") as file:
+            file.seek(self._offset)
+            new = file.read()
+        new = new[: new.rfind(b"\n") + 1]
+        self._offset += len(new)
+        for line in new.splitlines():
+            try:
+                self._take(_EVENT.validate_python(json.loads(line)))
+            except (ValueError, ValidationError):
+                continue
+        return self
+
+    def _take(self, event: events.Event) -> None:
+        match event:
+            case events.StepEvent():
+                # A resumed run repeats the steps after its checkpoint; what it did before the kill is superseded.
+                _cut(self.steps, event.step)
+                self.steps.append(event)
+            case events.EvalEvent():
+                _cut(self.evals, event.step)
+                self.evals.append(event)
+            case events.SampleEvent():
+                self.samples = [*self.samples, event][-SAMPLES:]
+            case events.WarningEvent() | events.StopEvent():
+                self.notes.append(event)
+            case events.ProgressEvent():
+                self.progress = event
+            case events.StateEvent():
+                self.detail = event.detail
+                self.progress = None
+
+    def losses(self) -> pd.DataFrame:
+        """Training and validation loss by step, thinned to `POINTS` points each."""
+        import pandas as pd
+
+        training = [(one.step, one.loss, "training") for one in thinned(self.steps)]
+        validation = [(one.step, one.loss, "validation") for one in thinned(self.evals)]
+        return pd.DataFrame(training + validation, columns=["step", "loss", "measured on"])
+
+    def column(self, field: str, name: str) -> pd.DataFrame:
+        """One field of the steps (`learning_rate`, `tokens_per_second`, `memory_gib`) by step, called `name`."""
+        import pandas as pd
+
+        points = [(one.step, getattr(one, field)) for one in thinned(self.steps)]
+        return pd.DataFrame(points, columns=["step", name])
+
+
+def _cut(points: list, step: int) -> None:
+    while points and points[-1].step >= step:
+        points.pop()
+
+
+def thinned(points: Sequence[T], most: int = POINTS) -> list[T]:
+    """At most `most` of the points, evenly spaced, the first and the last among them."""
+    if len(points) <= most:
+        return list(points)
+    return [points[round(index * (len(points) - 1) / (most - 1))] for index in range(most)]
+
+
+@lru_cache(maxsize=8)
+def _history(path: Path) -> History:
+    return History(path)
+
+
+def history(folder: Path) -> History:
+    """The run's events so far; one that was looked at lately is only read on from where it was left."""
+    return _history(folder / "events.jsonl").update()

@@ -1,0 +1,187 @@
+"""How every page looks: the theme, the style sheet, the head of each page, and its footer.
+
+One accent colour; any other colour only carries meaning (`good`, `warn`, `bad`). Fonts come with Gradio, so that a
+page asks nothing of any other server.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Literal
+
+import gradio as gr
+
+NOTICE = "Bedside is a research tool, not a medical device; a clinician checks every answer."
+TAGLINE = "Tune a clinical language model by conversation."
+Tone = Literal["good", "warn", "bad", "busy", "quiet"]
+
+# First and second series of a plot; readable on the light and on the dark page, also with colour blindness.
+SERIES = {"training": "#2a9d8f", "validation": "#d98324"}
+
+HEADER = f'<header class="bs-header"><span class="bs-mark">Bedside</span><span class="bs-tag">{TAGLINE}</span></header>'
+FOOTER = f'<footer class="bs-footer">{NOTICE}</footer>'
+
+
+def theme() -> gr.themes.Base:
+    """Large readable type, quiet surfaces, one teal accent, light and dark."""
+    return gr.themes.Base(
+        primary_hue="teal",
+        secondary_hue="teal",
+        neutral_hue="slate",
+        text_size="lg",
+        spacing_size="lg",
+        radius_size="lg",
+    ).set(
+        body_background_fill="#f7f9f9",
+        body_background_fill_dark="#0f1517",
+        background_fill_primary="#ffffff",
+        background_fill_primary_dark="#161e21",
+        background_fill_secondary="#f7f9f9",
+        background_fill_secondary_dark="#0f1517",
+        body_text_color="#1d2b2f",
+        body_text_color_dark="#dfe8ea",
+        body_text_color_subdued="#56676c",
+        body_text_color_subdued_dark="#93a5aa",
+        block_background_fill="#ffffff",
+        block_background_fill_dark="#161e21",
+        block_border_color="#e3eaeb",
+        block_border_color_dark="#263236",
+        border_color_primary="#dbe4e5",
+        border_color_primary_dark="#2c3a3f",
+        block_label_background_fill="transparent",
+        block_label_background_fill_dark="transparent",
+        block_label_border_width="0px",
+        block_label_text_color="#56676c",
+        block_label_text_color_dark="#93a5aa",
+        block_title_text_weight="600",
+        block_shadow="none",
+        input_background_fill="#ffffff",
+        input_background_fill_dark="#11181b",
+        input_border_color="#cfdadc",
+        input_border_color_dark="#314146",
+        button_primary_background_fill="#0f766e",
+        button_primary_background_fill_dark="#0f766e",
+        button_primary_background_fill_hover="#0b5f59",
+        button_primary_background_fill_hover_dark="#128a80",
+        button_primary_text_color="#ffffff",
+        button_primary_text_color_dark="#ffffff",
+        button_secondary_background_fill="#ffffff",
+        button_secondary_background_fill_dark="#1b2529",
+        button_secondary_background_fill_hover="#eef4f4",
+        button_secondary_background_fill_hover_dark="#223035",
+        button_secondary_border_color="#cfdadc",
+        button_secondary_border_color_dark="#314146",
+        button_secondary_text_color="#1d2b2f",
+        button_secondary_text_color_dark="#dfe8ea",
+        button_cancel_background_fill="#ffffff",
+        button_cancel_background_fill_dark="#1b2529",
+        button_cancel_background_fill_hover="#fdf1ef",
+        button_cancel_background_fill_hover_dark="#2e1f1d",
+        button_cancel_border_color="#e3b5ae",
+        button_cancel_border_color_dark="#6b3a33",
+        button_cancel_text_color="#a13325",
+        button_cancel_text_color_dark="#f0a196",
+        link_text_color="#0f766e",
+        link_text_color_dark="#5cc7bb",
+    )
+
+
+def badge(text: str, tone: Tone) -> str:
+    """A word with the colour of its meaning."""
+    return f'<span class="bs-badge bs-{tone}">{escape(text)}</span>'
+
+
+def empty(title: str, text: str) -> str:
+    """What a page without content says: what it is for and what to do next."""
+    return f'<div class="bs-empty"><h3>{escape(title)}</h3><p>{escape(text)}</p></div>'
+
+
+def notice(title: str, lines: list[str], tone: Tone = "bad") -> str:
+    """A block that says what is wrong, one line a fault; empty where nothing is."""
+    if not lines:
+        return ""
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    return f'<div class="bs-notice bs-{tone}" role="alert"><strong>{escape(title)}</strong><ul>{items}</ul></div>'
+
+
+CSS = """
+:root { --bs-accent: #0f766e; --bs-soft: #56676c; --bs-line: #e3eaeb; --bs-card: #ffffff; --bs-sunk: #eef3f3;
+  --bs-good: #12734d; --bs-good-bg: #e4f3ec; --bs-warn: #8a5a00; --bs-warn-bg: #fbf0d9;
+  --bs-bad: #a13325; --bs-bad-bg: #fbe9e6; --bs-busy: #0f6673; --bs-busy-bg: #e0f1f3; }
+.dark { --bs-accent: #4fbfb2; --bs-soft: #93a5aa; --bs-line: #263236; --bs-card: #161e21; --bs-sunk: #1f2a2e;
+  --bs-good: #6fd0a3; --bs-good-bg: #14301f; --bs-warn: #e9bd66; --bs-warn-bg: #33280f;
+  --bs-bad: #f0a196; --bs-bad-bg: #371c18; --bs-busy: #7fd0db; --bs-busy-bg: #122e33; }
+.gradio-container { max-width: 1320px !important; margin: 0 auto !important; }
+.gradio-container > main, main.fillable { padding: 20px 28px 8px !important; }
+footer:not(.bs-footer) { display: none !important; }
+.bs-header { display: flex; align-items: baseline; gap: 14px; padding: 4px 2px 0; flex-wrap: wrap; }
+.bs-mark { font-size: 1.5rem; font-weight: 600; letter-spacing: -.01em; color: var(--bs-accent); }
+.bs-tag { color: var(--bs-soft); }
+.bs-footer { color: var(--bs-soft); font-size: .9rem; text-align: center; padding: 20px 8px 10px; }
+.bs-lead, .bs-lead p { color: var(--bs-soft); max-width: 70ch; }
+.bs-card { background: var(--bs-card); border: 1px solid var(--bs-line); border-radius: 12px; padding: 18px 20px; }
+.bs-card h3, .bs-section h3 { margin: 0 0 10px; font-size: 1rem; font-weight: 600; color: inherit; }
+.bs-empty { border: 1px dashed var(--bs-line); border-radius: 12px; padding: 44px 24px; text-align: center;
+  color: var(--bs-soft); }
+.bs-empty h3 { margin: 0 0 6px; font-size: 1.1rem; color: var(--body-text-color); }
+.bs-empty p { margin: 0 auto; max-width: 52ch; }
+.bs-badge { display: inline-block; padding: 2px 12px; border-radius: 999px; font-size: .9rem; font-weight: 600;
+  white-space: nowrap; }
+.bs-good { color: var(--bs-good); background: var(--bs-good-bg); }
+.bs-warn { color: var(--bs-warn); background: var(--bs-warn-bg); }
+.bs-bad { color: var(--bs-bad); background: var(--bs-bad-bg); }
+.bs-busy { color: var(--bs-busy); background: var(--bs-busy-bg); }
+.bs-quiet { color: var(--bs-soft); background: var(--bs-sunk); }
+.bs-notice { border-radius: 12px; padding: 14px 18px; }
+.bs-notice ul { margin: 6px 0 0; padding-left: 1.2em; list-style: disc; }
+.bs-notice li { overflow-wrap: anywhere; }
+.bs-row { display: flex; align-items: center; gap: 12px; flex-wrap: wrap; justify-content: space-between; }
+.bs-soft { color: var(--bs-soft); font-size: .92rem; }
+.bs-big { font-size: 1.45rem; font-weight: 600; font-variant-numeric: tabular-nums; letter-spacing: -.01em; }
+.bs-bar { position: relative; height: 14px; border-radius: 7px; background: var(--bs-sunk); margin: 14px 0 30px; }
+.bs-bar i { position: absolute; top: 0; bottom: 0; left: 0; border-radius: 7px; background: currentColor; }
+.bs-bar i.bs-high { opacity: .35; }
+.bs-bar.bs-fill-good { color: #2a9d74; } .bs-bar.bs-fill-warn { color: #d49a2a; } .bs-bar.bs-fill-bad { color: #cf5443; }
+.bs-bar.bs-fill-accent { color: #2a9d8f; margin: 12px 0 8px; height: 8px; }
+.bs-bar b { position: absolute; top: -4px; bottom: -4px; width: 2px; background: var(--body-text-color); }
+.bs-bar b span { position: absolute; top: 24px; right: -3px; white-space: nowrap; font-weight: 400; font-size: .82rem;
+  color: var(--bs-soft); }
+.bs-bar em { position: absolute; top: 0; bottom: 0; border-radius: 0 7px 7px 0; background: repeating-linear-gradient(
+  135deg, transparent 0 4px, color-mix(in srgb, var(--bs-soft) 45%, transparent) 4px 6px); }
+.bs-facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 14px 20px; }
+.bs-facts dt { color: var(--bs-soft); font-size: .88rem; }
+.bs-facts dd { margin: 0; font-weight: 600; font-variant-numeric: tabular-nums; }
+.bs-section { margin: 0 0 22px; }
+.bs-value { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1.25fr); gap: 2px 20px; padding: 10px 0;
+  border-top: 1px solid var(--bs-line); }
+.bs-value code, .bs-plain code { font-size: .92rem; background: none; padding: 0; border: 0; color: inherit; }
+.bs-value .bs-name { color: var(--bs-soft); font-size: .88rem; }
+.bs-value .bs-what { font-weight: 600; overflow-wrap: anywhere; }
+.bs-value .bs-why { font-size: .95rem; }
+.bs-value .bs-source { color: var(--bs-soft); font-size: .85rem; }
+.bs-defaults summary { cursor: pointer; color: var(--bs-soft); padding: 10px 0; border-top: 1px solid var(--bs-line);
+  font-size: .92rem; }
+.bs-scroll { overflow-x: auto; }
+.bs-table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
+.bs-table th { text-align: left; font-weight: 400; color: var(--bs-soft); font-size: .88rem; padding: 6px 14px 6px 0; }
+.bs-table td { padding: 9px 14px 9px 0; border-top: 1px solid var(--bs-line); vertical-align: top; }
+.bs-table td strong { font-weight: 600; }
+.bs-sample { padding: 12px 0; border-top: 1px solid var(--bs-line); }
+.bs-sample q { quotes: none; font-weight: 600; }
+.bs-sample pre, .bs-sample p { margin: 4px 0 0; white-space: pre-wrap; overflow-wrap: anywhere; font: inherit; }
+#plan-chips { gap: 8px; flex-wrap: wrap; }
+#plan-chips button { border-radius: 999px; font-weight: 400; font-size: .92rem; min-width: 0; flex: 0 1 auto;
+  padding: 6px 14px; }
+#plan-chat { border: 1px solid var(--bs-line); border-radius: 12px; }
+#plan-chat .message { font-size: 1rem; line-height: 1.55; }
+.bs-answer { background: var(--bs-card); border: 1px solid var(--bs-line) !important; border-radius: 12px;
+  padding: 18px 20px !important; }
+.bs-answer .prose { font-size: 1.05rem; line-height: 1.6; overflow-wrap: anywhere; min-height: 6em; }
+.bs-answer-tuned { border-color: var(--bs-accent) !important; }
+@media (max-width: 640px) {
+  .gradio-container > main, main.fillable { padding: 12px 14px 4px !important; }
+  .bs-value { grid-template-columns: minmax(0, 1fr); }
+  .bs-card { padding: 14px 16px; }
+  .bs-empty { padding: 30px 16px; }
+}
+"""

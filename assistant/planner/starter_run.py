@@ -1,0 +1,50 @@
+"""The default run: starter data, embedded model, about five minutes on two cores. Its numbers are tuned by measuring."""
+
+from __future__ import annotations
+
+from trainer.config import DataSource, HeldOutSet
+
+SOURCES = [
+    DataSource(name="starter/clinical", rows=None),
+    DataSource(name="starter/lab", rows=None),
+    DataSource(name="starter/orders", rows=None),
+    DataSource(name="starter/brands", rows=None),
+]
+HELD_OUT = [
+    HeldOutSet(name="starter/clinical", metric="structure", items=20),
+    HeldOutSet(name="starter/orders", metric="exact_match", items=40),
+    HeldOutSet(name="starter/lab", metric="exact_match", items=60),
+]
+SAMPLE_PROMPTS = [
+    "A 58-year-old man has had crushing chest pain for 30 minutes and is sweating. What should be done first?",
+    "Is this result low, normal or high? Potassium 5.9 mmol/L (reference range 3.5-5.1).",
+    "Explain to a patient in plain words what high blood pressure is.",
+]
+ROWS = {"starter/clinical": 240, "starter/lab": 600, "starter/orders": 400, "starter/brands": 100}
+"""Training rows of each set, about, for the estimate."""
+ROW_TOKENS = 140.0
+"""Mean length of a row of these sets, in tokens, for the estimate."""
+
+LEARNING_RATE = 1e-3
+EPOCHS = 2.0
+BATCH_SIZE = 8
+ACCUMULATION = 1
+MAX_LENGTH = 512
+EVALUATE_EVERY = 25
+
+
+def starter_data(dataset: str) -> list[DataSource]:
+    """The sources behind an answer: all of the starter sets, or the one that was named."""
+    if dataset == "starter":
+        return [source.model_copy() for source in SOURCES]
+    return [DataSource(name=dataset, rows=None)]
+
+
+def starter_held_out(dataset: str) -> list[HeldOutSet]:
+    """What is scored after training on these sources; a single set is scored with its own held-out split."""
+    return [held_out.model_copy() for held_out in HELD_OUT if dataset in ("starter", held_out.name)]
+
+
+def starter_rows(sources: list[DataSource]) -> int:
+    """Rows of starter sources before validation is kept back."""
+    return sum(min(source.rows or 10**9, ROWS.get(source.name, 200)) for source in sources)

@@ -1,0 +1,154 @@
+"""Answers from one copy of a model: base and tuned in one batch, token by token, or many questions at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, Field
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Messages = list[dict[str, str]]
+BASE = "__base__"  # PEFT's name, in a mixed batch, for a row without an adapter
+
+
+class Sampling(BaseModel):
+    """How the next token is chosen; temperature 0 takes the likeliest."""
+
+    temperature: float = Field(0.0, ge=0.0, le=2.0)
+    top_p: float = Field(1.0, gt=0.0, le=1.0)
+    seed: int = Field(0, ge=0)
+    max_new_tokens: int = Field(220, ge=1, le=4096)
+
+
+class Answer(BaseModel):
+    """One side's answer so far; `seconds` runs from the question to its last token."""
+
+    text: str = ""
+    tokens: int = 0
+    seconds: float = 0.0
+    finished: bool = False
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.seconds if self.seconds else 0.0
+
+
+def stream(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Messages,
+    adapters: Sequence[str],
+    sampling: Sampling,
+) -> Iterator[list[Answer]]:
+    """Answer one conversation with several adapters of one PEFT model in one batch, yielding after every token.
+
+    `adapters` names a side each (`BASE`: the adapter off). All sides see the same prompt without padding, so that a
+    side's answer does not depend on the others. Each side draws from a generator of its own with the same seed:
+    sides whose logits agree sample the same text. Close the iterator to stop.
+    """
+    import torch
+    from transformers import DynamicCache
+
+    prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt")["input_ids"]
+    device = model.device
+    ends = end_tokens(model, tokenizer)
+    generators = [torch.Generator().manual_seed(sampling.seed) for _ in adapters]
+    answers = [Answer() for _ in adapters]
+    tokens: list[list[int]] = [[] for _ in adapters]
+    running = list(range(len(adapters)))
+    cache = DynamicCache()
+    step = prompt.repeat(len(adapters), 1).to(device)
+    start = time.perf_counter()
+    for _ in range(sampling.max_new_tokens):
+        with torch.inference_mode():
+            output = model(
+                input_ids=step,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+                adapter_names=[adapters[side] for side in running],
+            )
+        chosen = [
+            choose(logits, sampling, generators[side])
+            for side, logits in zip(running, output.logits[:, -1].float().cpu(), strict=True)
+        ]
+        elapsed = time.perf_counter() - start
+        for side, token in zip(running, chosen, strict=True):
+            answers[side].seconds = elapsed
+            answers[side].tokens += 1
+            if token in ends:
+                answers[side].finished = True
+            else:
+                tokens[side].append(token)
+                answers[side].text = tokenizer.decode(tokens[side], skip_special_tokens=True)
+        yield [answer.model_copy() for answer in answers]
+        kept = [row for row, side in enumerate(running) if not answers[side].finished]
+        if not kept:
+            return
+        if len(kept) < len(running):
+            cache.batch_select_indices(torch.tensor(kept, device=device))
+        running = [running[row] for row in kept]
+        step = torch.tensor([[chosen[row]] for row in kept], device=device)
+
+
+def choose(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> int:
+    """The next token from one side's logits (shape: vocabulary), by temperature and nucleus (top-p) sampling."""
+    import torch
+
+    if sampling.temperature == 0:
+        return int(logits.argmax())
+    shares, order = torch.softmax(logits / sampling.temperature, -1).sort(descending=True)
+    # A token stays while the tokens before it hold less than top_p, so that one always stays.
+    shares[shares.cumsum(-1) - shares >= sampling.top_p] = 0
+    return int(order[torch.multinomial(shares, 1, generator=generator)])
+
+
+def answer_all(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    conversations: Sequence[Messages],
+    max_new_tokens: int,
+    tuned: bool,
+    progress: Callable[[int], None] = lambda done: None,
+    batch_size: int = 20,
+) -> list[str]:
+    """Greedy answers to many conversations, in their order; `tuned` False answers with the adapter off.
+
+    Left-padded batches of similar length. `progress` hears how many are done after each batch.
+    """
+    import torch
+
+    adapter_off = getattr(model, "disable_adapter", nullcontext)
+    rendered = [tokenizer.apply_chat_template(one, tokenize=False, add_generation_prompt=True) for one in conversations]
+    order = sorted(range(len(rendered)), key=lambda index: len(rendered[index]))
+    answers = [""] * len(rendered)
+    for start in range(0, len(order), batch_size):
+        chosen = order[start : start + batch_size]
+        batch = tokenizer(
+            [rendered[index] for index in chosen],
+            return_tensors="pt",
+            padding=True,
+            padding_side="left",
+            add_special_tokens=False,
+        ).to(model.device)
+        with torch.inference_mode(), nullcontext() if tuned else adapter_off():
+            output = model.generate(
+                **batch, max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id
+            )
+        for index, row in zip(chosen, output[:, batch["input_ids"].shape[1] :], strict=True):
+            answers[index] = tokenizer.decode(row, skip_special_tokens=True).strip()
+        progress(start + len(chosen))
+    return answers
+
+
+def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Token ids that end an answer, from the model's generation settings and its tokenizer."""
+    configured = getattr(model.generation_config, "eos_token_id", None)
+    ends = set(configured if isinstance(configured, list) else [configured]) | {tokenizer.eos_token_id}
+    return {token for token in ends if token is not None}

@@ -1,0 +1,78 @@
+"""The model card that a run writes into its folder: what it is, what it was trained on, how it scored."""
+
+from __future__ import annotations
+
+from evaluators.metrics import Proportion
+from trainer.config import RunConfig
+from trainer.data.prepare import Manifest
+from trainer.scoring import Report
+
+METRICS = {
+    "structure": "answered in the taught structure",
+    "exact_match": "equal to the reference",
+    "label": "right class",
+}
+
+
+def percent(value: Proportion) -> str:
+    """A share with its 95 % interval, in whole per cent: `72 % (59-83)`."""
+    return f"{100 * value.score:.0f} % ({100 * value.low:.0f}-{100 * value.high:.0f})"
+
+
+def comparison_rows(report: Report) -> list[list[str]]:
+    """The report's comparison as text cells: set, what counts, n, base, prompted base, tuned, majority class."""
+    return [
+        [
+            row.name,
+            METRICS[row.metric],
+            str(row.n),
+            percent(row.base),
+            percent(row.prompted),
+            percent(row.tuned),
+            "-" if row.majority is None else f"{100 * row.majority:.0f} %",
+        ]
+        for row in report.table
+    ]
+
+
+COMPARISON_HEADER = ["held-out set", "counted as right", "n", "base", "base, 2 examples", "tuned", "majority class"]
+
+
+def model_card(config: RunConfig, manifest: Manifest, report: Report) -> str:
+    """Markdown card with the facts of this run; it claims nothing that was not measured."""
+    lines = [
+        f"# {config.output.name}",
+        "",
+        f"{config.model.name} ({report.model_origin}, weights {report.weights_sha256[:12]}) tuned with LoRA "
+        f"(rank {config.method.rank}, {100 * report.trainable_share:.2f} % of the parameters) by Bedside.",
+        "",
+        "A research model, not a medical device. No clinician has approved it.",
+        "",
+        "## Data",
+        "",
+        *[f"- {one.name}: {one.rows_used} rows ({one.role}), {one.licence}" for one in manifest.sources],
+        f"- {manifest.train_rows} rows trained ({manifest.replay_rows} of them replay), "
+        f"{manifest.validation_rows} held back for validation, {manifest.trained_tokens} trained tokens",
+        "",
+        "## Measured",
+        "",
+        f"Validation loss {report.validation_loss.before:.3f} before, {report.validation_loss.after:.3f} after.",
+        "",
+    ]
+    if report.table:
+        lines += _table([COMPARISON_HEADER, *comparison_rows(report)]) + [""]
+    if report.forgetting:
+        lost = report.forgetting
+        lines += [
+            f"General questions right: {percent(lost.questions_before)} before, {percent(lost.questions_after)} after "
+            f"(n = {lost.questions_before.n}). Perplexity of general text: {lost.perplexity.before:.1f} before, "
+            f"{lost.perplexity.after:.1f} after.",
+            "",
+        ]
+    lines += ["Shares carry their 95 % interval (Wilson).", ""]
+    return "\n".join(lines)
+
+
+def _table(rows: list[list[str]]) -> list[str]:
+    head, *body = ["| " + " | ".join(row) + " |" for row in rows]
+    return [head, "|" + "---|" * len(rows[0]), *body]

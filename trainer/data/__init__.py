@@ -1,0 +1,1 @@
+"""From files to rows that the trainer sees: sources, formats, templates, splits and mixing."""

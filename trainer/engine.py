@@ -1,0 +1,127 @@
+"""A run file becomes a tuned model: the only place where the parts meet. Reads from top to bottom."""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import time
+from pathlib import Path
+
+from evaluators import generation
+from trainer import card, events, models, runs, scoring
+from trainer.config import RunConfig
+from trainer.data.prepare import prepare
+from trainer.data.templates import conversation
+from trainer.methods import lora
+from trainer.objectives import sft
+from trainer.reporting import COMPLETE, Reporter, StopRequested, TrainingEvents, peak_memory_gib
+
+SAMPLE_TOKENS = 120  # of a sample answer while training; a longer one would hold up the steps
+
+
+class TrainingError(Exception):
+    """Training cannot go on; the text says why and what to do."""
+
+
+def train(config: RunConfig, reporter: Reporter) -> None:
+    """Run it: fetch the model, prepare data, train (from the last complete checkpoint if there is one), score, report.
+
+    Everything that happens is told through `reporter`; results are in its folder afterwards. Raises `StopRequested`,
+    `TrainingError`, and the errors of the parts (`ModelError`, `DataError`, `MethodError`).
+    """
+    from transformers import set_seed
+
+    folder = reporter.folder
+    reporter.enter("preparing")
+    reporter.progress("loading the model", 0, 1)
+    base, tokenizer, found = models.load_base(config, reporter.progress)
+    reporter.progress("loading the model", 1, 1)
+    prepared = prepare(config, tokenizer)
+    for warning in prepared.warnings:
+        reporter.warn(warning)
+    (folder / "data").mkdir(exist_ok=True)
+    runs.write_atomically(folder / "data" / "manifest.json", prepared.manifest.model_dump_json(indent=1))
+
+    set_seed(config.schedule.seed)
+    model = lora.apply(base, config.method)
+    checkpoint = last_checkpoint(folder / "checkpoints", reporter)
+
+    def take_samples() -> list[events.SampleEvent]:
+        questions = config.evaluation.sample_prompts
+        chats = [conversation([{"role": "user", "content": text}], config.task.system_prompt) for text in questions]
+        was_training = model.training
+        model.eval()
+        answers = generation.answer_all(model, tokenizer, chats, SAMPLE_TOKENS, tuned=True)
+        model.train(was_training)
+        return [events.SampleEvent(prompt=ask, answer=said) for ask, said in zip(questions, answers, strict=True)]
+
+    watch = TrainingEvents(reporter, config.evaluation.sample_every, take_samples)
+    trainer = sft.build(
+        config, model, tokenizer, prepared, folder / "checkpoints", [watch], evaluate_first=checkpoint is None
+    )
+    began = time.perf_counter()
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if watch.diverged:
+        raise TrainingError("The loss is no longer a number; lower schedule.learning_rate and start again.")
+    if reporter.stop_requested():
+        _save_adapter(trainer.model, folder)
+        raise StopRequested
+    trainer.evaluate()
+    training_minutes = (time.perf_counter() - began) / 60
+    _save_adapter(trainer.model, folder)
+
+    reporter.enter("evaluating")
+    # The optimiser's state and the last gradients are not needed to answer questions.
+    trainer.optimizer = None
+    model.zero_grad(set_to_none=True)
+    model.eval()
+    gc.collect()
+    began = time.perf_counter()
+    table = scoring.compare(config, model, tokenizer, reporter.progress)
+    forgetting = None
+    if config.evaluation.forgetting:
+        forgetting = scoring.measure_forgetting(config, model, tokenizer, reporter.progress)
+    first, last = _validation_losses(folder)
+    report = scoring.Report(
+        table=table,
+        validation_loss=scoring.BeforeAfter(before=first, after=last),
+        forgetting=forgetting,
+        model_origin=found.origin,
+        weights_sha256=found.weights_sha256,
+        trainable_share=lora.trainable_share(model),
+        tokens_per_second=watch.tokens_per_second,
+        peak_gib=peak_memory_gib(config.hardware.device),
+        training_minutes=training_minutes,
+        evaluating_minutes=(time.perf_counter() - began) / 60,
+    )
+    runs.write_atomically(folder / "report.json", report.model_dump_json(indent=1))
+    runs.write_atomically(folder / "README.md", card.model_card(config, prepared.manifest, report))
+    reporter.enter("done")
+
+
+def last_checkpoint(folder: Path, reporter: Reporter) -> Path | None:
+    """The newest complete checkpoint, or None; one that was cut off while it was written is removed, and said."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    for checkpoint in found:
+        if (checkpoint / COMPLETE).exists():
+            return checkpoint
+        reporter.warn(f"{checkpoint.name} was not written to its end; the one before it is used.")
+        shutil.rmtree(checkpoint)
+    return None
+
+
+def _save_adapter(model: object, folder: Path) -> None:
+    from peft import PeftModel
+
+    assert isinstance(model, PeftModel)
+    partial = folder / ".adapter.part"
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(str(partial), safe_serialization=True)
+    shutil.rmtree(folder / "adapter", ignore_errors=True)
+    partial.rename(folder / "adapter")
+
+
+def _validation_losses(folder: Path) -> tuple[float, float]:
+    # From the events, not from this process: a resumed run measured its first loss in another one.
+    losses = [event.loss for event in events.read(folder / "events.jsonl") if isinstance(event, events.EvalEvent)]
+    return losses[0], losses[-1]

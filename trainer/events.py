@@ -1,0 +1,112 @@
+"""The events of a run: one JSON object a line in `events.jsonl`, only ever appended.
+
+Each event has `time` (Unix seconds), `kind`, `step` (of the optimiser; 0 before training), and its kind's own fields.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+
+class _Event(BaseModel):
+    time: float = Field(default_factory=time.time)
+    step: int = 0
+
+
+class StateEvent(_Event):
+    """The run entered a state; `detail` says why where that is not plain."""
+
+    kind: Literal["state"] = "state"
+    state: str
+    detail: str = ""
+
+
+class ProgressEvent(_Event):
+    """Work other than training moved on: fetching the model, reading data, scoring answers."""
+
+    kind: Literal["progress"] = "progress"
+    stage: str
+    done: int
+    total: int
+
+
+class StepEvent(_Event):
+    """One step of the optimiser. Memory is the process's peak in GiB (the device's peak on a GPU)."""
+
+    kind: Literal["step"] = "step"
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    tokens_per_second: float
+    memory_gib: float
+    eta_seconds: float
+    total_steps: int
+
+
+class EvalEvent(_Event):
+    """The validation loss (mean cross-entropy of an answer's token, nats) with the adapter on."""
+
+    kind: Literal["eval"] = "eval"
+    loss: float
+
+
+class SampleEvent(_Event):
+    """The tuned model's answer to one of the run's sample questions."""
+
+    kind: Literal["sample"] = "sample"
+    prompt: str
+    answer: str
+
+
+class CheckpointEvent(_Event):
+    """A checkpoint is complete and can be resumed from."""
+
+    kind: Literal["checkpoint"] = "checkpoint"
+    path: str
+
+
+class WarningEvent(_Event):
+    """Something went another way than planned, and the run went on."""
+
+    kind: Literal["warning"] = "warning"
+    message: str
+
+
+class StopEvent(_Event):
+    """Training ended before its last step, and why."""
+
+    kind: Literal["stop"] = "stop"
+    reason: str
+
+
+Event = StateEvent | ProgressEvent | StepEvent | EvalEvent | SampleEvent | CheckpointEvent | WarningEvent | StopEvent
+_ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
+
+
+def append(path: Path, event: Event) -> None:
+    """Add one event; a single write, so that a reader or a kill never leaves half a line between two events."""
+    line = event.model_dump_json() + "\n"
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, line.encode())
+    finally:
+        os.close(descriptor)
+
+
+def read(path: Path) -> Iterator[Event]:
+    """The events in their order. A line that was cut off (power, full disk) is passed over."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            try:
+                yield _ADAPTER.validate_python(json.loads(line))
+            except (ValueError, ValidationError):
+                continue

@@ -1,0 +1,122 @@
+"""This machine's devices, found without importing torch, so that the chat and `bedside doctor` answer at once."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import psutil
+from pydantic import BaseModel
+
+from trainer import catalogue
+
+_GIB = 1024**3
+# CPU features that multiply bf16 numbers in hardware, as Linux names them.
+_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+
+
+class GpuDevice(BaseModel):
+    """A GPU in this machine. `row` is its name in the catalogue, where it is there."""
+
+    name: str
+    memory_gib: float
+    row: str | None = None
+
+    @property
+    def plan_name(self) -> str:
+        """How a run file names it: the catalogue's name, else its memory ("24gb")."""
+        return self.row or f"{round(self.memory_gib):d}gb"
+
+
+class Machine(BaseModel):
+    """What this machine can train on. Memory is what this process may use, in GiB."""
+
+    cpu_name: str
+    cores: int
+    memory_gib: float
+    cpu_bf16: bool
+    gpus: list[GpuDevice] = []
+
+    def describe(self) -> str:
+        """One sentence for people: "This machine has 2 cores, 23 GiB of memory and no GPU."."""
+        cores = "1 core" if self.cores == 1 else f"{self.cores} cores"
+        return f"This machine has {cores}, {self.memory_gib:.0f} GiB of memory and {self._gpu_words()}."
+
+    def _gpu_words(self) -> str:
+        if not self.gpus:
+            return "no GPU"
+        names = [f"{gpu.name} ({gpu.memory_gib:.0f} GiB)" for gpu in self.gpus]
+        if len(set(names)) == 1 and len(names) > 1:
+            return f"{len(names)} GPUs, each {names[0]}"
+        return ("the GPUs " if len(names) > 1 else "the GPU ") + ", ".join(names)
+
+
+@cache
+def detect() -> Machine:
+    """Look once at this machine's processor, memory and NVIDIA GPUs; a container's limits count as the machine's."""
+    cpuinfo = _text(Path("/proc/cpuinfo"))
+    name = re.search(r"^model name\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", cpuinfo, re.MULTILINE)
+    memory = min(psutil.virtual_memory().total, _container_memory())
+    return Machine(
+        cpu_name=name[1].strip() if name else platform.processor() or platform.machine(),
+        cores=_cores(),
+        memory_gib=round(memory / _GIB, 2),
+        cpu_bf16=bool(flags and _BF16_FLAGS & set(flags[1].split())),
+        gpus=_nvidia_gpus(),
+    )
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this machine's CPU multiplies in bf16 itself; emulated, bf16 is several times slower than fp32."""
+    return detect().cpu_bf16
+
+
+def parse_nvidia_smi(text: str) -> list[GpuDevice]:
+    """GPUs from lines of `nvidia-smi --query-gpu=name,memory.total --format=csv,noheader,nounits` (MiB)."""
+    devices = []
+    for line in text.splitlines():
+        name, _, memory = line.rpartition(",")
+        if not name or not memory.strip().isdigit():
+            continue
+        memory_gib = int(memory) / 1024
+        row = catalogue.gpu_of_device(name.strip(), memory_gib)
+        devices.append(GpuDevice(name=name.strip(), memory_gib=round(memory_gib, 1), row=row.name if row else None))
+    return devices
+
+
+def _nvidia_gpus() -> list[GpuDevice]:
+    if shutil.which("nvidia-smi") is None:
+        return []
+    command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        # A driver that is installed but broken or stuck cannot train either.
+        return []
+    return parse_nvidia_smi(found.stdout)
+
+
+def _cores() -> int:
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, _, period = _text(Path("/sys/fs/cgroup/cpu.max")).strip().partition(" ")
+    if quota.isdigit() and period.isdigit() and int(period) > 0:
+        allowed = min(allowed, max(1, int(quota) // int(period)))
+    return allowed
+
+
+def _container_memory() -> float:
+    limit = _text(Path("/sys/fs/cgroup/memory.max")).strip()
+    return float(limit) if limit.isdigit() else float("inf")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

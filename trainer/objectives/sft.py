@@ -1,0 +1,93 @@
+"""Supervised fine-tuning through TRL's SFTTrainer, set up from a run file.
+
+TRL (1.16) projects only labelled positions through the output layer, so the prompt costs no logits. Rows come to it
+tokenised and labelled (`trainer.data.templates`), and it leaves them as they are.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainer.config import RunConfig
+from trainer.data.prepare import Prepared
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedTokenizerBase, TrainerCallback
+    from trl.trainer.sft_trainer import SFTTrainer
+
+
+def build(
+    config: RunConfig,
+    model: PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prepared: Prepared,
+    checkpoints: Path,
+    callbacks: list[TrainerCallback],
+    evaluate_first: bool,
+) -> SFTTrainer:
+    """A trainer for the run; `evaluate_first` measures the validation loss before the first step, on the base's answers.
+
+    The frozen base keeps the precision that it was loaded in and no autocast is used: on a CPU that is where the
+    speed is (bf16 products, fp32 adapters).
+    """
+    import torch
+    from datasets import Dataset
+    from trl.trainer.sft_config import SFTConfig
+    from trl.trainer.sft_trainer import SFTTrainer
+
+    schedule = config.schedule
+    on_cpu = config.hardware.device == "cpu"
+    quantized = config.model.quantization == "nf4"
+    settings = SFTConfig(
+        output_dir=str(checkpoints),
+        num_train_epochs=schedule.epochs,
+        max_steps=schedule.max_steps or -1,
+        per_device_train_batch_size=schedule.batch_size,
+        per_device_eval_batch_size=schedule.batch_size,
+        gradient_accumulation_steps=schedule.accumulation,
+        learning_rate=schedule.learning_rate,
+        lr_scheduler_type="cosine_with_min_lr",
+        lr_scheduler_kwargs={"min_lr_rate": schedule.final_rate_share},
+        warmup_steps=schedule.warmup_share,
+        weight_decay=schedule.weight_decay,
+        max_grad_norm=schedule.max_grad_norm,
+        # QLoRA's paged 8-bit optimiser (lecture L1.3); its states leave the GPU when memory is short.
+        optim="paged_adamw_8bit" if quantized else "adamw_torch",
+        max_length=None,  # rows were cut, and counted, when they were prepared
+        train_sampling_strategy="group_by_length",  # rows differ tenfold in length; padding would be most of the work
+        gradient_checkpointing=schedule.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if schedule.gradient_checkpointing else None,
+        use_cpu=on_cpu,
+        bf16=False,
+        fp16=not on_cpu and next(model.parameters()).dtype == torch.float16,
+        eval_strategy="steps",
+        eval_steps=config.evaluation.every,
+        eval_on_start=evaluate_first,
+        logging_strategy="steps",
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        save_strategy="steps",
+        save_steps=schedule.checkpoint_every,
+        save_total_limit=config.output.keep_checkpoints,
+        seed=schedule.seed,
+        data_seed=schedule.seed,
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=not on_cpu,
+    )
+    trainer = SFTTrainer(
+        model=model,
+        args=settings,
+        train_dataset=Dataset.from_list([dict(row) for row in prepared.train]),
+        eval_dataset=Dataset.from_list([dict(row) for row in prepared.validation]),
+        processing_class=tokenizer,
+        callbacks=callbacks,
+    )
+    if quantized and on_cpu:
+        # TRL casts a 4-bit model's adapters to bf16, which a CPU multiplies slowly.
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+    return trainer

@@ -1,0 +1,150 @@
+"""What a run says of itself while it works: events, state, and the ear for a stop request."""
+
+from __future__ import annotations
+
+import math
+import os
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from trainer import events, runs
+from trainer.runs import RunState, State
+
+COMPLETE = "complete"  # file that stands in a checkpoint once all of it is written
+
+
+class StopRequested(Exception):
+    """Somebody asked the run to stop."""
+
+
+class Reporter:
+    """Writes a run's events and state; every call that reports progress also hears a stop request."""
+
+    def __init__(self, folder: Path, status: RunState):
+        self.folder = folder
+        self.status = status
+
+    def enter(self, state: State, detail: str = "") -> None:
+        """Move to a state and say so."""
+        self.status.state = state
+        runs.write_state(self.folder, self.status)
+        self.event(events.StateEvent(state=state, detail=detail))
+
+    def event(self, event: events.Event) -> None:
+        """Append an event, with the current step."""
+        event.step = self.status.step
+        events.append(self.folder / "events.jsonl", event)
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """Say how far some work is; raises `StopRequested`."""
+        self.event(events.ProgressEvent(stage=stage, done=done, total=total))
+        if self.stop_requested():
+            raise StopRequested
+
+    def warn(self, message: str) -> None:
+        """Something went another way than planned."""
+        self.event(events.WarningEvent(message=message))
+
+    def stop_requested(self) -> bool:
+        """Has `runs.stop` been called?"""
+        return (self.folder / "stop").exists()
+
+
+class TrainingEvents(TrainerCallback):
+    """Turns the trainer's steps into events, takes samples, and ends training when asked to or when the loss is NaN."""
+
+    def __init__(self, reporter: Reporter, sample_every: int, take_samples: Callable[[], list[events.SampleEvent]]):
+        self.reporter = reporter
+        self.sample_every = sample_every
+        self.take_samples = take_samples
+        self.first_loss: float | None = None
+        self.last_loss: float | None = None
+        self.tokens_per_second = 0.0
+        self.diverged = False
+        self._first_step = 0
+        self._seconds = 0.0
+        self._step_began = 0.0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        self._first_step = state.global_step
+        self.reporter.status.total_steps = state.max_steps
+        self.reporter.status.step = state.global_step
+        self.reporter.enter("training")
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        self._step_began = time.perf_counter()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        # Measured here, before evaluation, samples and checkpoints take their time.
+        self._seconds += time.perf_counter() - self._step_began
+        self.reporter.status.step = state.global_step
+        runs.write_state(self.reporter.folder, self.reporter.status)
+        if self.reporter.stop_requested():
+            control.should_save = True
+            control.should_training_stop = True
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: object,
+    ) -> None:
+        if logs is None:
+            return
+        if "eval_loss" in logs:
+            self.last_loss = logs["eval_loss"]
+            if self.first_loss is None:
+                self.first_loss = logs["eval_loss"]
+            self.reporter.event(events.EvalEvent(loss=logs["eval_loss"]))
+        if "loss" not in logs:
+            return
+        if not math.isfinite(logs["loss"]):
+            self.reporter.event(events.StopEvent(reason="The loss is no longer a number; lower the learning rate."))
+            control.should_training_stop = True
+            self.diverged = True
+            return
+        done = max(1, state.global_step - self._first_step)
+        self.tokens_per_second = logs.get("num_tokens", 0.0) / self._seconds
+        self.reporter.event(
+            events.StepEvent(
+                loss=logs["loss"],
+                learning_rate=logs["learning_rate"],
+                gradient_norm=logs.get("grad_norm", 0.0),
+                tokens_per_second=self.tokens_per_second,
+                memory_gib=peak_memory_gib(self.reporter.status.device),
+                eta_seconds=self._seconds / done * (state.max_steps - state.global_step),
+                total_steps=state.max_steps,
+            )
+        )
+        if state.global_step % self.sample_every == 0:
+            for sample in self.take_samples():
+                self.reporter.event(sample)
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        (checkpoint / COMPLETE).touch()
+        self.reporter.event(events.CheckpointEvent(path=str(checkpoint.relative_to(self.reporter.folder))))
+
+
+def peak_memory_gib(device: str) -> float:
+    """The most memory that this process has used so far on its device, in GiB (on a CPU: of the machine)."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated() / 2**30
+    unit = 1024 if os.uname().sysname == "Linux" else 1  # kilobytes on Linux, bytes on macOS
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30

@@ -1,0 +1,93 @@
+"""The process that trains one run: `python -m trainer.worker RUN_FOLDER`. It talks through the run folder alone."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from trainer import config as run_config
+from trainer.runs import RunState
+
+if TYPE_CHECKING:
+    from trainer.reporting import Reporter
+
+QUEUE_POLL_SECONDS = 1.0
+
+
+def main(folder: Path) -> int:
+    """Train the run in `folder`, after any other run on this machine; returns the exit status (0 done or stopped)."""
+    # Two workers on one run (two windows, two clicks) would tear its files apart; the second leaves at once.
+    own = (folder / ".lock").open("w")
+    try:
+        fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return 0
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    status = RunState.model_validate_json((folder / "state.json").read_text(encoding="utf-8"))
+    status.pid = os.getpid()
+
+    # These take seconds to import; a second worker of the same run has left by here.
+    from trainer import engine, events
+    from trainer.data.sources import DataError
+    from trainer.methods.lora import MethodError
+    from trainer.models import ModelError
+    from trainer.reporting import Reporter, StopRequested
+
+    reporter = Reporter(folder, status)
+    try:
+        with (run_config.home() / f"{status.device}.lock").open("w") as device:
+            _wait_for(device, reporter)
+            engine.train(run_config.load(folder / "run.yaml"), reporter)
+        return 0
+    except StopRequested:
+        reporter.event(events.StopEvent(reason="stopped by request"))
+        reporter.enter("stopped", "Resume goes on from the last checkpoint.")
+        return 0
+    except (DataError, ModelError, MethodError, engine.TrainingError, run_config.ConfigError) as error:
+        sentence = str(error)
+    except Exception as error:  # the last stand: whatever a library raises becomes a state and a sentence
+        traceback.print_exc()
+        sentence = _sentence(error)
+    status.error = sentence
+    reporter.enter("failed", sentence)
+    return 1
+
+
+def _wait_for(device: TextIO, reporter: Reporter) -> None:
+    from trainer.reporting import StopRequested
+
+    said = False
+    while True:
+        try:
+            fcntl.flock(device, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if not said:
+                reporter.enter("queued", "Another run is using this device; this one starts after it.")
+                said = True
+            if reporter.stop_requested():
+                raise StopRequested from None
+            time.sleep(QUEUE_POLL_SECONDS)
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error).strip().splitlines()[0] if str(error).strip() else ""
+    if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error) or "os error 28" in str(error):
+        return "The disk is full: nothing more could be saved. Free some space and resume from the last checkpoint."
+    if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
+        return (
+            "Out of memory. Halve schedule.batch_size and double schedule.accumulation, or switch on "
+            "schedule.gradient_checkpointing, and start again."
+        )
+    return f"{type(error).__name__}: {text} (the whole message is in log.txt)"
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
