@@ -120,7 +120,9 @@ def plan(
     else:
         turn = _talk(draft)
     if turn is None:
-        raise BadInput('Nothing was said; for example: bedside plan --say "a radiology report model, 3k reports, 4090".')
+        raise BadInput(
+            'Nothing was said; for example: bedside plan --say "a radiology report model, 3k reports, 4090".'
+        )
     if turn.config is not None and settings:
         turn.config = run_config.with_values(turn.config, _settings(settings))
     if as_json:
@@ -220,7 +222,9 @@ def clone(run_id: RunId, as_json: Json = False) -> None:
 
 
 @runs_app.command()
-def delete(run_id: RunId, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, as_json: Json = False) -> None:
+def delete(
+    run_id: RunId, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, as_json: Json = False
+) -> None:
     """Remove a run and everything in it, for good."""
     run = _get(run_id)
     if not yes and not (sys.stdin.isatty() and typer.confirm(f"Delete {run.id} for good?", err=True)):
@@ -298,7 +302,9 @@ def doctor(as_json: Json = False) -> None:
 
 
 @app.command()
-def schema(verb: Annotated[str, typer.Argument(help="A verb's --json object; the run file if left out.")] = "run") -> None:
+def schema(
+    verb: Annotated[str, typer.Argument(help="A verb's --json object; the run file if left out.")] = "run",
+) -> None:
     """Print the JSON Schema of the run file, or of what a verb prints with --json."""
     import json
 

@@ -55,9 +55,9 @@ def choose_options(
             )
             for question in batch
         ]
-        asked = tokenizer(
-            prompts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
-        ).to(device)
+        asked = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False).to(
+            device
+        )
         count = len(batch[0].options)
         options = tokenizer(
             [option for question in batch for option in question.options],
@@ -95,9 +95,7 @@ def accuracy(questions: Sequence[Question], choices: Sequence[int]) -> Proportio
     return proportion(right, len(questions))
 
 
-def perplexity(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], tuned: bool
-) -> float:
+def perplexity(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], tuned: bool) -> float:
     """exp of the mean cross-entropy (nats) of the texts' tokens, each text read by itself without a chat template."""
     import torch
 

@@ -134,7 +134,9 @@ class EvaluationSection(Section):
     every: int = Field(50, ge=1, description="Steps between two measurements of the validation loss (lecture L3.11).")
     sample_every: int = Field(50, ge=1, description="Steps between two sample answers.")
     sample_prompts: list[Text] = Field(default_factory=list, max_length=8, description="Questions answered meanwhile.")
-    held_out: list[HeldOutSet] = Field(default_factory=list, description="Scored after training: base, prompted, tuned.")
+    held_out: list[HeldOutSet] = Field(
+        default_factory=list, description="Scored after training: base, prompted, tuned."
+    )
     forgetting: bool = Field(
         True, description="Measure general questions and perplexity before and after training (lecture L2.9)."
     )

@@ -43,9 +43,9 @@ class Machine(BaseModel):
     gpus: list[GpuDevice] = []
 
     def describe(self) -> str:
-        """One sentence for people: "This machine has 2 cores, 23 GiB of memory and no GPU."."""
+        """One sentence for people: "This machine has 2 cores, 23 GiB of memory and no GPU."; memory rounded down."""
         cores = "1 core" if self.cores == 1 else f"{self.cores} cores"
-        return f"This machine has {cores}, {self.memory_gib:.0f} GiB of memory and {self._gpu_words()}."
+        return f"This machine has {cores}, {int(self.memory_gib)} GiB of memory and {self._gpu_words()}."
 
     def _gpu_words(self) -> str:
         if not self.gpus:

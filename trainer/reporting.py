@@ -132,9 +132,7 @@ class TrainingEvents(TrainerCallback):
             for sample in self.take_samples():
                 self.reporter.event(sample)
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
-    ) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         (checkpoint / COMPLETE).touch()
         self.reporter.event(events.CheckpointEvent(path=str(checkpoint.relative_to(self.reporter.folder))))

@@ -177,7 +177,9 @@ def duration(
     ends = []
     for end in (0, 1):
         tokens = config.schedule.batch_size * lengths[end]
-        seconds = _gpu_seconds(config, model, gpu, tokens, end) if gpu else _cpu_seconds(config, model, machine, tokens, end)
+        seconds = (
+            _gpu_seconds(config, model, gpu, tokens, end) if gpu else _cpu_seconds(config, model, machine, tokens, end)
+        )
         ends.append(batches * seconds / 3600)
     return Range(low=_rounded(ends[0]), high=_rounded(ends[1]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -33,21 +34,23 @@ class History:
         self.progress: events.ProgressEvent | None = None
         self.detail = ""
         self._offset = 0
+        self._lock = threading.Lock()  # two windows may look at the same run
 
     def update(self) -> History:
         """Read what is new; a line that is not complete yet is left for the next time."""
         if not self.path.exists():
             return self
-        with self.path.open("rb") as file:
-            file.seek(self._offset)
-            new = file.read()
-        new = new[: new.rfind(b"\n") + 1]
-        self._offset += len(new)
-        for line in new.splitlines():
-            try:
-                self._take(_EVENT.validate_python(json.loads(line)))
-            except (ValueError, ValidationError):
-                continue
+        with self._lock:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                new = file.read()
+            new = new[: new.rfind(b"\n") + 1]
+            self._offset += len(new)
+            for line in new.splitlines():
+                try:
+                    self._take(_EVENT.validate_python(json.loads(line)))
+                except (ValueError, ValidationError):
+                    continue
         return self
 
     def _take(self, event: events.Event) -> None:

@@ -22,14 +22,14 @@ class Answers(BaseModel):
     task: Task | None = None
     other_tasks: list[Task] = Field(default_factory=list)
     objective: Literal["sft", "preference", "adversarial"] | None = None
-    examples: int | None = Field(None, ge=1)
+    examples: int | None = Field(default=None, ge=1)
     gpu: str | None = None
     """A catalogue name, or cpu."""
-    gpu_count: int | None = Field(None, ge=0, le=1024)
-    vram_gib: float | None = Field(None, gt=0)
+    gpu_count: int | None = Field(default=None, ge=0, le=1024)
+    vram_gib: float | None = Field(default=None, gt=0)
     """Memory of one card, where it was said."""
     base_model: str | None = None
-    model_params_b: float | None = Field(None, gt=0)
+    model_params_b: float | None = Field(default=None, gt=0)
     """Size of the model in billions of parameters, where only that was said."""
     contains_phi: bool | None = None
     priority: Literal["speed", "balanced", "quality"] | None = None

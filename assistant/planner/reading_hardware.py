@@ -11,10 +11,14 @@ from trainer import catalogue
 from trainer.hardware import Machine
 
 _MANY = {"two": 2, "dual": 2, "pair": 2, "couple": 2, "three": 3, "four": 4, "quad": 4, "six": 6, "eight": 8}
-_DATA_NOUN = r"(?!s?\s+(?:[a-z]+\s+)?(?:examples?|samples?|rows?|records?|notes|reports|cases|questions|pairs|messages|documents|summaries|letters)\b)"
+_DATA_NOUN = (
+    r"(?!s?\s+(?:[a-z]+\s+)?(?:examples?|samples?|rows?|records?|notes|reports|cases|questions"
+    r"|pairs|messages|documents|summaries|letters)\b)"
+)
 _NAMES = [alias for row in catalogue.gpus() for alias in (row.name, *row.aliases)]
 _GPU = re.compile(
-    r"(?<![\w.,])(?:(?P<before>\d{1,2}|two|dual|three|four|quad|six|eight|(?:a\s+)?(?:pair|couple)\s+of)\s*(?:x|\*)?\s*)?"
+    r"(?<![\w.,])(?:(?P<before>\d{1,2}|two|dual|three|four|quad|six|eight|(?:a\s+)?(?:pair|couple)\s+of)\s*(?:x"
+    r"|\*)?\s*)?"
     r"(?:(?P<first>16|32|40|80)\s*(?:gb|gib|gigs?)\s+)?(?:nvidia\s+)?(?:geforce\s+)?(?:tesla\s+)?"
     rf"(?P<name>{alternatives(_NAMES)})(?P<form>[\s-]*(?:sxm\d?|pcie))?"
     r"(?:[\s-]*\(?(?P<second>16|32|40|80)\s*(?:gb?|gib|gigs?|g)?\b\)?)?'?s?(?![\w,]*\d)(?!\w)"
@@ -26,18 +30,22 @@ _CLINICAL_TOO = {"t4", "l4"}
 _GPU_SIGN = re.compile(r"gpu|nvidia|tesla|colab|kaggle|cloud|aws|gcp|google|card|instance|\bspace\b", re.IGNORECASE)
 _ON = re.compile(r"(?:\b(?:on|an?|my|one|single|free|have|use|rent|with)|\d\s*x?)\s*$", re.IGNORECASE)
 _OTHER_CARD = re.compile(
-    r"\b((?:rtx|gtx|radeon|rx|quadro|tesla|titan|arc)[\s-]?[a-z]?\d{1,4}\w*(?:\s(?:xtx|xt|ti|super))?|mi\d{3}x?|h200|b200|gh200|a40|a10|p100|k80"
+    r"\b((?:rtx|gtx|radeon|rx|quadro|tesla|titan|arc)[\s-]?[a-z]?\d{1,4}\w*(?:\s(?:xtx|xt|ti|super))?"
+    r"|mi\d{3}x?|h200|b200|gh200|a40|a10|p100|k80"
     r"|(?:[345]0[5-9]0|20[678]0)(?:\s?(?:ti|super))|m[1-4](?:\s(?:max|pro|ultra))|apple silicon|macbook|zero-?gpu)\b",
     re.IGNORECASE,
 )
 _VRAM = re.compile(
-    r"(?<![\w.,-])(?P<size>\d{1,3}(?:\.\d)?)\s*(?:gb|gib|gigs?|gigabytes?)\b(?:\s+(?:of\s+)?)?(?P<what>\s*(?:nvidia\s+)?(?:gpu|graphics?|card|vram|video))"
-    r"|\b(?P<what2>gpu|graphics? card|card|vram)\s*(?:memory\s*)?(?:with|has|is|of|:|=)?\s*(?:about\s+)?(?P<size2>\d{1,3})\s*(?:gb|gib|gigs?)\b",
+    r"(?<![\w.,-])(?P<size>\d{1,3}(?:\.\d)?)\s*(?:gb|gib|gigs?|gigabytes?)\b(?:\s+(?:of\s+)?)?(?P<what>\s*(?:nvidia\s+)?(?:gpu"
+    r"|graphics?|card|vram|video))"
+    r"|\b(?P<what2>gpu|graphics? card|card|vram)\s*(?:memory\s*)?(?:with|has|is|of|:|=)?\s*"
+    r"(?:about\s+)?(?P<size2>\d{1,3})\s*(?:gb|gib|gigs?)\b",
     re.IGNORECASE,
 )
 _BARE_MEMORY = re.compile(r"^\W*(?:an?\s+)?(?:about\s+)?(\d{1,3})\s*(?:gb|gib|gigs?|g)?\W*$", re.IGNORECASE)
 _NO_GPU = re.compile(
-    r"\b(?:no|without(?: an?| any)?|(?:do|does|have|has|don't|doesn't|haven't|hasn't|ain't)(?:n't| not)?(?: have| own| got)? (?:an?|any|no)) (?:gpus?|graphics cards?|cuda)\b"
+    r"\b(?:no|without(?: an?| any)?|(?:do|does|have|has|don't|doesn't|haven't|hasn't|ain't)(?:n't"
+    r"| not)?(?: have| own| got)? (?:an?|any|no)) (?:gpus?|graphics cards?|cuda)\b"
     r"|\b(?:don't|do not|doesn't|haven't) (?:have|own|got) (?:an? |any )?(?:\w+ )?(?:gpus?|graphics cards?)\b"
     r"|\bno (?:nvidia|dedicated|proper|real) (?:gpus?|cards?|graphics)\b|\bgpu[- ]?less\b",
     re.IGNORECASE,
@@ -48,14 +56,19 @@ _HERE = re.compile(
     r"|(?:use|run|train)(?: it)? here|on here|locally|this one here)\b",
     re.IGNORECASE,
 )
-_MODEL_NAMES = [alias for row in catalogue.base_models() for alias in (row.name, row.name.removesuffix("-instruct"), *row.aliases)]
+_MODEL_NAMES = [
+    alias for row in catalogue.base_models() for alias in (row.name, row.name.removesuffix("-instruct"), *row.aliases)
+]
 _MODEL = re.compile(
-    "(?:" + "|".join(re.escape(row.hub_id) for row in catalogue.base_models()) + ")"
+    "(?:"
+    + "|".join(re.escape(row.hub_id) for row in catalogue.base_models())
+    + ")"
     + rf"|(?<![\w.])(?:{alternatives(_MODEL_NAMES)})(?:[\s-]*(?:instruct|chat))?(?![\w.]*\d)(?!\w)",
     re.IGNORECASE,
 )
 _SIZE = re.compile(
-    r"(?<![\w.,])(?P<billions>\d{1,3}(?:\.\d+)?)\s?(?:b\b|bn\b|billion\b)(?!\s+(?:rows|examples|tokens))(?:[\s-]*(?:param(?:eter)?s?|model))?"
+    r"(?<![\w.,])(?P<billions>\d{1,3}(?:\.\d+)?)\s?(?:b\b|bn\b|billion\b)(?!\s+(?:rows|examples"
+    r"|tokens))(?:[\s-]*(?:param(?:eter)?s?|model))?"
     r"|(?<![\w.,])(?P<millions>\d{2,3})\s?(?:m|million)[\s-]*(?:param(?:eter)?s?|model|one)\b",
     re.IGNORECASE,
 )
@@ -65,7 +78,9 @@ def read_models(message: Message) -> dict[str, Any]:
     """`base_model` by name, else `model_params_b` by size."""
     changes: dict[str, Any] = {}
     for match in message.take(_MODEL):
-        row = catalogue.base_model(match[0]) or catalogue.base_model(re.sub(r"[\s-]*(?:instruct|chat)$", "", match[0], flags=re.I))
+        row = catalogue.base_model(match[0]) or catalogue.base_model(
+            re.sub(r"[\s-]*(?:instruct|chat)$", "", match[0], flags=re.I)
+        )
         row = row or catalogue.base_model(match[0] + "-instruct")
         if row is not None and not message.negated(match.start()):
             changes["base_model"] = row.name
@@ -82,7 +97,9 @@ def read_hardware(message: Message, machine: Machine, asked: bool) -> tuple[dict
     remarks: list[str] = []
     other = _OTHER_CARD.search(message.rest)
     if other and catalogue.gpu(other[0]) is None and not message.negated(other.start()):
-        memory = re.search(r"(\d{1,3})\s*(?:gb|gib|gigs?)\b", message.rest[other.end() : other.end() + 20], re.IGNORECASE)
+        memory = re.search(
+            r"(\d{1,3})\s*(?:gb|gib|gigs?)\b", message.rest[other.end() : other.end() + 20], re.IGNORECASE
+        )
         message.blank(other)
         if memory and not re.match(r"m[1-4]|apple|mac|radeon|rx|mi\d|arc", other[0], re.IGNORECASE):
             return {"vram_gib": float(memory[1]), "gpu_count": 1}, remarks
@@ -133,7 +150,9 @@ def _is_gpu(message: Message, match: re.Match[str], asked: bool) -> bool:
     around = message.original
     # "on a T4" or "one L4 GPU", not "TSH and T4", "T4 tumours" or "L4-L5".
     after = around[match.end() : match.end() + 12]
-    told = _ON.search(around[: match.start("name")]) and not re.match(r"-|\s+(?!and\b|with\b|for\b|in\b|on\b|from\b|please\b)[a-z]", after, re.I)
+    told = _ON.search(around[: match.start("name")]) and not re.match(
+        r"-|\s+(?!and\b|with\b|for\b|in\b|on\b|from\b|please\b)[a-z]", after, re.I
+    )
     return bool(told or _GPU_SIGN.search(around[max(0, match.start() - 12) : match.end() + 12]))
 
 

@@ -8,13 +8,18 @@ from re import Match
 
 _SAME_LENGTH = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "–": "-", "—": "-", "\u00a0": " ", "×": "x"})
 _NEGATION = re.compile(
-    r"(?:\bnot?\b(?! (?:more|less) than)|\bnever\b|\bwithout\b|\bno longer\b|\binstead of\b|\brather than\b|n't\b|\bcannot\b|\bexcept\b)"
-    r"(?:\s+(?:have|has|need|want|use|using|own|got|contain|include|be|been|being|on|any|an?|the|my|our|yet|really|for|about))*\s*$",
+    r"(?:\bnot?\b(?! (?:more|less) than)|\bnever\b|\bwithout\b|\bno longer\b|\binstead of\b|\brather than\b"
+    r"|n't\b|\bcannot\b|\bexcept\b)"
+    r"(?:\s+(?:have|has|need|want|use|using|own|got|contain|include|be|been|being|on|any|an?|the"
+    r"|my|our|yet|really|for|about))*\s*$",
     re.IGNORECASE,
 )
-_HYPOTHETICAL = re.compile(r"[^.;!?\n]*\b(?:what if|what would|would it|could i|should i)\b[^.;!?\n]*\??", re.IGNORECASE)
+_HYPOTHETICAL = re.compile(
+    r"[^.;!?\n]*\b(?:what if|what would|would it|could i|should i)\b[^.;!?\n]*\??", re.IGNORECASE
+)
 CORRECTION = re.compile(
-    r"\b(?:actually|sorry|no wait|wait|i mean|i meant|rather|scratch that|correction|make (?:it|that)|change (?:it|that)|instead|now)\b",
+    r"\b(?:actually|sorry|no wait|wait|i mean|i meant|rather|scratch that|correction|make (?:it"
+    r"|that)|change (?:it|that)|instead|now)\b",
     re.IGNORECASE,
 )
 

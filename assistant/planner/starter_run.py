@@ -1,4 +1,4 @@
-"""The default run: starter data, embedded model, about five minutes on two cores. Its numbers are tuned by measuring."""
+"""The default run: starter data, embedded model, about five minutes on two cores. Tuned by measuring."""
 
 from __future__ import annotations
 

@@ -50,7 +50,9 @@ def to_row(record: dict[str, Any]) -> Row:
     asks = [ask for ask, _ in _COLUMNS if ask in record]
     if asks:
         expected = " or ".join(answer for ask, answer in _COLUMNS if ask == asks[0])
-        raise RowError(expected, f"the row has {asks[0]!r} but no answer ({expected}); add the answer or remove the row")
+        raise RowError(
+            expected, f"the row has {asks[0]!r} but no answer ({expected}); add the answer or remove the row"
+        )
     found = ", ".join(sorted(map(str, record))[:8]) or "no columns"
     raise RowError("columns", f"found {found}; expected one of: {EXPECTED}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
@@ -47,7 +48,8 @@ class Manifest(BaseModel):
     validation_ids: list[str]
 
 
-class Prepared(BaseModel):
+@dataclass
+class Prepared:
     """Tokenised rows and their manifest, and what a reader of the run should be told."""
 
     train: list[Encoded]
@@ -151,6 +153,4 @@ def _cut(rows: list[Encoded], limit: int) -> list[Encoded]:
 def _record(name: str, rows: int, role: str) -> SourceRecord:
     path = path_of(name, "train")
     licence = "Apache-2.0 (written for Bedside)" if name.startswith(STARTER_PREFIX) else "the user's own"
-    return SourceRecord(
-        name=name, path=str(path), licence=licence, sha256=file_hash(path), rows_used=rows, role=role
-    )
+    return SourceRecord(name=name, path=str(path), licence=licence, sha256=file_hash(path), rows_used=rows, role=role)

@@ -54,7 +54,9 @@ def read_rows(name: str, split: Split = "train", limit: int | None = None, seed:
             bad.append(f"{place}, field {error.field}: {error}")
     if bad:
         more = f" ({len(bad) - 5} more)" if len(bad) > 5 else ""
-        raise DataError(f"{path.name}: {len(bad)} of {len(bad) + len(rows)} rows cannot be used. {'; '.join(bad[:5])}{more}.")
+        raise DataError(
+            f"{path.name}: {len(bad)} of {len(bad) + len(rows)} rows cannot be used. {'; '.join(bad[:5])}{more}."
+        )
     if not rows:
         raise DataError(f"{path.name} holds no rows; give a file with at least one example.")
     if limit is not None and limit < len(rows):
@@ -74,7 +76,9 @@ def read_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         elif suffix == ".csv":
             yield from _csv(path)
         else:
-            raise DataError(f"{path.name}: files of type {suffix or 'no ending'} are not read; give JSONL, JSON or CSV.")
+            raise DataError(
+                f"{path.name}: files of type {suffix or 'no ending'} are not read; give JSONL, JSON or CSV."
+            )
     except UnicodeDecodeError as error:
         raise DataError(f"{path.name}: not UTF-8 text (byte {error.start}); save the file as UTF-8.") from None
     except OSError as error:
@@ -122,7 +126,9 @@ def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             for number, record in enumerate(csv.DictReader(file, strict=True), 1):
                 if None in record:
-                    raise DataError(f"{path.name}: row {number} has more cells than the header; quote cells with commas.")
+                    raise DataError(
+                        f"{path.name}: row {number} has more cells than the header; quote cells with commas."
+                    )
                 yield f"row {number}", record
         except csv.Error as error:
             raise DataError(f"{path.name}: not valid CSV ({error}); save it again as CSV.") from None

@@ -36,7 +36,9 @@ def apply(model: PreTrainedModel, method: LoraMethod) -> PeftModel:
     except ValueError as error:
         if "arget modules" not in str(error):
             raise
-        names = sorted({name.rpartition(".")[2] for name, part in model.named_modules() if hasattr(part, "in_features")})
+        names = sorted(
+            {name.rpartition(".")[2] for name, part in model.named_modules() if hasattr(part, "in_features")}
+        )
         raise MethodError(
             f"method.target_modules: {method.target_modules} are not in this model; it has {', '.join(names)}."
         ) from None

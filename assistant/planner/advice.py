@@ -1,0 +1,244 @@
+"""Answers → run file. Deterministic; every value that is set has its reason and the source of that reason."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from assistant.planner import advice_training, starter_run
+from assistant.planner.advice_models import (
+    Reason,
+    choose_hardware,
+    choose_model,
+    larger_model,
+    make_it_fit,
+    smaller_models,
+)
+from assistant.planner.answers import Answers, holds_patient_data, uses_starter
+from trainer import config as run_config
+from trainer import sizing
+from trainer.config import DataSource, RunConfig
+from trainer.hardware import Machine
+from trainer.sizing import Estimate
+
+_MEDICAL_SHARES = {"high": 0.95, "moderate": 0.8, "low": 0.6}
+_SYSTEM_PROMPT = "You are a clinical assistant."
+
+
+class Plan(BaseModel):
+    """A run file with its reasons, its estimate (None where the model is not in the catalogue) and other plans."""
+
+    config: RunConfig
+    reasons: list[Reason]
+    estimate: Estimate | None
+    alternatives: list[Alternative] = []
+
+
+class Alternative(BaseModel):
+    """Another plan beside the first: what differs, what it needs and what it gives up."""
+
+    label: str
+    changes: dict[str, Any]
+    estimate: Estimate
+    gives_up: str
+
+
+def advise(answers: Answers, machine: Machine) -> Plan:
+    """The plan for these answers, with up to two others beside it."""
+    plan, rows, row_tokens = _plan(answers, machine)
+    plan.alternatives = _alternatives(plan, answers, machine, rows, row_tokens)
+    return plan
+
+
+def _plan(answers: Answers, machine: Machine) -> tuple[Plan, int | None, float | None]:
+    reasons: list[Reason] = []
+    config = RunConfig(format_version=run_config.FORMAT_VERSION)
+    config.hardware, found = choose_hardware(answers, machine)
+    reasons += found
+    name, batch, reason = choose_model(answers, config.hardware)
+    config.model.name = name
+    reasons.append(reason)
+    reasons += _task(config, answers)
+    rows, row_tokens, found = _data(config, answers)
+    reasons += found
+    reasons += advice_training.method(config, answers)
+    reasons += advice_training.schedule(config, answers, batch, rows)
+    wanted_length = config.schedule.max_length
+    estimate, levers = make_it_fit(config, machine, rows, row_tokens)
+    reasons += advice_training.memory_reasons(config, levers, estimate, wanted_length)
+    reasons += advice_training.rhythm(config, answers, rows)
+    config.output.name = _name(config)
+    reasons.append(
+        Reason(field="output.name", value=config.output.name, why="Task and model, to be told apart.", source="Bedside")
+    )
+    return Plan(config=config, reasons=reasons, estimate=estimate), rows, row_tokens
+
+
+def _task(config: RunConfig, answers: Answers) -> list[Reason]:
+    config.task.name = answers.task or "question_answering"
+    config.task.other_tasks = list(answers.other_tasks)
+    config.task.specialty = answers.specialty
+    config.task.system_prompt = _SYSTEM_PROMPT
+    if answers.specialty and not uses_starter(answers):
+        config.task.system_prompt = f"You are a clinical assistant in {answers.specialty}."
+    source = "your answer" if answers.task else "Bedside"
+    why = (
+        "What you said the model is for."
+        if answers.task
+        else "No task was named; questions and answers are the broadest."
+    )
+    reasons = [Reason(field="task.name", value=config.task.name, why=why, source=source)]
+    if config.task.other_tasks:
+        reasons.append(_said("task.other_tasks", config.task.other_tasks, "The same model serves these too."))
+    if config.task.specialty:
+        reasons.append(_said("task.specialty", config.task.specialty, "The specialty that you named."))
+    why = "The same words stand before every conversation, in training and in use, so that both answers are comparable."
+    reasons.append(Reason(field="task.system_prompt", value=config.task.system_prompt, why=why, source="lecture L2.3"))
+    kinds = {
+        "preference": "Preference alignment is not built yet; this plan is the supervised run that it starts from.",
+        "adversarial": "Adversarial training is not built yet; this plan is the supervised run that it is added to.",
+    }
+    why = kinds.get(answers.objective or "", "Examples with answers are learnt by supervised fine-tuning.")
+    source = (
+        "lecture L3.4"
+        if answers.objective == "preference"
+        else "lecture L3.5"
+        if answers.objective == "adversarial"
+        else "lecture L2.1"
+    )
+    reasons.append(Reason(field="objective.kind", value="sft", why=why, source=source))
+    return reasons
+
+
+def _data(config: RunConfig, answers: Answers) -> tuple[int | None, float | None, list[Reason]]:
+    """Sources, patient data, replay; also how many rows there are and their mean length, where known."""
+    rows, row_tokens = answers.examples, None
+    reasons: list[Reason] = []
+    if answers.dataset is not None and uses_starter(answers):
+        config.data.sources = starter_run.starter_data(answers.dataset)
+        config.evaluation.held_out = starter_run.starter_held_out(answers.dataset)
+        config.evaluation.sample_prompts = list(starter_run.SAMPLE_PROMPTS)
+        rows, row_tokens = starter_run.starter_rows(config.data.sources), starter_run.ROW_TOKENS
+        why = "The set that ships with Bedside: written for it, with no patient data."
+        reasons.append(
+            Reason(
+                field="data.sources",
+                value=[source.name for source in config.data.sources],
+                why=why,
+                source="examples/data",
+            )
+        )
+        names = [f"{held_out.name} ({held_out.items})" for held_out in config.evaluation.held_out]
+        why = "Never trained on; base, prompted base and tuned model are scored on them."
+        if names:
+            reasons.append(Reason(field="evaluation.held_out", value=", ".join(names), why=why, source="lecture L3.20"))
+        why = "Answered now and then during training, so that the change can be seen."
+        reasons.append(
+            Reason(
+                field="evaluation.sample_prompts",
+                value=len(config.evaluation.sample_prompts),
+                why=why,
+                source="lecture L3.11",
+            )
+        )
+    elif answers.dataset is not None:
+        config.data.sources = [DataSource(name=answers.dataset, rows=None)]
+        reasons.append(_said("data.sources", [answers.dataset], "The file that you named."))
+        rows = rows or _lines(Path(answers.dataset).expanduser())
+    else:
+        why = "No file has been named yet; the run can start once one is, or with the starter data."
+        reasons.append(Reason(field="data.sources", value=[], why=why, source="your answer"))
+    config.data.contains_phi = holds_patient_data(answers)
+    why = {
+        False: "The starter data is synthetic." if answers.contains_phi is None else "You said that it holds none.",
+        True: "You said that it does; nothing is trained on it until it is de-identified, which Bedside cannot do yet.",
+        None: "Not known; only a clear no can be trained on.",
+    }[config.data.contains_phi]
+    reasons.append(Reason(field="data.contains_phi", value=config.data.contains_phi, why=why, source="lecture L3.20"))
+    why = "10-20 % are kept for the validation loss; the low end leaves more to train on."
+    config.data.validation_share = 0.1
+    reasons.append(Reason(field="data.validation_share", value=0.1, why=why, source="lecture L3.11"))
+    config.steering.replay_share = round(1 - _MEDICAL_SHARES[answers.adaptation], 2) if answers.adaptation else 0.1
+    if answers.adaptation:
+        why, source = (
+            f"{answers.adaptation.capitalize()} adaptation: {_MEDICAL_SHARES[answers.adaptation]:.0%} medical text.",
+            "lecture L2.10",
+        )
+    else:
+        why = "General text against forgetting: 10-20 %, of which the low end (L2.10 takes 20 % as its baseline)."
+        source = "lecture L2.8"
+    reasons.append(Reason(field="steering.replay_share", value=config.steering.replay_share, why=why, source=source))
+    return rows, row_tokens, reasons
+
+
+def _alternatives(
+    plan: Plan, answers: Answers, machine: Machine, rows: int | None, row_tokens: float | None
+) -> list[Alternative]:
+    if plan.estimate is None:
+        return []
+    found = []
+    doubtful = plan.estimate.fits != "fits"
+    for name in smaller_models(plan.config.model.name):
+        smaller = _with_model(answers, name, machine)
+        if smaller.estimate is not None and smaller.estimate.fits == "fits":
+            lost = "A smaller model knows less medicine and reasons less well."
+            label = "nearest that fits" if doubtful else "fastest"
+            found.append(_alternative(label, plan, smaller, lost))
+            break
+    if not doubtful:
+        name = larger_model(plan.config.model.name)
+        larger = _with_model(answers, name, machine) if name else None
+        if larger is not None and larger.estimate is not None and larger.estimate.fits != "does_not_fit":
+            found.append(_alternative("best", plan, larger, "Takes longer, and more memory."))
+        elif plan.config.schedule.epochs < 3 and rows:
+            longer = plan.config.model_copy(deep=True)
+            longer.schedule.epochs = plan.config.schedule.epochs * 2
+            estimate = sizing.estimate(longer, machine, rows, row_tokens)
+            if estimate:
+                changes = {"schedule.epochs": longer.schedule.epochs}
+                found.append(
+                    Alternative(label="best", changes=changes, estimate=estimate, gives_up="Takes twice as long.")
+                )
+    return found
+
+
+def _with_model(answers: Answers, name: str, machine: Machine) -> Plan:
+    return _plan(answers.model_copy(update={"base_model": name}), machine)[0]
+
+
+def _alternative(label: str, plan: Plan, other: Plan, gives_up: str) -> Alternative:
+    assert other.estimate is not None
+    changes: dict[str, Any] = {}
+    mine, theirs = plan.config.model_dump(mode="json"), other.config.model_dump(mode="json")
+    for section, fields in theirs.items():
+        if isinstance(fields, dict) and section != "output":
+            changes |= {
+                f"{section}.{name}": value for name, value in fields.items() if mine[section].get(name) != value
+            }
+    return Alternative(label=label, changes=changes, estimate=other.estimate, gives_up=gives_up)
+
+
+def _lines(path: Path) -> int | None:
+    """Rows of a JSONL or CSV file that is there and not huge, for the estimate; the data page counts properly."""
+    try:
+        if path.suffix.lower() not in {".jsonl", ".ndjson", ".csv"} or path.stat().st_size > 50_000_000:
+            return None
+        lines = path.read_bytes().count(b"\n")
+    except OSError:
+        return None
+    return max(1, lines - (path.suffix.lower() == ".csv"))
+
+
+def _name(config: RunConfig) -> str:
+    model = re.sub(r"-instruct.*$", "", config.model.name.rsplit("/", 1)[-1])
+    return f"{config.task.name.replace('_', '-')}-{model}"[:80]
+
+
+def _said(field: str, value: Any, why: str) -> Reason:
+    return Reason(field=field, value=value, why=why, source="your answer")
+
+
+Plan.model_rebuild()

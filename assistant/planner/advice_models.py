@@ -1,0 +1,184 @@
+"""Which base model, on which device, and how its memory is made to fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from assistant.planner.answers import Answers, uses_starter
+from trainer import catalogue, sizing
+from trainer.catalogue import BaseModelRow
+from trainer.config import HardwareSection, RunConfig
+from trainer.hardware import Machine
+from trainer.sizing import Estimate
+
+EMBEDDED = "smollm2-135m-instruct"
+# Largest memory (GiB) first: the model of the recommended set-ups, and below them what QLoRA fits with 20 % free.
+_BY_MEMORY = [
+    (70.0, "qwen2.5-32b-instruct", 16, "lecture L1.12"),
+    (36.0, "qwen2.5-14b-instruct", 8, "lecture L1.12"),
+    (20.0, "qwen2.5-7b-instruct", 4, "lecture L1.12"),
+    (14.0, "qwen2.5-7b-instruct", 2, "lecture L1.3"),
+    (6.0, "qwen2.5-1.5b-instruct", 4, "lecture L1.13"),
+    (0.0, "qwen2.5-0.5b-instruct", 4, "lecture L1.13"),
+]
+
+
+class Reason(BaseModel):
+    """Why a field of the run file has its value, and where that comes from."""
+
+    field: str
+    value: Any
+    why: str
+    source: str
+
+
+class Levers(BaseModel):
+    """What is turned until a run fits: each step costs time or precision, the cheaper ones first (lecture L1.11)."""
+
+    quantization: str
+    gradient_checkpointing: bool
+    batch_size: int
+    max_length: int
+
+
+def choose_hardware(answers: Answers, machine: Machine) -> tuple[HardwareSection, list[Reason]]:
+    """The run's device and planned GPU."""
+    if answers.gpu == "cpu" or (answers.gpu is None and answers.vram_gib is None and not machine.gpus):
+        said = "You chose the CPU." if answers.gpu == "cpu" else "No GPU was named, and this machine has none."
+        return HardwareSection(device="cpu", gpu=None, precision="auto"), [
+            Reason(
+                field="hardware.device",
+                value="cpu",
+                why=f"{said} {machine.describe()}",
+                source="measured on this machine",
+            )
+        ]
+    if answers.gpu is not None and answers.gpu != "cpu":
+        name = answers.gpu
+    elif answers.vram_gib is not None:
+        name = f"{answers.vram_gib:g}gb"
+    else:
+        name = machine.gpus[0].plan_name
+    row = catalogue.gpu(name)
+    memory = f" with {row.memory_gib:g} GiB" if row else ""
+    why = f"A GPU trains many times faster than a CPU; planned for one {name}{memory}."
+    if (answers.gpu_count or 1) > 1:
+        why += f" You have {answers.gpu_count}; a run uses one of them for now."
+    hardware = HardwareSection(device="cuda", gpu=name, precision="auto")
+    return hardware, [
+        Reason(field="hardware.device", value="cuda", why=why, source="your answer"),
+        Reason(
+            field="hardware.gpu",
+            value=name,
+            why="The memory and the hours are estimated for this card.",
+            source="your answer",
+        ),
+    ]
+
+
+def choose_model(answers: Answers, hardware: HardwareSection) -> tuple[str, int, Reason]:
+    """Name of the base model, the batch size to begin with, and the reason."""
+    memory = _memory(hardware)
+    if answers.base_model is not None:
+        return answers.base_model, _batch(memory), _reason(answers.base_model, "You named it.", "your answer")
+    if answers.model_params_b is not None:
+        size = answers.model_params_b
+        row = min(_open_models(), key=lambda row: abs(row.params_b - size) / size)
+        exact = abs(row.params_b - size) / size < 0.2
+        why = f"You asked for about {size:g} billion parameters; this is {'an' if exact else 'the nearest'} open one."
+        return row.name, _batch(memory), _reason(row.name, why, "your answer")
+    if memory is None:
+        why = "Small enough to train on a CPU in minutes; needs no download and no licence to accept (Apache-2.0)."
+        return EMBEDDED, 4, _reason(EMBEDDED, why, "measured on this machine")
+    if uses_starter(answers) and answers.priority != "quality":
+        why = "The starter data is made for this small model, which learns it in minutes on any device."
+        return EMBEDDED, 4, _reason(EMBEDDED, why, "measured on this machine")
+    place = next(index for index, (least, *_) in enumerate(_BY_MEMORY) if memory >= least)
+    why = f"The largest open model that trains on {memory:g} GiB with a fifth of it free"
+    if answers.priority == "speed" and place + 1 < len(_BY_MEMORY):
+        sizes = [name for _, name, *_ in _BY_MEMORY]
+        place = next((later for later in range(place + 1, len(sizes)) if sizes[later] != sizes[place]), place)
+        why = f"One size below the largest that {memory:g} GiB hold, because you want speed"
+    _, name, batch, source = _BY_MEMORY[place]
+    return name, batch, _reason(name, f"{why}; not gated, and free to use (Apache-2.0).", source)
+
+
+def make_it_fit(
+    config: RunConfig, machine: Machine, rows: int | None, row_tokens: float | None
+) -> tuple[Estimate | None, Levers]:
+    """Turn the levers, the cheapest first, until the run fits; leaves `config` at the first that does.
+
+    The effective batch stays the same. Where nothing fits, `config` is left at the smallest.
+    """
+    effective = config.schedule.batch_size * config.schedule.accumulation
+    batches = [size for size in (16, 8, 4, 2, 1) if size <= config.schedule.batch_size]
+    on_gpu = config.hardware.device == "cuda"
+    tried = [("none", False, batches[0]), ("none", on_gpu, batches[0])]
+    if on_gpu:
+        tried += [("nf4", False, batches[0]), ("nf4", True, batches[0])]
+    tried += [("nf4" if on_gpu else "none", on_gpu or size == 1, size) for size in batches[1:]]
+    estimate = None
+    for quantization, checkpointing, batch in tried:
+        config.model.quantization = quantization  # pyright: ignore[reportAttributeAccessIssue]
+        config.schedule.gradient_checkpointing = checkpointing
+        config.schedule.batch_size = batch
+        config.schedule.accumulation = max(1, effective // batch)
+        estimate = sizing.estimate(config, machine, rows, row_tokens)
+        if estimate is None or estimate.fits == "fits":
+            break
+    while estimate is not None and estimate.fits == "does_not_fit" and config.schedule.max_length > 256:
+        config.schedule.max_length //= 2
+        estimate = sizing.estimate(config, machine, rows, row_tokens)
+    return estimate, Levers(
+        quantization=config.model.quantization,
+        gradient_checkpointing=config.schedule.gradient_checkpointing,
+        batch_size=config.schedule.batch_size,
+        max_length=config.schedule.max_length,
+    )
+
+
+def smaller_models(name: str) -> list[str]:
+    """Open general models smaller than this one, the largest first."""
+    row = catalogue.base_model(name)
+    limit = row.params_b if row else float("inf")
+    return [
+        other.name
+        for other in sorted(_open_models(), key=lambda other: -other.params_b)
+        if other.params_b < limit * 0.95
+    ]
+
+
+def larger_model(name: str) -> str | None:
+    """The next larger open general model."""
+    row = catalogue.base_model(name)
+    larger = [other for other in _open_models() if row is not None and other.params_b > row.params_b * 1.2]
+    return min(larger, key=lambda other: other.params_b).name if larger else None
+
+
+def _open_models() -> list[BaseModelRow]:
+    # Gated models need an account, and some licences forbid commercial use: neither is chosen for the user.
+    return [row for row in catalogue.base_models() if not row.gated and row.licence == "apache-2.0" and not row.medical]
+
+
+def _memory(hardware: HardwareSection) -> float | None:
+    row = catalogue.gpu(hardware.gpu) if hardware.device == "cuda" and hardware.gpu else None
+    return row.memory_gib if row else None
+
+
+def _batch(memory: float | None) -> int:
+    if memory is None:
+        return 4
+    return next(batch for least, _, batch, _ in _BY_MEMORY if memory >= least)
+
+
+def _reason(name: str, why: str, source: str) -> Reason:
+    row = catalogue.base_model(name)
+    if row is not None and row.gated:
+        why += f" It is gated: accept its licence ({row.licence}) on the Hugging Face Hub and log in first."
+    elif row is not None and row.licence != "apache-2.0" and source == "your answer":
+        why += f" Its licence is {row.licence}."
+    if row is not None and row.medical:
+        why += " Medical pre-tuning is not always better: BioMistral-7B averages 58.97 against Mistral-7B's 62.97."
+    return Reason(field="model.name", value=name, why=why, source=source)

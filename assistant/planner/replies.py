@@ -1,0 +1,156 @@
+"""What the planner says: what it understood, the next question, or the plan in a few plain sentences."""
+
+from __future__ import annotations
+
+from assistant.planner.advice import Plan
+from assistant.planner.answers import Answers
+from trainer import catalogue
+from trainer.hardware import Machine
+from trainer.sizing import Range
+
+TASK_WORDS = {
+    "diagnosis": "suggesting diagnoses",
+    "treatment": "suggesting treatments",
+    "test_interpretation": "interpreting test results",
+    "patient_education": "explaining things to patients",
+    "summarization": "summarising records",
+    "report_generation": "drafting reports",
+    "ner": "finding terms such as drugs and doses in text",
+    "question_answering": "answering questions",
+    "classification": "sorting texts into classes",
+    "reasoning": "clinical reasoning step by step",
+    "drug_information": "drug information",
+    "dialogue": "conversations, such as replies to patients' messages",
+}
+EXAMPLE = "For example: “summarise discharge notes, about 3,000 of them, de-identified, on a 4090”."
+
+
+def greeting(machine: Machine) -> str:
+    """The first words of a conversation, which offer this machine."""
+    return (
+        "Tell me in your own words what the model is for, what examples you have, and which GPU you can use. "
+        f"{machine.describe()} Say “this machine” to use it. {EXAMPLE} "
+        "To try it at once, say “use the starter data on this machine, to answer clinical questions”."
+    )
+
+
+def question(name: str, machine: Machine) -> str:
+    """The question for something that is missing."""
+    return {
+        "task": "What should the model do? For instance draft reports, summarise notes, "
+        "answer questions, pull drug names "
+        "out of text, sort messages, or explain things to patients.",
+        "examples": "About how many examples do you have, or what is the file called? Say “starter "
+        "data” to try with ours.",
+        "gpu": f"Which GPU can you use? {machine.describe()} Say “this machine” to use it.",
+        "contains_phi": "Does the data contain anything about real patients that could identify them?",
+    }[name]
+
+
+def understood(changes: Answers, machine: Machine) -> str:
+    """What a message changed, in plain words; empty where it changed nothing."""
+    new = changes.model_fields_set
+    parts: list[str] = []
+    if changes.task:
+        tasks = " and ".join(TASK_WORDS[task] for task in [changes.task, *changes.other_tasks])
+        parts.append(f"a model for {tasks}")
+    elif changes.other_tasks:
+        parts.append("also for " + " and ".join(TASK_WORDS[task] for task in changes.other_tasks))
+    if changes.specialty:
+        parts.append(f"the specialty {changes.specialty}")
+    if changes.examples:
+        parts.append("1 example" if changes.examples == 1 else f"{changes.examples:,} examples")
+    if changes.dataset:
+        parts.append("the starter data" if changes.dataset == "starter" else f"the data in {changes.dataset}")
+    if changes.gpu or changes.vram_gib:
+        parts.append(_hardware(changes))
+    if changes.base_model:
+        parts.append(f"the base model {changes.base_model}")
+    if changes.model_params_b:
+        parts.append(f"a base model of about {changes.model_params_b:g} billion parameters")
+    if "contains_phi" in new and changes.contains_phi is not None:
+        parts.append("data with patient data in it" if changes.contains_phi else "no patient data")
+    if changes.objective:
+        parts.append(
+            {"preference": "learning from preferences", "adversarial": "robustness", "sft": "supervised tuning"}[
+                changes.objective
+            ]
+        )
+    if changes.priority:
+        parts.append(
+            {"speed": "speed first", "quality": "quality first", "balanced": "a balance of speed and quality"}[
+                changes.priority
+            ]
+        )
+    if changes.adaptation:
+        parts.append(f"{changes.adaptation} adaptation to medicine")
+    unsure = {
+        "task": "what it is for",
+        "examples": "how many examples",
+        "gpu": "which GPU",
+        "contains_phi": "patient data",
+    }
+    parts += [
+        f"not sure about {unsure[name]}" if name == "contains_phi" else f"not known: {unsure[name]}"
+        for name in changes.unknown
+    ]
+    return f"Understood: {'; '.join(parts)}." if parts else ""
+
+
+def summary(plan: Plan, answers: Answers, refusals: list[str]) -> str:
+    """The plan in a few sentences, and what keeps it from being started here."""
+    config, estimate = plan.config, plan.estimate
+    where = f"one {config.hardware.gpu}" if config.hardware.device == "cuda" else "this machine's CPU"
+    how = "with the base in 4 bits (QLoRA)" if config.model.quantization == "nf4" else "with LoRA"
+    said = [f"Here is the plan: {config.model.name}, tuned {how} on {where}."]
+    if estimate is not None:
+        peak, limit = estimate.peak_gib, estimate.limit_gib
+        needs = f"It needs {peak.low:.1f} to {peak.high:.1f} GiB of {limit:.3g} GiB"
+        said.append(
+            {
+                "fits": f"{needs}, which fits with a fifth kept free.",
+                "tight": f"{needs}, which is tight: a fifth should stay free.",
+                "does_not_fit": f"{needs}, which does not fit.",
+            }[estimate.fits]
+        )
+        if estimate.hours is not None:
+            said.append(f"Training takes about {_time(estimate.hours)}.")
+        nearest = next((other for other in plan.alternatives if other.label == "nearest that fits"), None)
+        if nearest:
+            name = nearest.changes.get("model.name")
+            said.append(
+                f"The nearest that fits is {name} ({nearest.estimate.peak_gib.high:.1f} GiB): say “use {name}”."
+            )
+    else:
+        said.append("I do not know this model or card, so I cannot say what memory it needs.")
+    if answers.objective == "preference":
+        said.append("Preference alignment is not built yet; this plan is the supervised run that it starts from.")
+    if answers.objective == "adversarial":
+        said.append("Adversarial training is not built yet; this plan is the supervised run that it is added to.")
+    if not refusals:
+        said.append("Look at the values and their reasons beside the chat, change what you like, and start the run.")
+        return " ".join(said)
+    return " ".join(said) + "\n\nBefore it can start here:\n" + "\n".join(f"- {reason}" for reason in refusals)
+
+
+NOTHING = "I did not find anything for the plan in that."
+
+
+def _hardware(changes: Answers) -> str:
+    if changes.gpu == "cpu":
+        return "no GPU (the CPU)"
+    if changes.gpu is None:
+        return f"a GPU with {changes.vram_gib:g} GB"
+    row = catalogue.gpu(changes.gpu)
+    name = changes.gpu + (f" ({row.memory_gib:g} GiB)" if row else "")
+    return f"{changes.gpu_count} x {name}" if (changes.gpu_count or 1) > 1 else f"the GPU {name}"
+
+
+def _time(hours: Range) -> str:
+    if hours.high < 2:
+        low, high = max(1, round(hours.low * 60)), max(1, round(hours.high * 60))
+        return f"{low} to {high} minutes" if low != high else f"{low} minutes"
+    if hours.high < 72:
+        low, high = max(1, round(hours.low)), round(hours.high)
+        return f"{low} to {high} hours" if low != high else f"{high} hours"
+    return f"{max(1, round(hours.low / 24))} to {round(hours.high / 24)} days"

@@ -1,0 +1,118 @@
+"""What several tests need: a home of their own, a tiny random model, and the embedded one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from trainer.config import RunConfig
+
+ROOT = Path(__file__).resolve().parent.parent
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every test has a home of its own and never asks a model hub."""
+    monkeypatch.setenv("BEDSIDE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random two-layer Llama and a byte-level tokenizer with the ChatML template."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny-model")
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", *alphabet]
+    bytes_only = Tokenizer(models.BPE(vocab={word: index for index, word in enumerate(words)}, merges=[]))
+    bytes_only.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)  # pyright: ignore
+    bytes_only.decoder = decoders.ByteLevel()  # pyright: ignore
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bytes_only,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        additional_special_tokens=["<|im_start|>"],
+        chat_template=CHATML,
+    )
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(words),
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=2048,
+            bos_token_id=1,
+            eos_token_id=2,
+            pad_token_id=0,
+            tie_word_embeddings=True,
+        )
+    )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def embedded_cache() -> Iterator[Path]:
+    """Cache of the converted embedded model, kept between test runs: converting takes half a minute."""
+    import os
+
+    folder = ROOT / ".cache" / "models"
+    before = os.environ.get("BEDSIDE_CACHE")
+    os.environ["BEDSIDE_CACHE"] = str(folder)
+    yield folder
+    if before is None:
+        del os.environ["BEDSIDE_CACHE"]
+    else:
+        os.environ["BEDSIDE_CACHE"] = before
+
+
+@pytest.fixture
+def tiny_data(tmp_path: Path) -> Path:
+    """Forty short question-answer rows in a JSONL file."""
+    path = tmp_path / "rows.jsonl"
+    rows = [{"question": f"Is {number} even?", "answer": "yes" if number % 2 == 0 else "no"} for number in range(40)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def tiny_run(tiny_model: Path, tiny_data: Path) -> RunConfig:
+    """A run of twelve steps in fp32 on the tiny model: what is tested is the machinery, not the answers."""
+    return RunConfig.model_validate(
+        {
+            "model": {"name": str(tiny_model)},
+            "data": {"sources": [{"name": str(tiny_data)}], "contains_phi": False},
+            "method": {"rank": 4, "alpha": 8, "dropout": 0.1},
+            "schedule": {
+                "max_steps": 12,
+                "batch_size": 4,
+                "accumulation": 1,
+                "learning_rate": 0.01,
+                "checkpoint_every": 4,
+            },
+            "evaluation": {
+                "every": 6,
+                "sample_every": 6,
+                "sample_prompts": ["Is 4 even?"],
+                "forgetting": False,
+                "max_new_tokens": 8,
+            },
+            "hardware": {"precision": "fp32"},
+            "output": {"name": "tiny"},
+        }
+    )

@@ -1,0 +1,44 @@
+"""The project keeps its own rules."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = [
+        line.strip() for line in (ROOT / name).read_text().splitlines() if line.strip() and not line.startswith("#")
+    ]
+    return dict(line.split("==") for line in lines)
+
+
+def test_requirements_are_pyproject_at_the_pinned_versions():
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        declared = set(tomllib.load(file)["project"]["dependencies"])
+    constraints = {re.sub("[-_.]+", "-", name).lower(): version for name, version in pins("constraints.txt").items()}
+    assert pins("requirements.txt") == {name: constraints[name] for name in declared}
+
+
+def test_help_and_app_import_nothing_heavy():
+    code = "import assistant.cli, app, sys; print([m for m in ('torch', 'transformers', 'gradio', 'trl', 'pandas') if m in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    assert shown.strip() == "[]"
+
+
+def test_no_file_names_a_package_registry():
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    hosts = re.compile(
+        "|".join(["py" + r"pi\.org", "python" + r"hosted\.org", "npm" + r"js\.(org|com)", r"deb\.debian" + r"\.org"])
+    )
+    found = []
+    for name in listed.stdout.splitlines():
+        path = ROOT / name
+        if path.is_file() and path.suffix not in {".png"} and hosts.search(path.read_text(errors="ignore")):
+            found.append(name)
+    assert found == []

@@ -1,0 +1,131 @@
+"""A run from start to end in its own process: repeatable, stoppable, and alive after kill -9."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from trainer import config, events, runs
+from trainer.config import RunConfig
+from trainer.runs import Run
+
+PATIENCE = 180  # seconds; two cores may be busy
+
+
+def wait(run: Run, until=lambda run: run.status.state not in runs.ACTIVE) -> Run:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        run = runs.get(run.id)
+        if until(run):
+            return run
+        time.sleep(0.05)
+    raise AssertionError(f"{run.status}\n{(run.folder / 'log.txt').read_text()[-2000:]}")
+
+
+def losses(run: Run) -> dict[int, float]:
+    return {event.step: event.loss for event in run.events() if isinstance(event, events.StepEvent)}
+
+
+def test_a_run_does_all_it_should_and_can_be_repeated(tiny_run: RunConfig, tiny_data: Path):
+    held_out = tiny_data.with_name("held-out.jsonl")
+    held_out.write_text('{"question": "Is 98 even?", "answer": "yes"}\n{"question": "Is 99 even?", "answer": "no"}\n')
+    tiny_run.evaluation.held_out = [config.HeldOutSet(name=str(held_out), metric="exact_match", items=5)]
+    run = wait(runs.start(runs.create(tiny_run)))
+    assert run.status.state == "done", run.status.error
+    assert {"run.yaml", "state.json", "events.jsonl", "log.txt", "report.json", "README.md"} <= {
+        path.name for path in run.folder.iterdir()
+    }
+    assert (run.folder / "data" / "manifest.json").exists() and (run.adapter / "adapter_model.safetensors").exists()
+    assert not list(run.folder.rglob("*.bin")), "safetensors only"
+    assert list(losses(run)) == list(range(1, 13))
+    kinds = [event.kind for event in run.events()]
+    assert kinds.count("eval") >= 3 and kinds.count("sample") == 2 and kinds.count("checkpoint") == 3
+    report = run.report()
+    assert report is not None and report["validation_loss"]["after"] < report["validation_loss"]["before"]
+    assert report["table"][0]["n"] == 2
+    card = (run.folder / "README.md").read_text()
+    assert "not a medical device" in card and "rows.jsonl" in card
+
+    again = wait(runs.start(runs.clone(run)))
+    assert losses(again) == losses(run), "the same run file and seed give the same losses"
+
+
+def test_killed_in_the_middle_it_fails_honestly_and_resumes_to_the_same_end(tiny_run: RunConfig):
+    whole = wait(runs.start(runs.create(tiny_run)))
+    run = runs.start(runs.create(tiny_run))
+    run = wait(run, lambda run: any(isinstance(event, events.CheckpointEvent) for event in run.events()))
+    assert run.status.pid is not None
+    os.kill(run.status.pid, signal.SIGKILL)
+    run = wait(run)
+    assert run.status.state == "failed" and run.status.error is not None and "without a word" in run.status.error
+    # A checkpoint that was cut off while it was written is passed over.
+    (run.folder / "checkpoints" / "checkpoint-11").mkdir()
+    resumed = wait(runs.start(run))
+    assert resumed.status.state == "done", resumed.status.error
+    assert resumed.status.step == resumed.status.total_steps == 12
+    assert any(
+        "checkpoint-11 was not written to its end" in e.message
+        for e in resumed.events()
+        if isinstance(e, events.WarningEvent)
+    )
+    assert losses(resumed)[12] == pytest.approx(losses(whole)[12], abs=1e-3)
+
+
+def test_stopped_it_keeps_a_checkpoint_and_goes_on(tiny_run: RunConfig):
+    tiny_run.schedule.max_steps = 400
+    tiny_run.schedule.checkpoint_every = 400
+    run = runs.start(runs.create(tiny_run))
+    run = wait(run, lambda run: run.status.step >= 3)
+    runs.stop(run)
+    run = wait(run)
+    assert run.status.state == "stopped" and run.status.step < 400
+    assert (run.adapter / "adapter_model.safetensors").exists()
+    at = run.status.step
+    assert (run.folder / "checkpoints" / f"checkpoint-{at}" / "complete").exists()
+    run = runs.start(run)
+    run = wait(run, lambda run: run.status.step > at)
+    runs.stop(run)
+    assert min(step for step in losses(wait(run)) if step > at) == at + 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model.name": "no-such-model"}, "The model 'no-such-model' could not be had"),
+        ({"method.target_modules": "[nothing_proj]"}, "method.target_modules: ['nothing_proj'] are not in this model"),
+        ({"schedule.max_length": "16"}, "nothing would be trained"),
+    ],
+)
+def test_what_cannot_be_trained_fails_with_one_sentence(tiny_run: RunConfig, change: dict[str, str], said: str):
+    run = wait(runs.start(runs.create(config.with_values(tiny_run, change))))
+    assert run.status.state == "failed" and run.status.error is not None and said in run.status.error
+    assert "Traceback" not in run.status.error
+
+
+def test_a_full_disk_is_said_plainly():
+    import errno
+
+    from trainer.worker import _sentence
+
+    assert "The disk is full" in _sentence(OSError(errno.ENOSPC, "No space left on device"))
+    assert "Halve schedule.batch_size" in _sentence(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"))
+
+
+def test_a_second_run_waits_for_the_first(tiny_run: RunConfig):
+    first = runs.start(runs.create(tiny_run))
+    second = runs.start(runs.create(tiny_run))
+    first, second = wait(first), wait(second)
+    assert first.status.state == second.status.state == "done"
+    ended = [event.time for event in first.events() if isinstance(event, events.StateEvent) and event.state == "done"]
+    began = [
+        event.time for event in second.events() if isinstance(event, events.StateEvent) and event.state == "preparing"
+    ]
+    swapped = [
+        event.time for event in second.events() if isinstance(event, events.StateEvent) and event.state == "done"
+    ]
+    other = [
+        event.time for event in first.events() if isinstance(event, events.StateEvent) and event.state == "preparing"
+    ]
+    assert began[0] >= ended[0] or other[0] >= swapped[0], "one at a time"
