@@ -26,6 +26,9 @@ from trainer.config import RunConfig
 
 State = Literal["queued", "preparing", "training", "evaluating", "done", "stopped", "failed"]
 ACTIVE: tuple[State, ...] = ("queued", "preparing", "training", "evaluating")
+# Keep freed memory in the process: every step allocates the same large buffers anew, and getting them from the system
+# page by page cost a tenth of the time on two cores. Only glibc reads these.
+MEMORY_SETTINGS = {"MALLOC_MMAP_THRESHOLD_": str(4 << 30), "MALLOC_TRIM_THRESHOLD_": str(8 << 30)}
 CODE_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -119,7 +122,7 @@ def create(config: RunConfig, conversation: list[dict[str, str]] | None = None) 
 
 
 def get(identity: str) -> Run:
-    """The run of this id (or of the one id that starts so); raises `RunError` where there is none or it is unreadable."""
+    """The run of this id, or of the one id that starts so; raises `RunError` where there is none that can be read."""
     matches = [name for name in _ids() if name == identity] or [name for name in _ids() if name.startswith(identity)]
     if not identity or not matches:
         raise RunError(f"There is no run {identity!r}; `bedside runs list` shows those there are.")
@@ -171,6 +174,7 @@ def start(run: Run) -> Run:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            env=os.environ | MEMORY_SETTINGS,
         )
     status = run.status.model_copy(
         update={"state": "queued", "pid": process.pid, "started": _started(process.pid), "error": None}

@@ -1,4 +1,4 @@
-"""What a finished run is worth: held-out sets and forgetting, for base, prompted base and tuned model, in one report."""
+"""What a finished run is worth: held-out sets and forgetting, for base, prompted base and tuned model."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def measure_forgetting(
 
 
 def worked_examples(config: RunConfig, name: str) -> list[held_out.Item]:
-    """The examples that the prompted base is shown for a set: drawn with the run's seed, of different classes if any."""
+    """The examples that the prompted base is shown for a set: drawn with the run's seed, of different classes."""
     source = name if name.startswith(STARTER_PREFIX) else config.data.sources[0].name
     items = read_items(source, "train", config.task.system_prompt)
     random.Random(f"{config.schedule.seed}/examples/{name}").shuffle(items)

@@ -80,12 +80,15 @@ class History:
         validation = [(one.step, one.loss, "validation") for one in thinned(self.evals)]
         return pd.DataFrame(training + validation, columns=["step", "loss", "measured on"])
 
-    def column(self, field: str, name: str) -> pd.DataFrame:
-        """One field of the steps (`learning_rate`, `tokens_per_second`, `memory_gib`) by step, called `name`."""
+    def curves(self, columns: Sequence[tuple[str, str]]) -> list[pd.DataFrame]:
+        """For each (field of a step, name) that field by step, in a column of that name."""
         import pandas as pd
 
-        points = [(one.step, getattr(one, field)) for one in thinned(self.steps)]
-        return pd.DataFrame(points, columns=["step", name])
+        steps = thinned(self.steps)
+        return [
+            pd.DataFrame([(one.step, getattr(one, field)) for one in steps], columns=["step", name])
+            for field, name in columns
+        ]
 
 
 def _cut(points: list, step: int) -> None:

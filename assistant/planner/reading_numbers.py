@@ -100,7 +100,8 @@ _OTHER = re.compile(
         |radiologists?\b|reviewers?\b|experts?\b|hospitals?\b|sites?\b|clinics?\b|centres?\b|centers?\b|people\b|users?\b
         |departments?\b|specialt(?:y|ies)\b|languages?\b|-?fold\b|-?shots?\b|[ap]m\b|dollars?\b|euros?\b|context\b|bits?\b
         |(?:[a-z]+\s+)?(?:a|per|each|every)\s+(?:day|week|month|year|patient|hour))
-    | \b(?:rank|r|alpha|lr|learning\srate|batch(?:\ssize)?|epochs?|seed|version|v|step|type|grade|stage|phase|level|covid|icd|aged?
+    | \b(?:rank|r|alpha|lr|learning\srate|batch(?:\ssize)?|epochs?|seed|version|v|step|type|grade
+        |stage|phase|level|covid|icd|aged?
         |top|usmle|chapter|page|room|ward|temperature|cuda|python)\s*[=:-]?\s*(?:of\s+|is\s+|to\s+)?\d[\d.e-]*
     | \bbetween\s+(?:19[5-9]\d|20[0-4]\d)\s+and\s+(?:19[5-9]\d|20[0-4]\d)\b
         (?!\s+[a-z]*\s?(?:notes|reports|rows|examples|cases|records))
@@ -125,6 +126,10 @@ _HELD_BACK = re.compile(
     r"^\s*(?:\w+\s+)?(?:for|as|to)\s+(?:test|valid|evaluat|hold)|^\s*(?:test|validation|held)", re.IGNORECASE
 )
 _TEST_NOUN = re.compile(r"\b(?:test|validation|evaluation|held[- ]out)\b", re.IGNORECASE)
+
+
+MOST_EXAMPLES = 10**10
+"""A larger number is no number of examples."""
 
 
 def number_value(text: str) -> float:
@@ -161,13 +166,13 @@ def read_examples(message: Message, asked: bool, counting: bool) -> int | None:
         pass
     for match in message.take(_PER_CLASS):
         each, classes = match["each"] or match["each2"], match["classes"] or match["classes2"]
-        return int(number_value(each) * number_value(classes))
+        return round(min(number_value(each) * number_value(classes), MOST_EXAMPLES)) or None
     _blank_others(message)
     for match in message.take(_RANGE):
         scale = match["low_scale"] or match["scale"] or ""
         value = number_value(match["low"] + scale)
         # The low end: a plan must not count on rows that may not be there.
-        if value >= 20 or asked:
+        if (20 if not asked else 1) <= value <= MOST_EXAMPLES:
             return int(value)
     found = [
         (match, value)
@@ -197,7 +202,7 @@ def _blank_others(message: Message) -> None:
 
 def _value(message: Message, match: Match[str], asked: bool, counting: bool) -> int | None:
     value = number_value(match["number"])
-    if value < 1:
+    if not 1 <= value <= MOST_EXAMPLES:
         return None
     scaled = re.search(r"[a-z]", match["number"], re.IGNORECASE) is not None
     alone = re.fullmatch(r"[\s\x1f]*(?:about|around|~|roughly)?\s*[\s\x1f.!]*", message.rest.replace(match[0], " "))

@@ -41,6 +41,7 @@ _UNSURE = re.compile(
     rf"|\b{_MAY}\b[^.;!?]{{0,20}}\b{_PHI}|\b(?:partly|partially|mostly|half) {_CLEANED}",
     re.IGNORECASE,
 )
+_POSSIBLY = re.compile(rf"\b{_MAY}\s*$", re.IGNORECASE)
 _DENIED = re.compile(
     r"\b(?:no|without(?: any)?|zero|free of|(?:don't|doesn't|do not|does not|isn't|is not|aren't"
     r"|are not|not|never)(?: (?:contain|include|have|hold|any|real|from|about|based on|actual))*)\s+(?:(?:any"
@@ -99,8 +100,9 @@ def read_privacy(message: Message, asked: bool) -> tuple[bool | None, bool, str 
     as unknown, which refuses to train, and a remark asks.
     """
     text = message.rest.replace("\x1f", " ")
-    if _STILL_IN.search(text):
-        return True, False, None
+    for match in _STILL_IN.finditer(text):
+        if not message.negated(match.start()) and not _POSSIBLY.search(text[: match.start()]):
+            return True, False, None
     unsure = NOT_SURE.search(text) if asked else _UNSURE.search(text)
     about = re.search(rf"{_CLEANED}|{_PHI}|\b(?:patients?|privacy|hipaa|gdpr)\b", text, re.IGNORECASE)
     if unsure and (asked or about):

@@ -28,7 +28,7 @@ _STRONG = [
     (
         "ner",
         r"\b(?:extract\w*|pull(?:s|ing)?(?:\s+out)?|pick(?:s|ing)?\s+out|find(?:s|ing)?|tag(?:s|ging)?"
-        rf"|identif\w+|spot(?:s|ting)?|recogni[sz]\w+|get|list)\b{_OBJECT}\b(?:{_ENTITIES})\b{_OBJECT}{_END}",
+        rf"|(?<!-)identif(?:y|ies|ying)|spot(?:s|ting)?|recogni[sz]\w+|get|list)\b{_OBJECT}\b(?:{_ENTITIES})\b{_OBJECT}{_END}",
     ),
     (
         "ner",
@@ -68,7 +68,8 @@ _STRONG = [
     (
         "test_interpretation",
         r"\b(?:interpret\w*|make sense of|read(?:s|ing)?|explain\w*|comment\w* on|understand\w*)\b[^.;!?\n,]{0,40}"
-        r"\b(?:labs?|tests?|results?|ecgs?|ekgs?|blood(?:s|work)?|values?|panels?|spirometr\w+|abgs?|blood gas(?:es)?)\b",
+        r"\b(?:labs?|tests?|results?|ecgs?|ekgs?|blood(?:s|work)?|values?|panels?"
+        r"|spirometr\w+|abgs?|blood gas(?:es)?)\b",
     ),
     (
         "test_interpretation",
@@ -154,7 +155,7 @@ _SPECIALTIES = {
         "infectious disease": r"\binfectious disease|\binfections?\b|\bmicrobiolog\w+|\bcovid\b|\bhiv\b",
         "ophthalmology": r"\bophthalm\w+|\beye\b|\bretina\w*",
         "orthopedics": r"\borthopa?ed\w+|\bfractures?\b",
-        "primary care": r"\bprimary care\b|\bgeneral practice\b|\bfamily (?:medicine|practice|doctors?)\b|\b(?-i:GPs?)\b",
+        "primary care": r"\b(?:primary care|general practice|family (?:medicine|practice|doctors?))\b|\b(?-i:GPs?)\b",
         "pharmacy": r"\bpharmac(?:y|ists?)\b",
         "nursing": r"\bnursing\b",
         "dentistry": r"\bdent(?:al|ist\w*)\b",
@@ -174,8 +175,8 @@ _OBJECTIVES = [
     (
         "preference",
         r"\b(?:dpo|kto|orpo|rlhf)\b|\bpreference (?:pairs?|data|tuning|alignment|learning|optimi\w+"
-        r"|sets?)|\b(?:human|doctor|expert|clinician|reviewer)s?'? preferences|\brank(?:ed|ing|ings)? (?:of )?(?:pairs"
-        r"|answers|responses)|\bpairs of answers\b|\bchosen (?:and|/|vs\.?) rejected|\bpair-?wise\b"
+        r"|sets?)|\b(?:human|doctor|expert|clinician|reviewer)s?'? preferences"
+        r"|\brank(?:ed|ing|ings)? (?:of )?(?:pairs|answers|responses)(?: of (?:answers|responses))?|\bpairs of answers\b|\bchosen (?:and|/|vs\.?) rejected|\bpair-?wise\b"
         r"|\bthumbs (?:up|down)|\bvot(?:es|ed) (?:on|for) answers|\bbetter of two answers",
     ),
     ("sft", r"\bsft\b|\bsupervised (?:fine-?tuning|training|run)\b|\binstruction[- ]tun\w+"),

@@ -1,7 +1,7 @@
 """Supervised fine-tuning through TRL's SFTTrainer, set up from a run file.
 
-TRL (1.16) projects only labelled positions through the output layer, so the prompt costs no logits. Rows come to it
-tokenised and labelled (`trainer.data.templates`), and it leaves them as they are.
+Rows come to it tokenised and labelled (`trainer.data.templates`), and it leaves them as they are. The loss is ours for
+the common decoders: see `trainer.objectives.answer_loss`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def build(
     import torch
     from datasets import Dataset
     from trl.trainer.sft_config import SFTConfig
-    from trl.trainer.sft_trainer import SFTTrainer
+
+    from trainer.objectives.answer_loss import AnswerLossTrainer
 
     schedule = config.schedule
     on_cpu = config.hardware.device == "cpu"
@@ -77,7 +78,7 @@ def build(
         disable_tqdm=True,
         dataloader_pin_memory=not on_cpu,
     )
-    trainer = SFTTrainer(
+    trainer = AnswerLossTrainer(
         model=model,
         args=settings,
         train_dataset=Dataset.from_list([dict(row) for row in prepared.train]),

@@ -1,0 +1,156 @@
+"""A form for every field of a run file, made from `RunConfig` itself, so that nothing is declared a second time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import gradio as gr
+import yaml
+from pydantic.fields import FieldInfo
+
+from trainer.config import ConfigError, Fault, RunConfig, parse
+
+_KNOWN = [("not known", "unknown"), ("no", "no"), ("yes", "yes")]
+_KNOWN_VALUES = {"unknown": None, "no": False, "yes": True}
+Kind = Literal["choice", "choices", "switch", "known", "integer", "number", "text", "lines", "yaml"]
+
+
+@dataclass
+class Entry:
+    """One field in the form: where it stands in the run file, how it is entered, and whether it may be empty."""
+
+    section: str
+    name: str
+    kind: Kind
+    info: FieldInfo
+    options: tuple[Any, ...]
+    may_be_empty: bool
+    component: Any = None
+
+
+def entries() -> list[Entry]:
+    """Every field of the run file that leaves a choice, in the order of the contract."""
+    found = []
+    for section, outer in RunConfig.model_fields.items():
+        inner = getattr(outer.annotation, "model_fields", None)
+        for name, info in (inner or {}).items():
+            kind, options, may_be_empty = _kind(info.annotation)
+            if not (kind == "choice" and len(options) == 1):
+                found.append(Entry(section, name, kind, info, options, may_be_empty))
+    return found
+
+
+def draw(form: list[Entry]) -> None:
+    """Draw the form, a group a section."""
+    for section in dict.fromkeys(entry.section for entry in form):
+        gr.HTML(f'<h4 class="bs-group">{section.capitalize()}</h4>')
+        with gr.Row(equal_height=False, elem_classes="bs-form"):
+            for entry in form:
+                if entry.section == section:
+                    entry.component = _component(entry)
+
+
+def to_form(form: list[Entry], config: RunConfig) -> dict[Any, Any]:
+    """The updates that make the form show this run file."""
+    data = config.model_dump(mode="json")
+    return {entry.component: _shown(entry, data[entry.section][entry.name]) for entry in form}
+
+
+def from_form(form: list[Entry], values: list[Any]) -> RunConfig:
+    """The run file that the form shows; raises `ConfigError` with every fault."""
+    # Fields that leave no choice keep their one value.
+    data = RunConfig().model_dump(mode="json")
+    faults = []
+    for entry, value in zip(form, values, strict=True):
+        try:
+            data[entry.section][entry.name] = _meant(entry, value)
+        except yaml.YAMLError:
+            faults.append(Fault(field=f"{entry.section}.{entry.name}", message="is not valid YAML; mend this field."))
+    try:
+        config = parse(data)
+    except ConfigError as error:
+        raise ConfigError([*faults, *error.faults]) from None
+    if faults:
+        raise ConfigError(faults)
+    return config
+
+
+def _kind(annotation: Any) -> tuple[Kind, tuple[Any, ...], bool]:
+    """How a value of this type is entered, its options, and whether it may be empty."""
+    origin, inside = get_origin(annotation), get_args(annotation)
+    if origin in (Union, UnionType):
+        rest = [one for one in inside if one is not type(None)]
+        if rest == [bool]:
+            return "known", (), True
+        if len(rest) == 1:
+            kind, options, _ = _kind(_bare(rest[0]))
+            return kind, options, True
+        return "yaml", (), type(None) in inside
+    if origin is Literal:
+        return "choice", inside, False
+    if origin is list:
+        kind, options, _ = _kind(_bare(inside[0]))
+        return {"choice": "choices", "text": "lines"}.get(kind, "yaml"), options, False  # type: ignore[return-value]
+    simple: dict[Any, Kind] = {bool: "switch", int: "integer", float: "number", str: "text"}
+    return simple.get(annotation, "yaml"), (), False
+
+
+def _bare(annotation: Any) -> Any:
+    return get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation
+
+
+def _component(entry: Entry) -> Any:
+    label = entry.name.replace("_", " ")
+    shared: dict[str, Any] = {
+        "label": label,
+        "info": entry.info.description,
+        "elem_id": f"form-{entry.section}-{entry.name}",
+        "min_width": 260,
+    }
+    match entry.kind:
+        case "choice" | "choices":
+            options = [(str(option).replace("_", " "), option) for option in entry.options]
+            return gr.Dropdown(options, multiselect=entry.kind == "choices", filterable=False, **shared)
+        case "known":
+            return gr.Dropdown(_KNOWN, filterable=False, **shared)
+        case "switch":
+            return gr.Checkbox(**shared)
+        case "integer":
+            return gr.Number(precision=0, **shared)
+        case "number":
+            return gr.Number(**shared)
+        case "lines":
+            return gr.Textbox(lines=2, placeholder="one a line", **shared)
+        case "yaml":
+            return gr.Textbox(lines=2, placeholder="as in the YAML", elem_classes="bs-mono", **shared)
+        case "text":
+            return gr.Textbox(lines=1, **shared)
+
+
+def _shown(entry: Entry, value: Any) -> Any:
+    match entry.kind:
+        case "known":
+            return next(name for name, meaning in _KNOWN_VALUES.items() if meaning is value)
+        case "lines":
+            return "\n".join(value)
+        case "yaml":
+            return "" if value is None or value == [] else yaml.safe_dump(value, sort_keys=False).removesuffix("...\n")
+        case "text":
+            return value or ""
+    return value
+
+
+def _meant(entry: Entry, value: Any) -> Any:
+    match entry.kind:
+        case "known":
+            return _KNOWN_VALUES[value]
+        case "lines":
+            return [line for line in (value or "").splitlines() if line.strip()]
+        case "yaml":
+            read = yaml.safe_load(value or "")
+            return ([] if get_origin(entry.info.annotation) is list else None) if read is None else read
+        case "text":
+            return None if entry.may_be_empty and not (value or "").strip() else value
+    return value

@@ -1,0 +1,285 @@
+"""The Plan page: the conversation on the left, the run file growing on the right, and the button that starts it.
+
+What is said and edited lives in the draft on disk; the browser only keeps the draft's id, so that a refreshed page, or
+an app that was started anew, goes on where it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from assistant.pages import form as run_form
+from assistant.pages import plan_view, uploads
+from assistant.pages.markdown import plain
+from assistant.pages.style import notice
+from assistant.planner import dialogue, starter_run
+from assistant.planner.dialogue import Draft, DraftError, Turn
+from trainer import config as run_config
+from trainer import hardware, readiness, runs, sizing
+from trainer.config import ConfigError, RunConfig
+
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+MOST_CHIPS = 4
+_FIRST = ["Use the starter data on this machine, to answer clinical questions", "Interpret test results"]
+_CHIPS = {
+    "task": ["Interpret test results", "Summarise discharge notes", "Pull drugs and doses out of orders"],
+    "examples": ["Use the starter data", "About 1,000 examples", "About 10,000 examples"],
+    "gpu": ["This machine", "An RTX 4090", "An A100 80GB"],
+    "contains_phi": ["No patient data", "Yes, it holds patient data", "I am not sure"],
+}
+Updates = dict[Any, Any]
+
+
+@dataclass
+class PlanPage:
+    """What other pages need of this one: `started` changes to a run's id when the user starts one."""
+
+    started: gr.State
+    load: Any
+
+
+def build() -> PlanPage:
+    """Draw the page (within a tab) and connect it."""
+    page = _Page()
+    page.connect()
+    return PlanPage(started=page.started, load=lambda demo: demo.load(page.open, page.draft, page.outputs, **QUIET))
+
+
+def chips(draft: Draft, turn: Turn) -> list[str]:
+    """What one might say next, at most `MOST_CHIPS`."""
+    if len(draft.messages) < 2:
+        return _FIRST
+    if turn.missing:
+        return _CHIPS[turn.missing[0]][:MOST_CHIPS]
+    models = [one.changes["model.name"] for one in turn.alternatives if "model.name" in one.changes]
+    return [f"Use {name}" for name in models][:2] + ["Quality first", "Speed first"]
+
+
+class _Page:
+    """The page's components, and what each event does to them."""
+
+    def __init__(self) -> None:
+        # A fixed secret: the id is no secret, and has to be readable after the app was started anew.
+        self.draft = gr.BrowserState(None, storage_key="bedside-plan", secret="bedside")
+        self.started = gr.State(None)
+        with gr.Row(equal_height=False, elem_id="plan-row"):
+            with gr.Column(scale=5, min_width=320, elem_id="plan-left"):
+                self._draw_chat()
+            with gr.Column(scale=6, min_width=320, elem_id="plan-right"):
+                self._draw_run_file()
+        self.outputs = [self.draft, self.chat, self.say, *self.chips, *self._file_outputs()]
+
+    def _draw_chat(self) -> None:
+        self.chat = gr.Chatbot(
+            elem_id="plan-chat", height=460, show_label=False, layout="bubble", buttons=[], feedback_options=None
+        )
+        with gr.Row(elem_id="plan-chips"):
+            self.chips = [gr.Button(elem_id=f"plan-chip-{n}", visible=False, size="sm") for n in range(MOST_CHIPS)]
+        with gr.Row(elem_id="plan-ask", equal_height=True):
+            self.say = gr.Textbox(
+                placeholder="What is the model for, which data, which GPU?",
+                show_label=False,
+                container=False,
+                lines=1,
+                max_lines=5,
+                scale=5,
+                min_width=160,
+                autofocus=True,
+                elem_id="plan-say",
+            )
+            self.send = gr.Button("Send", variant="primary", scale=0, min_width=90, elem_id="plan-send")
+        with gr.Row(elem_id="plan-tools"):
+            self.upload = gr.UploadButton(
+                "Upload data (JSONL, JSON, CSV)",
+                file_types=list(uploads.ACCEPTED),
+                size="sm",
+                elem_id="plan-upload",
+                min_width=120,
+            )
+            self.new = gr.Button("New plan", size="sm", elem_id="plan-new", min_width=100)
+
+    def _draw_run_file(self) -> None:
+        self.known = gr.HTML(elem_id="plan-known")
+        with gr.Column(visible=False, elem_id="plan-file") as self.file:
+            self.estimate = gr.HTML(elem_id="plan-estimate")
+            self.faults = gr.HTML(visible=False, elem_id="plan-faults")
+            self.start = gr.Button("Start run", variant="primary", size="lg", elem_id="plan-start")
+            self.table = gr.HTML(elem_id="plan-config")
+            self.others = gr.HTML(visible=False, elem_id="plan-alternatives")
+            with gr.Accordion("Edit the run file", open=False, elem_id="plan-edit"), gr.Tabs():
+                with gr.Tab("YAML", elem_id="plan-edit-yaml"):
+                    self.yaml = gr.Code(
+                        language="yaml",
+                        lines=18,
+                        max_lines=40,
+                        show_label=False,
+                        wrap_lines=True,
+                        interactive=True,
+                        buttons=["copy", "download"],
+                        elem_id="plan-yaml",
+                    )
+                with gr.Tab("Form", elem_id="plan-edit-form"):
+                    self.form = run_form.entries()
+                    run_form.draw(self.form)
+
+    def _file_outputs(self) -> list[Any]:
+        shown = [self.known, self.file, self.estimate, self.faults, self.start, self.table, self.others, self.yaml]
+        return [*shown, *(entry.component for entry in self.form)]
+
+    def connect(self) -> None:
+        """Every event of the page."""
+        gr.on([self.say.submit, self.send.click], self._say, [self.draft, self.say], self.outputs, **QUIET)
+        for chip in self.chips:
+            chip.click(self._say, [self.draft, chip], self.outputs, **QUIET)
+        self.upload.upload(self._upload, [self.draft, self.upload], self.outputs, **QUIET)
+        self.new.click(lambda: self.open(None), None, self.outputs, **QUIET)
+        latest: dict[str, Any] = {**QUIET, "trigger_mode": "always_last"}
+        self.yaml.input(self._edit_yaml, [self.draft, self.yaml], self._file_outputs(), **latest)
+        fields = [entry.component for entry in self.form]
+        triggers = [component.input for component in fields]
+        gr.on(triggers, self._edit_form, [self.draft, *fields], self._file_outputs(), **latest)
+        self.start.click(self._start, [self.draft, self.yaml], [self.faults, self.started], **QUIET)
+
+    def open(self, identity: str | None) -> Updates:
+        """The whole page with this draft; with a new one where there is none."""
+        if identity:
+            try:
+                return self._all(dialogue.load(identity))
+            except DraftError:
+                pass  # deleted, or of another home: a new plan is what is left to offer
+        # Not saved before something was said, so that a visit alone leaves nothing behind.
+        return self._all(dialogue.new_draft()) | {self.draft: None}
+
+    def _say(self, identity: str | None, text: str) -> Updates:
+        if not text.strip():
+            return {self.say: ""}
+        try:
+            draft = self._draft(identity)
+            edited = draft.edited_yaml is not None
+            draft, turn = dialogue.reply(draft, text)
+            dialogue.save(draft)
+        except (DraftError, OSError) as error:
+            gr.Warning(str(error))
+            return {self.say: text}
+        if edited and draft.edited_yaml is None:
+            gr.Info("The plan was made anew from your answer; your edits of the run file went with the old one.")
+        return self._all(draft, turn)
+
+    def _upload(self, identity: str | None, file: str | None) -> Updates:
+        if not file:
+            return {self.say: ""}
+        try:
+            path = uploads.keep(Path(file))
+        except (uploads.UploadError, OSError) as error:
+            gr.Warning(str(error))
+            return {self.say: ""}
+        return self._say(identity, f"My data is in {path}")
+
+    def _draft(self, identity: str | None) -> Draft:
+        return dialogue.load(identity) if identity else dialogue.new_draft()
+
+    def _all(self, draft: Draft, turn: Turn | None = None) -> Updates:
+        turn = turn or dialogue.show(draft)
+        offered = chips(draft, turn)
+        page: Updates = {
+            self.draft: draft.id,
+            self.chat: [{"role": one["role"], "content": plain(one["content"])} for one in draft.messages],
+            self.say: "",
+        }
+        for number, chip in enumerate(self.chips):
+            page[chip] = gr.Button(offered[number] if number < len(offered) else "", visible=number < len(offered))
+        return page | self._file(draft, turn)
+
+    def _file(self, draft: Draft, turn: Turn, typing_in: str = "") -> Updates:
+        """The right side; what the user is typing in (`yaml` or `form`) is left as it is."""
+        page: Updates = {
+            self.known: gr.HTML(plan_view.known(turn.answers), visible=turn.config is None),
+            self.file: gr.Column(visible=turn.config is not None),
+        }
+        if turn.config is None:
+            return page
+        text = draft.edited_yaml or run_config.to_yaml(turn.config)
+        config, faults = _read(text)
+        page[self.faults] = gr.HTML(notice("The run file has faults", faults), visible=bool(faults))
+        page[self.start] = gr.Button(interactive=not faults)
+        if typing_in != "yaml":
+            page[self.yaml] = text
+        if config is None:
+            # The last good values stay in sight, so that the fault can be mended beside them.
+            return page if typing_in else page | self._values(turn, turn.config) | run_form.to_form(self.form, turn.config)
+        page |= self._values(turn, config)
+        return page if typing_in == "form" else page | run_form.to_form(self.form, config)
+
+    def _values(self, turn: Turn, config: RunConfig) -> Updates:
+        edited = config != turn.config
+        found = _estimate(turn, config) if edited else turn.estimate
+        others = "" if edited else plan_view.alternatives(turn.alternatives)
+        return {
+            self.estimate: plan_view.estimate(config, found),
+            self.table: plan_view.run_file(config, turn.config, turn.reasons),
+            self.others: gr.HTML(others, visible=bool(others)),
+        }
+
+    def _edit_yaml(self, identity: str | None, text: str) -> Updates:
+        return self._edit(identity, text, "yaml")
+
+    def _edit_form(self, identity: str | None, *values: Any) -> Updates:
+        try:
+            text = run_config.to_yaml(run_form.from_form(self.form, list(values)))
+        except ConfigError as error:
+            faults = notice("The run file has faults", [str(fault) for fault in error.faults])
+            return {self.faults: gr.HTML(faults, visible=True), self.start: gr.Button(interactive=False)}
+        return self._edit(identity, text, "form")
+
+    def _edit(self, identity: str | None, text: str, typing_in: str) -> Updates:
+        try:
+            draft = self._draft(identity)
+            turn = dialogue.show(draft)
+            if turn.config is None:
+                return {self.known: gr.skip()}
+            same = text == run_config.to_yaml(turn.config)
+            draft = draft.model_copy(update={"edited_yaml": None if same else text})
+            dialogue.save(draft)
+        except (DraftError, OSError) as error:
+            gr.Warning(str(error))
+            return {self.known: gr.skip()}
+        return self._file(draft, turn, typing_in)
+
+    def _start(self, identity: str | None, text: str) -> Updates:
+        try:
+            draft = self._draft(identity)
+            config = run_config.parse_yaml(text)
+            refused = readiness.refusals(config, hardware.detect())
+            if refused:
+                return {self.faults: gr.HTML(notice("This run cannot start here", refused), visible=True)}
+            conversation = [{"role": one["role"], "content": one["content"]} for one in draft.messages]
+            run = runs.start(runs.create(config, conversation))
+        except ConfigError as error:
+            faults = notice("The run file has faults", [str(fault) for fault in error.faults])
+            return {self.faults: gr.HTML(faults, visible=True)}
+        except (DraftError, runs.RunError, OSError) as error:
+            return {self.faults: gr.HTML(notice("This run cannot start", [str(error)]), visible=True)}
+        return {self.faults: gr.HTML(visible=False), self.started: run.id}
+
+
+def _read(text: str) -> tuple[RunConfig | None, list[str]]:
+    try:
+        return run_config.parse_yaml(text), []
+    except ConfigError as error:
+        return None, [str(fault) for fault in error.faults]
+
+
+def _estimate(turn: Turn, config: RunConfig) -> sizing.Estimate | None:
+    """The estimate of a run file that was edited; the rows are known where they were said, or are the starter's."""
+    rows, row_tokens = turn.answers.examples, None
+    names = [source.name for source in config.data.sources]
+    if names and all(name.startswith("starter/") for name in names):
+        try:
+            rows, row_tokens = starter_run.starter_rows(config.data.sources), starter_run.ROW_TOKENS
+        except (OSError, KeyError, ValueError):
+            rows = None  # no such starter set: the run itself will say so
+    return sizing.estimate(config, hardware.detect(), rows=rows, row_tokens=row_tokens)

@@ -1,0 +1,169 @@
+"""The Plan page's right side as HTML: what is known so far, the estimate, and the run file with its reasons."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any
+
+from assistant.pages.run_view import facts_list
+from assistant.pages.style import Tone, badge
+from assistant.planner.advice import Alternative
+from assistant.planner.advice_models import Reason
+from assistant.planner.answers import QUESTIONS, Answers, missing
+from trainer.config import RunConfig
+from trainer.sizing import Estimate, Range
+
+_FITS: dict[str, tuple[str, Tone]] = {
+    "fits": ("fits", "good"),
+    "tight": ("tight", "warn"),
+    "does_not_fit": ("does not fit", "bad"),
+}
+_ASKED = {
+    "task": "What the model is for",
+    "examples": "Data",
+    "gpu": "Where it trains",
+    "contains_phi": "Patient data",
+}
+FREE_SHARE = 0.2  # of the memory is to stay free (lecture L1.13)
+
+
+def known(answers: Answers) -> str:
+    """The four things a plan needs, with what was said of each so far."""
+    open_ones = missing(answers)
+    rows = "".join(
+        f'<li class="{"" if name in open_ones else "bs-known"}"><span>{label}</span>'
+        f"<span>{escape(_said(answers, name)) if name not in open_ones else 'not yet'}</span></li>"
+        for name, label in ((one, _ASKED[one]) for one in QUESTIONS)
+    )
+    return (
+        '<div class="bs-card"><h3>The run file grows here</h3><p class="bs-soft">Four answers make a plan. Each value '
+        f'then comes with its reason and source.</p><ul class="bs-known-list">{rows}</ul></div>'
+    )
+
+
+def estimate(config: RunConfig, found: Estimate | None) -> str:
+    """Peak memory as a bar against the limit, with the fifth that is to stay free, and the hours."""
+    title = f'<span class="bs-big">{escape(config.output.name)}</span>'
+    where = config.hardware.gpu or ("this machine's CPU" if config.hardware.device == "cpu" else "a GPU")
+    under = f'<p class="bs-soft">{escape(config.model.name)} · {escape(where)}</p>'
+    if found is None:
+        text = "No estimate: this model or this GPU is not in the catalogue."
+        return f'<div class="bs-card">{title}{under}<p>{text}</p></div>'
+    word, tone = _FITS[found.fits]
+    peak, limit = found.peak_gib, found.limit_gib
+    scale = max(limit, peak.high) * 1.0
+    low, high, end = (100 * value / scale for value in (peak.low, peak.high, limit))
+    free = end * (1 - FREE_SHARE)
+    bar = (
+        f'<div class="bs-bar bs-fill-{tone}" role="img" aria-label="{peak.low:.1f} to {peak.high:.1f} of {limit:.1f} '
+        f'GiB: {word}"><em style="left:{free:.1f}%;width:{end - free:.1f}%"></em>'
+        f'<i class="bs-high" style="width:{high:.1f}%"></i><i style="width:{low:.1f}%"></i>'
+        f'<b style="left:{min(end, 99.6):.1f}%"><span>{limit:.3g} GiB</span></b></div>'
+    )
+    facts = facts_list(
+        {
+            "memory needed": f"{peak.low:.1f} to {peak.high:.1f} GiB",
+            "kept free": f"{FREE_SHARE:.0%} of {limit:.3g} GiB (hatched)",
+            "training": time_words(found.hours) if found.hours else "depends on the file's rows",
+        }
+    )
+    parts = "".join(f"<tr><td>{escape(name)}</td><td>{gib:.2f} GiB</td></tr>" for name, gib in found.parts.items())
+    return (
+        f'<div class="bs-card" id="plan-estimate-card"><div class="bs-row">{title}{badge(word, tone)}</div>{under}{bar}'
+        f'{facts}<details class="bs-defaults"><summary>What takes the memory (high end)</summary>'
+        f'<table class="bs-table">{parts}</table></details></div>'
+    )
+
+
+def run_file(config: RunConfig, planned: RunConfig | None, reasons: list[Reason]) -> str:
+    """The run file by section: each value with its why and source; untouched defaults folded away."""
+    why = {reason.field: reason for reason in reasons}
+    data = config.model_dump(mode="json")
+    before = planned.model_dump(mode="json") if planned else {}
+    sections = []
+    for section, values in data.items():
+        if not isinstance(values, dict):
+            continue
+        shown, defaults = [], []
+        for name, value in values.items():
+            field = f"{section}.{name}"
+            if before and value != before[section].get(name):
+                shown.append(_value(name, value, "You set this.", "your edit"))
+            elif field in why:
+                shown.append(_value(name, value, why[field].why, why[field].source))
+            else:
+                defaults.append(_value(name, value, _described(section, name), "default"))
+        folded = (
+            f'<details class="bs-defaults"><summary>{len(defaults)} more at '
+            f"{'its default' if len(defaults) == 1 else 'their defaults'}</summary>{''.join(defaults)}</details>"
+            if defaults
+            else ""
+        )
+        heading = f"<h3>{escape(section.capitalize())}</h3>"
+        sections.append(f'<section class="bs-section">{heading}{"".join(shown)}{folded}</section>')
+    return f'<div class="bs-card" id="plan-table">{"".join(sections)}</div>'
+
+
+def alternatives(found: list[Alternative]) -> str:
+    """Other plans beside the first: what differs, what each needs, and what it gives up."""
+    if not found:
+        return ""
+    items = []
+    for one in found:
+        word, tone = _FITS[one.estimate.fits]
+        time = f", {time_words(one.estimate.hours)}" if one.estimate.hours else ""
+        changes = ", ".join(f"{name.split('.')[-1].replace('_', ' ')} {_text(to)}" for name, to in one.changes.items())
+        items.append(
+            f'<div class="bs-sample"><div class="bs-row"><q>{escape(one.label.capitalize())}</q>{badge(word, tone)}'
+            f"</div><p>{escape(changes)}</p>"
+            f'<p class="bs-soft">{one.estimate.peak_gib.low:.1f} to {one.estimate.peak_gib.high:.1f} GiB{escape(time)}. '
+            f"{escape(one.gives_up)}</p></div>"
+        )
+    return f'<div class="bs-card"><h3>Other ways</h3>{"".join(items)}</div>'
+
+
+def time_words(hours: Range) -> str:
+    """A range of hours in the unit that reads best."""
+    if hours.high < 2:
+        return f"{max(1, round(hours.low * 60))} to {max(1, round(hours.high * 60))} min"
+    if hours.high < 72:
+        return f"{max(1, round(hours.low))} to {round(hours.high)} h"
+    return f"{max(1, round(hours.low / 24))} to {round(hours.high / 24)} days"
+
+
+def _said(answers: Answers, name: str) -> str:
+    if name in answers.unknown:
+        return "not sure"
+    if name == "task":
+        return ", ".join(one.replace("_", " ") for one in [answers.task, *answers.other_tasks] if one)
+    if name == "examples":
+        rows = f"{answers.examples:,} examples" if answers.examples else ""
+        return ", ".join(part for part in (answers.dataset, rows) if part)
+    if name == "gpu":
+        return answers.gpu or f"{answers.vram_gib:g} GB GPU"
+    return "yes" if answers.contains_phi else "none"
+
+
+def _value(name: str, value: Any, why: str, source: str) -> str:
+    return (
+        f'<div class="bs-value"><div><div class="bs-name">{escape(name.replace("_", " "))}</div>'
+        f'<div class="bs-what">{escape(_text(value))}</div></div>'
+        f'<div><div class="bs-why">{escape(why)}</div><div class="bs-source">{escape(source)}</div></div></div>'
+    )
+
+
+def _described(section: str, name: str) -> str:
+    return RunConfig.model_fields[section].annotation.model_fields[name].description or ""  # type: ignore[union-attr]
+
+
+def _text(value: Any) -> str:
+    if value is None or value == []:
+        return "not set"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(_text(one) for one in value)
+    if isinstance(value, dict):
+        rest = ", ".join(f"{key} {_text(one)}" for key, one in value.items() if key != "name" and one is not None)
+        return f"{value.get('name', '')} ({rest})" if rest else str(value.get("name", ""))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,215 @@
+"""The Runs page: follow a run live, stop and resume it, and read its report. It knows runs by their folders alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import gradio as gr
+
+from assistant.pages import run_view
+from assistant.pages.history import history
+from assistant.pages.style import SERIES, empty, notice
+from trainer import runs
+from trainer.runs import ACTIVE, Run, RunError
+
+REFRESH_SECONDS = 2.0
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+_SMALL = (
+    ("runs-rate", "learning_rate", "learning rate", ".1e"),
+    ("runs-speed", "tokens_per_second", "tokens per second", "d"),
+    ("runs-memory", "memory_gib", "memory (GiB)", ".1f"),
+)
+Updates = dict[Any, Any]
+
+
+@dataclass
+class RunsPage:
+    """What other pages need of this one: `open(run_id)` gives the updates of `outputs` that show this run."""
+
+    outputs: list[Any]
+    open: Callable[[str | None], Updates]
+
+
+def build() -> RunsPage:
+    """Draw the page (within a tab) and connect it."""
+    page = _Page()
+    page.connect()
+    return RunsPage(outputs=page.outputs, open=page.open)
+
+
+def choices() -> list[tuple[str, str]]:
+    """Name and time of every readable run, newest first, with its id."""
+    return [(_label(run), run.id) for run in runs.list_runs()[0]]
+
+
+def _label(run: Run) -> str:
+    try:
+        when = datetime.strptime(run.id[:15], "%Y%m%d-%H%M%S").strftime("%-d %b %Y, %H:%M:%S")
+    except ValueError:
+        when = run.id
+    return f"{run.config.output.name} · {when}"
+
+
+class _Page:
+    """The page's components, and what each button does to them."""
+
+    def __init__(self) -> None:
+        self.unreadable = gr.HTML(elem_id="runs-unreadable", visible=False)
+        self.nothing = gr.HTML(
+            empty("No run yet", "Describe your model on the Plan page and press “Start run”. It appears here, live."),
+            elem_id="runs-empty",
+        )
+        self.select = gr.Dropdown([], label="Run", elem_id="runs-select", visible=False, filterable=False)
+        with gr.Column(visible=False, elem_id="runs-body") as self.body:
+            self.state = gr.HTML(elem_id="runs-state")
+            self.notes = gr.HTML(elem_id="runs-notes", visible=False)
+            with gr.Row(elem_id="runs-actions"):
+                self.stop = gr.Button("Stop", variant="stop", elem_id="runs-stop", min_width=110)
+                self.resume = gr.Button("Resume", variant="primary", elem_id="runs-resume", min_width=110)
+                self.clone = gr.Button("Clone and start", elem_id="runs-clone", min_width=110)
+                self.delete = gr.Button("Delete", elem_id="runs-delete", min_width=110)
+            with gr.Row(visible=False, elem_id="runs-confirm") as self.confirm:
+                gr.HTML('<p class="bs-ask">Delete this run, its checkpoints and its adapter for good?</p>')
+                self.really = gr.Button("Delete for good", variant="stop", elem_id="runs-really", min_width=150)
+                self.keep = gr.Button("Keep it", elem_id="runs-keep", min_width=110)
+            self.report = gr.HTML(elem_id="runs-report", visible=False)
+            with gr.Column(visible=False, elem_id="runs-curves") as self.curves:
+                self.loss = gr.LinePlot(
+                    x="step",
+                    y="loss",
+                    color="measured on",
+                    color_map=SERIES,
+                    title="Loss (nats per answer token)",
+                    color_title=" ",
+                    height=300,
+                    show_label=False,
+                    buttons=[],
+                    elem_id="runs-loss",
+                )
+                with gr.Row():
+                    self.small = [
+                        gr.LinePlot(
+                            x="step",
+                            y=name,
+                            title=name.capitalize(),
+                            y_title=" ",
+                            y_axis_format=form,
+                            height=190,
+                            show_label=False,
+                            buttons=[],
+                            elem_id=identity,
+                            min_width=240,
+                        )
+                        for identity, _, name, form in _SMALL
+                    ]
+            self.samples = gr.HTML(elem_id="runs-samples", visible=False)
+        self.timer = gr.Timer(REFRESH_SECONDS, active=False)
+        # What the page shows already: parts that have not changed are not drawn again, so that nothing flickers.
+        self.shown = gr.State(())
+        self.outputs = [self.unreadable, self.nothing, self.select, *self._of_a_run()]
+
+    def _of_a_run(self) -> list[Any]:
+        buttons = [self.stop, self.resume, self.clone, self.delete, self.confirm]
+        parts = [self.body, self.state, self.notes, self.report, self.curves, self.samples]
+        return [*parts, *buttons, self.loss, *self.small, self.timer, self.shown]
+
+    def connect(self) -> None:
+        """Every event of the page."""
+        one = self._of_a_run()
+        self.select.input(self.show, self.select, one, **QUIET)
+        self.timer.tick(self.show, [self.select, self.shown], one, **QUIET)
+        self.stop.click(self._stop, self.select, one, **QUIET)
+        self.resume.click(self._resume, self.select, self.outputs, **QUIET)
+        self.clone.click(self._clone, self.select, self.outputs, **QUIET)
+        self.delete.click(lambda: gr.Row(visible=True), None, self.confirm, **QUIET)
+        self.keep.click(lambda: gr.Row(visible=False), None, self.confirm, **QUIET)
+        self.really.click(self._delete, self.select, self.outputs, **QUIET)
+
+    def open(self, identity: str | None) -> Updates:
+        """The whole page with this run, or with the newest where there is none of this id."""
+        found, unreadable = runs.list_runs()
+        known = {run.id for run in found}
+        chosen = identity if identity in known else next((run.id for run in found), None)
+        page: Updates = {
+            self.unreadable: gr.HTML(notice("Left alone", unreadable, "warn"), visible=bool(unreadable)),
+            self.nothing: gr.HTML(visible=not found),
+            self.select: gr.Dropdown([(_label(run), run.id) for run in found], value=chosen, visible=bool(found)),
+        }
+        return page | self.show(chosen)
+
+    def show(self, identity: str | None, shown: tuple = ()) -> Updates:
+        """One run's part of the page; `shown` is what it shows already."""
+        hidden: Updates = {self.body: gr.Column(visible=False), self.timer: gr.Timer(active=False), self.shown: ()}
+        if not identity:
+            return hidden
+        try:
+            run = runs.get(identity)
+        except RunError as error:
+            gr.Warning(str(error))
+            return hidden
+        past = history(run.folder)
+        active = run.status.state in ACTIVE
+        now = (run.id, run.status.state, len(past.steps), len(past.evals), len(past.notes), len(past.samples))
+        page: Updates = {
+            self.body: gr.Column(visible=True),
+            self.state: gr.HTML(run_view.state(run, past)),
+            self.timer: gr.Timer(active=active),
+            self.shown: now,
+        }
+        if now == tuple(shown):
+            return page
+        notes, samples = run_view.notes(run, past), run_view.samples(past)
+        report = run_view.report(run.report())
+        curves = past.curves([(field, name) for _, field, name, _ in _SMALL]) if past.steps else []
+        page |= {
+            self.notes: gr.HTML(notes, visible=bool(notes)),
+            self.samples: gr.HTML(samples, visible=bool(samples)),
+            self.report: gr.HTML(report, visible=bool(report)),
+            self.curves: gr.Column(visible=bool(past.steps)),
+            self.stop: gr.Button(visible=active),
+            self.resume: gr.Button(visible=run.status.state in ("stopped", "failed") or _never_started(run)),
+            self.delete: gr.Button(visible=not active or _never_started(run)),
+        }
+        if past.steps:
+            page[self.loss] = past.losses()
+            page |= dict(zip(self.small, curves, strict=True))
+        if not shown or shown[0] != run.id:
+            page[self.confirm] = gr.Row(visible=False)
+        return page
+
+    def _stop(self, identity: str) -> Updates:
+        try:
+            runs.stop(runs.get(identity))
+            gr.Info("The run ends after its present step, with a checkpoint to resume from.", duration=4)
+        except RunError as error:
+            gr.Warning(str(error))
+        return self.show(identity)
+
+    def _resume(self, identity: str) -> Updates:
+        try:
+            runs.start(runs.get(identity))
+        except RunError as error:
+            gr.Warning(str(error))
+        return self.open(identity)
+
+    def _clone(self, identity: str) -> Updates:
+        try:
+            identity = runs.start(runs.clone(runs.get(identity))).id
+        except RunError as error:
+            gr.Warning(str(error))
+        return self.open(identity)
+
+    def _delete(self, identity: str) -> Updates:
+        try:
+            runs.delete(runs.get(identity))
+        except RunError as error:
+            gr.Warning(str(error))
+            return self.open(identity)
+        return self.open(None)
+
+
+def _never_started(run: Run) -> bool:
+    return run.status.state == "queued" and run.status.pid is None

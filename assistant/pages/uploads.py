@@ -1,0 +1,37 @@
+"""Files that the user gives: bounded, with a safe name, kept in the home's `data/`."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from trainer import config
+
+ACCEPTED = (".jsonl", ".json", ".csv")
+MOST_MB = 200
+
+
+class UploadError(Exception):
+    """A file cannot be taken; the text says why and what to do."""
+
+
+def keep(upload: Path) -> Path:
+    """Move an uploaded file into `data/`, under its own name made safe; never over another file.
+
+    Moved, not copied: no second copy of what may be patient text stays in the upload cache.
+    """
+    if upload.suffix.lower() not in ACCEPTED:
+        raise UploadError(f"{upload.name} is not a {', '.join(ACCEPTED)} file; save it as one of these.")
+    if upload.stat().st_size > MOST_MB * 1024**2:
+        raise UploadError(f"{upload.name} is larger than {MOST_MB} MB; name its path in the chat instead.")
+    folder = config.home() / "data"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", upload.stem).strip("-.")[:60] or "data"
+    target, number = folder / f"{stem}{upload.suffix.lower()}", 1
+    while target.exists():
+        number += 1
+        target = folder / f"{stem}-{number}{upload.suffix.lower()}"
+    shutil.move(upload, target)
+    target.chmod(0o600)
+    return target

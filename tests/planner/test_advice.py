@@ -1,0 +1,244 @@
+"""Answers → run file: exact values, each with its reason, and a plan that fits its machine."""
+
+from typing import Any
+
+import pytest
+
+from assistant.planner import starter_run
+from assistant.planner.advice import Plan, advise
+from assistant.planner.answers import Answers
+from trainer import config as run_config
+from trainer.hardware import GpuDevice, Machine
+
+MACHINE = Machine(cpu_name="CPU", cores=2, memory_gib=23.5, cpu_bf16=True)
+
+
+def plan(**answers: Any) -> Plan:
+    known: dict[str, Any] = {"task": "report_generation", "examples": 3000, "gpu": "rtx-4090", "contains_phi": False}
+    return advise(Answers(**(known | answers)), MACHINE)
+
+
+def reason(made: Plan, field: str):
+    return next(reason for reason in made.reasons if reason.field == field)
+
+
+SITUATIONS = [
+    {"gpu": "cpu", "dataset": "starter", "examples": None, "contains_phi": None},
+    {"gpu": "cpu"},
+    {"gpu": "t4", "task": "ner", "examples": 300},
+    {"gpu": "rtx-3060-12gb", "task": "diagnosis"},
+    {"gpu": "rtx-4080", "task": "dialogue"},
+    {"gpu": "rtx-4090"},
+    {"gpu": "a100-40gb", "task": "summarization", "examples": 50_000},
+    {"gpu": "a100-80gb", "task": "reasoning", "priority": "quality"},
+    {"gpu": "h100-80gb", "priority": "speed"},
+    {"gpu": None, "vram_gib": 8.0},
+    {"gpu": "rtx-4090", "base_model": "biomistral-7b", "adaptation": "high"},
+    {"gpu": "l4", "other_tasks": ["summarization", "ner"]},
+    {"gpu": "cpu", "base_model": "qwen2.5-0.5b-instruct"},
+]
+
+
+@pytest.mark.parametrize("answers", SITUATIONS, ids=str)
+def test_a_plan_is_valid_fits_and_gives_a_reason_for_every_value_it_sets(answers):
+    made = plan(**answers)
+    content = made.config.model_dump(mode="json")
+    assert run_config.parse(content) == made.config
+    assert made.estimate is not None and made.estimate.fits == "fits"
+    default = run_config.RunConfig(format_version=1).model_dump(mode="json")
+    changed = {
+        f"{section}.{field}"
+        for section, fields in content.items()
+        if isinstance(fields, dict)
+        for field, value in fields.items()
+        if value != default[section].get(field)
+    }
+    explained = {reason.field: reason for reason in made.reasons}
+    assert changed <= set(explained)
+    assert len(explained) == len(made.reasons)
+    assert all(reason.why and reason.source for reason in made.reasons)
+    for field, because in explained.items():
+        section, _, name = field.partition(".")
+        if field not in ("data.sources", "evaluation.held_out", "evaluation.sample_prompts"):
+            assert because.value == content[section][name], field
+
+
+@pytest.mark.parametrize(
+    ("task", "rank"),
+    [
+        ("classification", 4),
+        ("ner", 8),
+        ("question_answering", 8),
+        ("report_generation", 16),
+        ("diagnosis", 16),
+        ("reasoning", 32),
+    ],
+)
+def test_the_rank_follows_the_task_and_alpha_is_twice_that(task, rank):
+    made = plan(task=task)
+    assert (made.config.method.rank, made.config.method.alpha) == (rank, 2 * rank)
+    assert reason(made, "method.rank").source == "lecture L1.9"
+
+
+def test_several_tasks_take_rank_32():
+    assert plan(other_tasks=["summarization"]).config.method.rank == 32
+
+
+@pytest.mark.parametrize(
+    ("gpu", "model", "batch"),
+    [
+        ("rtx-4090", "qwen2.5-7b-instruct", 4),
+        ("a100-40gb", "qwen2.5-14b-instruct", 8),
+        ("a100-80gb", "qwen2.5-32b-instruct", 16),
+    ],
+)
+def test_the_recommended_set_ups_of_the_lecture(gpu, model, batch):
+    made = plan(gpu=gpu)
+    schedule = made.config.schedule
+    assert (made.config.model.name, schedule.batch_size) == (model, batch)
+    assert schedule.batch_size * schedule.accumulation == 16
+    assert made.config.model.quantization == "nf4"
+    assert reason(made, "model.name").source == "lecture L1.12"
+    assert reason(made, "model.quantization").source == "lecture L1.3"
+    assert (made.config.hardware.device, made.config.hardware.gpu) == ("cuda", gpu)
+
+
+def test_where_the_lecture_s_80_gb_set_up_leaves_no_buffer_the_reason_says_so():
+    assert "L1.12" in reason(plan(gpu="a100-80gb"), "model.quantization").why
+
+
+@pytest.mark.parametrize(
+    ("model", "rate"),
+    [
+        ("smollm2-135m-instruct", 1e-3),
+        ("qwen2.5-0.5b-instruct", 5e-4),
+        ("qwen2.5-7b-instruct", 3e-4),
+        ("qwen2.5-14b-instruct", 2e-4),
+    ],
+)
+def test_the_rate_follows_the_size_and_shows_the_contradiction(model, rate):
+    made = plan(base_model=model)
+    assert made.config.schedule.learning_rate == rate
+    why = reason(made, "schedule.learning_rate").why
+    assert all(found in why for found in ("1e-3 to 5e-3", "L1.6", "3e-4", "L3.18"))
+
+
+@pytest.mark.parametrize(("examples", "epochs"), [(100, 5), (3000, 3), (50_000, 2), (500_000, 1)])
+def test_smaller_sets_are_passed_over_more_often(examples, epochs):
+    assert plan(examples=examples).config.schedule.epochs == epochs
+
+
+@pytest.mark.parametrize(("adaptation", "replay"), [("high", 0.05), ("moderate", 0.2), ("low", 0.4), (None, 0.1)])
+def test_replay_follows_the_level_of_adaptation(adaptation, replay):
+    assert plan(adaptation=adaptation).config.steering.replay_share == replay
+
+
+def test_fixed_choices_of_the_lecture():
+    schedule = plan().config.schedule
+    assert (schedule.warmup_share, schedule.final_rate_share) == (0.05, 0.1)
+    assert (schedule.weight_decay, schedule.max_grad_norm) == (0.01, 1.0)
+    assert plan().config.data.validation_share == 0.1
+
+
+def test_the_cpu_gets_the_embedded_model_without_checkpointing_or_a_gpu():
+    config = plan(gpu="cpu").config
+    assert config.model.name == "smollm2-135m-instruct"
+    assert config.model.quantization == "none"
+    assert config.schedule.gradient_checkpointing is False
+    assert (config.hardware.device, config.hardware.gpu) == ("cpu", None)
+
+
+def test_an_unknown_gpu_plans_for_this_machine():
+    assert plan(gpu=None, unknown=["gpu"]).config.hardware.device == "cpu"
+    workstation = MACHINE.model_copy(update={"gpus": [GpuDevice(name="x", memory_gib=24, row="rtx-4090")]})
+    made = advise(Answers(task="ner", examples=500, contains_phi=False, unknown=["gpu"]), workstation)
+    assert made.config.hardware.gpu == "rtx-4090"
+
+
+def test_the_starter_run():
+    made = plan(task="question_answering", dataset="starter", examples=None, contains_phi=None, gpu="cpu")
+    config = made.config
+    assert [source.name for source in config.data.sources] == [source.name for source in starter_run.SOURCES]
+    assert config.evaluation.held_out == starter_run.HELD_OUT
+    assert config.evaluation.sample_prompts == starter_run.SAMPLE_PROMPTS
+    assert config.data.contains_phi is False
+    assert config.schedule.learning_rate == starter_run.LEARNING_RATE
+    assert config.schedule.epochs == starter_run.EPOCHS
+    assert made.estimate is not None and made.estimate.hours is not None
+
+
+def test_one_starter_set_is_scored_with_its_own_held_out_split():
+    config = plan(dataset="starter/lab", examples=None, contains_phi=None).config
+    assert [source.name for source in config.data.sources] == ["starter/lab"]
+    assert [held_out.name for held_out in config.evaluation.held_out] == ["starter/lab"]
+
+
+def test_a_file_is_the_source_and_its_lines_give_the_hours(tmp_path):
+    path = tmp_path / "notes.jsonl"
+    path.write_text('{"question": "a", "answer": "b"}\n' * 200)
+    made = plan(dataset=str(path), examples=None)
+    assert [source.name for source in made.config.data.sources] == [str(path)]
+    assert made.estimate is not None and made.estimate.hours is not None
+    unseen = plan(dataset=str(tmp_path / "gone.jsonl"), examples=None)
+    assert unseen.estimate is not None and unseen.estimate.hours is None
+
+
+def test_patient_data_is_never_assumed_to_be_absent():
+    assert plan(contains_phi=None, unknown=["contains_phi"]).config.data.contains_phi is None
+    assert plan(contains_phi=True, dataset="starter").config.data.contains_phi is True
+
+
+@pytest.mark.parametrize("objective", ["preference", "adversarial"])
+def test_an_objective_that_is_not_built_becomes_the_supervised_run_and_says_so(objective):
+    made = plan(objective=objective)
+    assert made.config.objective.kind == "sft"
+    assert "not built yet; this plan is the supervised run" in reason(made, "objective.kind").why
+
+
+def test_a_named_model_wins_and_the_nearest_that_fits_is_offered():
+    made = plan(gpu="rtx-3060-12gb", base_model="qwen2.5-32b-instruct")
+    assert made.config.model.name == "qwen2.5-32b-instruct"
+    assert made.estimate is not None and made.estimate.fits == "does_not_fit"
+    assert (made.config.schedule.batch_size, made.config.schedule.gradient_checkpointing) == (1, True)
+    (nearest,) = made.alternatives
+    assert nearest.label == "nearest that fits"
+    assert nearest.changes["model.name"] == "qwen2.5-7b-instruct"
+    assert nearest.estimate.fits == "fits"
+
+
+def test_a_gated_or_medical_model_comes_with_what_must_be_known():
+    assert "accept its licence (llama3.1)" in reason(plan(base_model="llama-3.1-8b-instruct"), "model.name").why
+    assert "58.97" in reason(plan(base_model="biomistral-7b"), "model.name").why
+
+
+def test_a_model_outside_the_catalogue_is_planned_without_an_estimate():
+    made = plan(base_model="someone/else-9b")
+    assert made.config.model.name == "someone/else-9b"
+    assert made.estimate is None
+    assert made.alternatives == []
+
+
+def test_a_size_leads_to_the_nearest_open_model():
+    assert plan(model_params_b=7.0).config.model.name == "qwen2.5-7b-instruct"
+    assert plan(model_params_b=0.135, gpu="cpu").config.model.name == "smollm2-135m-instruct"
+
+
+def test_alternatives_are_one_faster_and_one_better_plan():
+    made = plan(gpu="rtx-4090")
+    assert [other.label for other in made.alternatives] == ["fastest", "best"]
+    fastest, best = made.alternatives
+    assert made.estimate is not None and made.estimate.hours is not None
+    assert fastest.estimate.hours is not None and best.estimate.hours is not None
+    assert fastest.estimate.hours.high < made.estimate.hours.high < best.estimate.hours.high
+    assert all(other.gives_up for other in made.alternatives)
+    # The changes are those that lead from this plan to the other, as the form and --set take them.
+    settings = {name: str(value) for name, value in fastest.changes.items()}
+    assert run_config.with_values(made.config, settings).model.name == fastest.changes["model.name"]
+
+
+def test_speed_takes_a_smaller_model():
+    assert plan(gpu="h100-80gb", priority="speed").config.model.name == "qwen2.5-14b-instruct"
+
+
+def test_the_same_answers_give_the_same_plan():
+    assert plan() == plan()

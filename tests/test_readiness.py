@@ -1,0 +1,37 @@
+"""What keeps a run from being started on this machine."""
+
+import pytest
+
+from trainer.config import RunConfig
+from trainer.hardware import GpuDevice, Machine
+from trainer.readiness import refusals
+
+MACHINE = Machine(cpu_name="CPU", cores=2, memory_gib=23.5, cpu_bf16=True)
+READY = {"data": {"sources": [{"name": "starter/lab"}], "contains_phi": False}}
+
+
+def config(**changes) -> RunConfig:
+    return RunConfig.model_validate(READY | changes)
+
+
+def test_a_ready_run_is_not_refused():
+    assert refusals(config(), MACHINE) == []
+
+
+@pytest.mark.parametrize(("contains_phi", "said"), [(True, "contains patient data"), (None, "not known whether")])
+def test_only_a_clear_no_to_patient_data_can_be_trained_on(contains_phi, said):
+    found = refusals(config(data={"sources": [{"name": "x.csv"}], "contains_phi": contains_phi}), MACHINE)
+    assert len(found) == 1 and said in found[0] and "data.contains_phi" in found[0]
+
+
+def test_every_reason_is_given_at_once_with_its_way_out():
+    refused = config(data={"sources": [], "contains_phi": None}, hardware={"device": "cuda", "gpu": "rtx-4090"})
+    found = refusals(refused, MACHINE)
+    assert len(found) == 3
+    assert "starter data" in found[1]
+    assert "rtx-4090" in found[2] and "`bedside train run.yaml`" in found[2]
+
+
+def test_a_machine_with_a_gpu_takes_a_plan_for_one():
+    workstation = MACHINE.model_copy(update={"gpus": [GpuDevice(name="NVIDIA L4", memory_gib=22.5, row="l4")]})
+    assert refusals(config(hardware={"device": "cuda"}), workstation) == []
