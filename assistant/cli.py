@@ -252,10 +252,8 @@ def ask(
         raise BadInput("The question is empty; write what to ask.")
     run = _get(run_id)
     sampling = Sampling(temperature=temperature, seed=seed, max_new_tokens=max_new_tokens)
-    sides = {}
     try:
-        for sides in load_comparison(run).ask(question, sampling, prompted):
-            pass
+        *_, sides = load_comparison(run).ask(question, sampling, prompted)
     except ModelError as error:
         raise BadInput(str(error)) from None
     answers = {
@@ -414,8 +412,8 @@ def _tell(event: events.Event) -> None:
         _say(f"  {event.stage}: {event.done} of {event.total}")
     elif isinstance(event, events.StepEvent) and (event.step % 10 == 0 or event.step in {1, event.total_steps}):
         _say(
-            f"  step {event.step} of {event.total_steps}: loss {event.loss:.3f}, {event.tokens_per_second:.0f} tokens/s, "
-            f"{event.memory_gib:.1f} GiB, {event.eta_seconds / 60:.1f} min left"
+            f"  step {event.step} of {event.total_steps}: loss {event.loss:.3f}, "
+            f"{event.tokens_per_second:.0f} tokens/s, {event.memory_gib:.1f} GiB, {event.eta_seconds / 60:.1f} min left"
         )
     elif isinstance(event, events.EvalEvent):
         _say(f"  step {event.step}: validation loss {event.loss:.3f}")

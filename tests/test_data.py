@@ -80,7 +80,7 @@ def test_unreadable_files_are_one_sentence(tmp_path: Path, name: str, content: b
 
 
 def test_names_that_are_not_there():
-    with pytest.raises(DataError, match="There is no file 'nowhere.csv'"):
+    with pytest.raises(DataError, match=r"There is no file 'nowhere\.csv'"):
         read_rows("nowhere.csv")
     for name in ("starter/nothing", "starter/../../pyproject"):
         with pytest.raises(DataError, match="there are starter/"):

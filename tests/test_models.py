@@ -20,7 +20,7 @@ def test_a_model_that_cannot_be_had_says_where_it_was_looked_for():
 
 def test_a_folder_without_safetensors_is_refused(tmp_path: Path):
     (tmp_path / "pytorch_model.bin").touch()
-    with pytest.raises(models.ModelError, match="holds no .safetensors"):
+    with pytest.raises(models.ModelError, match=r"holds no \.safetensors"):
         models.find(str(tmp_path))
 
 

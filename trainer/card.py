@@ -60,7 +60,7 @@ def model_card(config: RunConfig, manifest: Manifest, report: Report) -> str:
         "",
     ]
     if report.table:
-        lines += _table([COMPARISON_HEADER, *comparison_rows(report)]) + [""]
+        lines += [*_table([COMPARISON_HEADER, *comparison_rows(report)]), ""]
     if report.forgetting:
         lost = report.forgetting
         lines += [

@@ -153,7 +153,9 @@ class HardwareSection(Section):
 
 class OutputSection(Section):
     name: Text = Field("run", max_length=80, description="Name of the run; its folder is named after it.")
-    keep_checkpoints: int = Field(2, ge=1, le=100, description="Older checkpoints are removed.")
+    keep_checkpoints: int = Field(
+        2, ge=2, le=100, description="Older checkpoints are removed; two stay, should one be cut off."
+    )
 
 
 class RunConfig(Section):

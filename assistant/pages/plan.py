@@ -210,7 +210,9 @@ class _Page:
             page[self.yaml] = text
         if config is None:
             # The last good values stay in sight, so that the fault can be mended beside them.
-            return page if typing_in else page | self._values(turn, turn.config) | run_form.to_form(self.form, turn.config)
+            return (
+                page if typing_in else page | self._values(turn, turn.config) | run_form.to_form(self.form, turn.config)
+            )
         page |= self._values(turn, config)
         return page if typing_in == "form" else page | run_form.to_form(self.form, config)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
 
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
-MAX_MESSAGE = 4000
+MAX_MESSAGE = 2000
 """Characters of a message that are read; a longer one is data rather than talk."""
 
 
@@ -133,6 +133,8 @@ def planner() -> Runnable[TurnInput, tuple[Draft, Turn]]:
 def _read(given: TurnInput) -> _Step:
     draft, say = given["draft"], given["say"].strip()
     reading = read(say[:MAX_MESSAGE], hardware.detect(), known=draft.answers, asked=draft.asked)
+    if len(say) > MAX_MESSAGE:
+        reading.remarks.append(f"I read only the first {MAX_MESSAGE:,} characters of that.")
     return _Step(draft=draft, say=say, reading=reading)
 
 

@@ -17,6 +17,7 @@ from trainer.hardware import Machine
 
 _PATH = re.compile(
     r"\"([^\"\n]+\.(?:jsonl?|ndjson|csv|parquet|xlsx))\""
+    r"|(?<![\w/.~-])((?:~|\.{1,2})?/[^\n\"',;:]{1,200}?\.(?:jsonl?|ndjson|csv|parquet|xlsx))(?![\w/])"
     r"|(?<![\w/.~-])((?:~|\.{1,2})?/?(?:[\w.-]|\\ )+(?:/(?:[\w.-]|\\ )+)*\.(?:jsonl?|ndjson|csv"
     r"|parquet|xlsx))(?![\w/])",
     re.IGNORECASE,
@@ -82,7 +83,7 @@ def read(text: str, machine: Machine, known: Answers | None = None, asked: str |
 def _dataset(message: Message) -> dict[str, Any]:
     for match in message.take(_PATH):
         if not message.negated(match.start()):
-            return {"dataset": match[1] or match[2].replace("\\ ", " ")}
+            return {"dataset": next(filter(None, match.groups())).replace("\\ ", " ")}
     for match in message.take(_STARTER_SET):
         return {"dataset": match[0].lower()}
     for match in message.take(_STARTER):

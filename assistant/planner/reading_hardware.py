@@ -17,7 +17,7 @@ _DATA_NOUN = (
 )
 _NAMES = [alias for row in catalogue.gpus() for alias in (row.name, *row.aliases)]
 _GPU = re.compile(
-    r"(?<![\w.,])(?:(?P<before>\d{1,2}|two|dual|three|four|quad|six|eight|(?:a\s+)?(?:pair|couple)\s+of)\s*(?:x"
+    r"(?<![\w.,])(?:(?P<before>\d{1,2}|(?:two|dual|three|four|quad|six|eight)(?:\s+of\s+(?:those|these|the|our|my))?|(?:a\s+)?(?:pair|couple)\s+of)\s*(?:x"
     r"|\*)?\s*)?"
     r"(?:(?P<first>16|32|40|80)\s*(?:gb|gib|gigs?)\s+)?(?:nvidia\s+)?(?:geforce\s+)?(?:tesla\s+)?"
     rf"(?P<name>{alternatives(_NAMES)})(?P<form>[\s-]*(?:sxm\d?|pcie))?"
@@ -53,7 +53,7 @@ _NO_GPU = re.compile(
 _CPU = re.compile(r"\bcpus?\b(?:[- ]only)?|\bprocessor only\b", re.IGNORECASE)
 _HERE = re.compile(
     r"\b(?:(?:my|this|our|the) (?:own )?(?:laptop|notebook|computer|machine|pc|desktop|workstation|box)"
-    r"|(?:use|run|train)(?: it)? here|on here|locally|this one here)\b",
+    r"|(?:use|run|train)(?: it)? here|on here|locally|this one here|laptop)\b",
     re.IGNORECASE,
 )
 _MODEL_NAMES = [

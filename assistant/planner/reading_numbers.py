@@ -153,7 +153,8 @@ def number_value(text: str) -> float:
         elif word in _WORDS and (word not in ("a", "an") or not total):
             # "a couple", "a few": the article is not a one of its own.
             total = _WORDS[word] if total == 1 and _WORDS[word] < 10 else total + _WORDS[word]
-    return (total or 1) * scale + added
+    # "hundred" alone is one hundred, but 0 stays 0.
+    return (total if re.search(r"\d", plain) else total or 1) * scale + added
 
 
 def read_examples(message: Message, asked: bool, counting: bool) -> int | None:

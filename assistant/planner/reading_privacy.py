@@ -6,7 +6,8 @@ import re
 
 from assistant.planner.reading_text import Message
 
-_CLEANED = r"(?:de-?identified|anonymi[sz]ed|pseudonymi[sz]ed|redacted|scrubbed|phi[- ]?free|masked)"
+_CLEANED = r"(?:de-?identified|anonymi[sz]ed|pseudonymi[sz]ed|redacted|scrubbed|phi[- ]?free|masked"
+    r"|identifiers (?:\w+ ){0,3}(?:removed|stripped)|(?:removed|stripped) (?:all |the |of |every )*identifiers?)"
 # Only what is done counts as de-identified: "can it be anonymised?" and "please de-identify it" say that it is not.
 _TO_BE_DONE = (
     r"\b(?:can|could|will|would|should|shall|must|might|may|want|wants|needs?|has|have|is|are|still"
@@ -57,7 +58,7 @@ _INVENTED = re.compile(
     re.IGNORECASE,
 )
 _REAL = re.compile(
-    r"\b(?:contain\w*|includ\w*|has|have|holds?|there is|there's|yes[, ]+(?:it'?s |they'?re )?)\s+(?:(?:some"
+    r"\b(?:contain\w*|includ\w*|has|have|holds?|there is|there are|there's|yes[, ]+(?:it'?s |they'?re )?)\s+(?:(?:some"
     r"|the|a lot of|real|actual|live|lots of)\s+)*(?:phi|pii|patient (?:data|information(?! (?:leaflet"
     r"|sheet))|identifiers?|names?|details|records)|identifiers|identifiable|personal (?:data|information))"
     r"|\b(?:real|actual|living|identifiable|live) (?:patients?\b(?! (?:educat|messag|leaflet|hand"
@@ -81,7 +82,7 @@ YES = re.compile(
 )
 NO = re.compile(
     r"^\W*(?:n|no|nope|nah|none|not at all|never|negative|false|of course not|certainly not|definitely not"
-    r"|absolutely not|it doesn't|it does not|they don't|it isn't|they aren't|nothing|not)\b",
+    r"|absolutely not|it doesn't|it does not|they don't|it isn't|they aren't|nothing|not|there isn't|there aren't|there are none|there's none)\b",
     re.IGNORECASE,
 )
 NOT_SURE = re.compile(

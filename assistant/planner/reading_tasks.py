@@ -28,7 +28,8 @@ _STRONG = [
     (
         "ner",
         r"\b(?:extract\w*|pull(?:s|ing)?(?:\s+out)?|pick(?:s|ing)?\s+out|find(?:s|ing)?|tag(?:s|ging)?"
-        rf"|(?<!-)identif(?:y|ies|ying)|spot(?:s|ting)?|recogni[sz]\w+|get|list)\b{_OBJECT}\b(?:{_ENTITIES})\b{_OBJECT}{_END}",
+        rf"|(?<!-)identif(?:y|ies|ying)|spot(?:s|ting)?|recogni[sz]\w+|get|list)\b"
+        rf"{_OBJECT}\b(?:{_ENTITIES})\b{_OBJECT}{_END}",
     ),
     (
         "ner",
@@ -43,7 +44,7 @@ _STRONG = [
     ("summarization", rf"\b(?:draft|writ|generat|creat|produc|compos)\w*\b{_OBJECT}\bsummar(?:y|ies)\b"),
     (
         "patient_education",
-        rf"\b(?:explain\w*|teach\w*|educat\w+|inform\w*)\b{_OBJECT}\b{_PATIENTS}(?:'?s?'?)\b{_OBJECT}{_END}",
+        rf"\b(?:explain\w*|simplif\w*|teach\w*|educat\w+|inform\w*)\b{_OBJECT}\b{_PATIENTS}(?:'?s?'?)\b{_OBJECT}{_END}",
     ),
     (
         "patient_education",
@@ -176,7 +177,8 @@ _OBJECTIVES = [
         "preference",
         r"\b(?:dpo|kto|orpo|rlhf)\b|\bpreference (?:pairs?|data|tuning|alignment|learning|optimi\w+"
         r"|sets?)|\b(?:human|doctor|expert|clinician|reviewer)s?'? preferences"
-        r"|\brank(?:ed|ing|ings)? (?:of )?(?:pairs|answers|responses)(?: of (?:answers|responses))?|\bpairs of answers\b|\bchosen (?:and|/|vs\.?) rejected|\bpair-?wise\b"
+        r"|\brank(?:ed|ing|ings)? (?:of )?(?:pairs|answers|responses)(?: of (?:answers|responses))?"
+        r"|\bpairs of answers\b|\bchosen (?:and|/|vs\.?) rejected|\bpair-?wise\b"
         r"|\bthumbs (?:up|down)|\bvot(?:es|ed) (?:on|for) answers|\bbetter of two answers",
     ),
     ("sft", r"\bsft\b|\bsupervised (?:fine-?tuning|training|run)\b|\binstruction[- ]tun\w+"),

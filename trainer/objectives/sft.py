@@ -27,7 +27,7 @@ def build(
     callbacks: list[TrainerCallback],
     evaluate_first: bool,
 ) -> SFTTrainer:
-    """A trainer for the run; `evaluate_first` measures the validation loss before the first step, on the base's answers.
+    """A trainer for the run; `evaluate_first` measures the validation loss before the first step: the base's own.
 
     The frozen base keeps the precision that it was loaded in and no autocast is used: on a CPU that is where the
     speed is (bf16 products, fp32 adapters).
