@@ -147,12 +147,12 @@ def train(
 ) -> None:
     """Train a run file in a process of its own, and show how it goes."""
     from trainer.hardware import detect
-    from trainer.readiness import refusals
+    from trainer.readiness import faults
 
     config = run_config.load(file)
     if settings:
         config = run_config.with_values(config, _settings(settings))
-    against = refusals(config, detect())
+    against = faults(config, detect())
     if against:
         raise BadInput(" ".join(against))
     run = runs.start(runs.create(config))

@@ -25,7 +25,8 @@ def test_requirements_are_pyproject_at_the_pinned_versions():
 
 def test_help_and_app_import_nothing_heavy():
     code = (
-        "import assistant.cli, app, sys; heavy = ('torch', 'transformers', 'gradio', 'trl', 'pandas', 'langchain_core'); "
+        "import assistant.cli, app, sys; "
+        "heavy = ('torch', 'transformers', 'gradio', 'trl', 'pandas', 'langchain_core'); "
         "print([name for name in heavy if name in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True).stdout

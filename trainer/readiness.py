@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+
+from trainer import catalogue, config, sizing
 from trainer.config import RunConfig
+from trainer.data.prepare import split_rows
+from trainer.data.sources import DataError
 from trainer.hardware import Machine
+
+FREE_GIB = 1.0  # beside the checkpoints: the converted model, events, logs
 
 
 def refusals(config: RunConfig, machine: Machine) -> list[str]:
@@ -30,3 +37,35 @@ def refusals(config: RunConfig, machine: Machine) -> list[str]:
             "to the machine with the GPU, and run `bedside train run.yaml` there. Or plan for this machine's CPU."
         )
     return reasons
+
+
+def faults(run: RunConfig, machine: Machine) -> list[str]:
+    """What would stop the run when it starts: its refusals, else data that cannot be read, else too little disk.
+
+    Reads the data, so it is asked when a run is started and not at every turn of the dialogue.
+    """
+    found = refusals(run, machine)
+    if found:
+        return found
+    try:
+        split_rows(run)
+    except DataError as error:
+        found.append(str(error))
+    needed = FREE_GIB + checkpoints_gib(run)
+    free = shutil.disk_usage(config.home()).free / 2**30
+    if free < needed:
+        found.append(
+            f"The disk of {config.home()} has {free:.1f} GiB free and the run needs about {needed:.1f}; free some "
+            "space, or point BEDSIDE_HOME to another disk."
+        )
+    return found
+
+
+def checkpoints_gib(run: RunConfig) -> float:
+    """Space of the checkpoints that are kept: the adapter and AdamW's two moments, in fp32 (0 for unknown shapes)."""
+    model = catalogue.base_model(run.model.name)
+    if model is None:
+        return 0.0
+    # One more than are kept: the oldest goes only once the newest is complete.
+    copies = run.output.keep_checkpoints + 1
+    return copies * 12 * sizing.adapter_parameters(run.method, model) / 2**30

@@ -280,8 +280,5 @@ def _estimate(turn: Turn, config: RunConfig) -> sizing.Estimate | None:
     rows, row_tokens = turn.answers.examples, None
     names = [source.name for source in config.data.sources]
     if names and all(name.startswith("starter/") for name in names):
-        try:
-            rows, row_tokens = starter_run.starter_rows(config.data.sources), starter_run.ROW_TOKENS
-        except (OSError, KeyError, ValueError):
-            rows = None  # no such starter set: the run itself will say so
+        rows, row_tokens = starter_run.starter_rows(config.data.sources), starter_run.ROW_TOKENS
     return sizing.estimate(config, hardware.detect(), rows=rows, row_tokens=row_tokens)

@@ -29,6 +29,7 @@ Updates = dict[Any, Any]
 class RunsPage:
     """What other pages need of this one: `open(run_id)` gives the updates of `outputs` that show this run."""
 
+    select: Any
     outputs: list[Any]
     open: Callable[[str | None], Updates]
 
@@ -37,15 +38,11 @@ def build() -> RunsPage:
     """Draw the page (within a tab) and connect it."""
     page = _Page()
     page.connect()
-    return RunsPage(outputs=page.outputs, open=page.open)
+    return RunsPage(select=page.select, outputs=page.outputs, open=page.open)
 
 
-def choices() -> list[tuple[str, str]]:
-    """Name and time of every readable run, newest first, with its id."""
-    return [(_label(run), run.id) for run in runs.list_runs()[0]]
-
-
-def _label(run: Run) -> str:
+def label(run: Run) -> str:
+    """A run's name and when it was made, as a list of runs shows it."""
     try:
         when = datetime.strptime(run.id[:15], "%Y%m%d-%H%M%S").strftime("%-d %b %Y, %H:%M:%S")
     except ValueError:
@@ -136,7 +133,7 @@ class _Page:
         page: Updates = {
             self.unreadable: gr.HTML(notice("Left alone", unreadable, "warn"), visible=bool(unreadable)),
             self.nothing: gr.HTML(visible=not found),
-            self.select: gr.Dropdown([(_label(run), run.id) for run in found], value=chosen, visible=bool(found)),
+            self.select: gr.Dropdown([(label(run), run.id) for run in found], value=chosen, visible=bool(found)),
         }
         return page | self.show(chosen)
 

@@ -158,15 +158,26 @@ def _data(config: RunConfig, answers: Answers) -> tuple[int | None, float | None
         None: "Not known; only a clear no can be trained on.",
     }[config.data.contains_phi]
     reasons.append(Reason(field="data.contains_phi", value=config.data.contains_phi, why=why, source="lecture L3.20"))
+    tiny_budget = advice_training.is_default_run(config, answers)
     why = "10-20 % are kept for the validation loss; the low end leaves more to train on."
     config.data.validation_share = 0.1
-    reasons.append(Reason(field="data.validation_share", value=0.1, why=why, source="lecture L3.11"))
-    config.steering.replay_share = round(1 - _MEDICAL_SHARES[answers.adaptation], 2) if answers.adaptation else 0.1
+    if tiny_budget:
+        config.data.validation_share = starter_run.VALIDATION_SHARE
+        why = (
+            "Half of the usual 10-20 %: the starter sets have held-out files of their own, and five minutes are short."
+        )
+    share = config.data.validation_share
+    reasons.append(Reason(field="data.validation_share", value=share, why=why, source="lecture L3.11"))
+    usual = starter_run.REPLAY_SHARE if tiny_budget else 0.1
+    config.steering.replay_share = round(1 - _MEDICAL_SHARES[answers.adaptation], 2) if answers.adaptation else usual
     if answers.adaptation:
         why, source = (
             f"{answers.adaptation.capitalize()} adaptation: {_MEDICAL_SHARES[answers.adaptation]:.0%} medical text.",
             "lecture L2.10",
         )
+    elif tiny_budget:
+        why = "Less than the usual 10-20 %: most rows here are a line long, and a general answer is not."
+        source = "lecture L2.8"
     else:
         why = "General text against forgetting: 10-20 %, of which the low end (L2.10 takes 20 % as its baseline)."
         source = "lecture L2.8"

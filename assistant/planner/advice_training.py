@@ -83,7 +83,7 @@ def method(config: RunConfig, answers: Answers) -> list[Reason]:
 
 def schedule(config: RunConfig, answers: Answers, batch: int, rows: int | None) -> list[Reason]:
     """Batch, length and epochs to begin with (memory may make them smaller), rate and regularisation."""
-    schedule, default_run = config.schedule, _is_default_run(config, answers)
+    schedule, default_run = config.schedule, is_default_run(config, answers)
     if default_run:
         schedule.batch_size, schedule.accumulation = starter_run.BATCH_SIZE, starter_run.ACCUMULATION
         schedule.max_length, schedule.epochs = starter_run.MAX_LENGTH, starter_run.EPOCHS
@@ -226,7 +226,7 @@ def rhythm(config: RunConfig, answers: Answers, rows: int | None) -> list[Reason
     """How often is measured, sampled and saved: about ten times a run, at most every 500 steps."""
     steps = sizing.total_steps(config, rows or 1000)
     every = max(5, min(500, steps // 10))
-    if _is_default_run(config, answers):
+    if is_default_run(config, answers):
         every = starter_run.EVALUATE_EVERY
     config.evaluation.every = config.evaluation.sample_every = config.schedule.checkpoint_every = every
     why = f"About ten times in {steps} steps" + (" (every 100-500 steps is for longer runs)." if every < 100 else ".")
@@ -253,7 +253,7 @@ def rhythm(config: RunConfig, answers: Answers, rows: int | None) -> list[Reason
     ]
 
 
-def _is_default_run(config: RunConfig, answers: Answers) -> bool:
+def is_default_run(config: RunConfig, answers: Answers) -> bool:
     return uses_starter(answers) and config.model.name == EMBEDDED
 
 

@@ -109,7 +109,7 @@ def load(identity: str) -> Draft:
 
 def reply(draft: Draft, say: str) -> tuple[Draft, Turn]:
     """Answer one message; returns the draft with both messages in it (not saved), and the turn."""
-    return _respond(_advise(_merge(_read({"draft": draft, "say": say}))))
+    return planner().invoke({"draft": draft, "say": say})
 
 
 def show(draft: Draft) -> Turn:

@@ -6,8 +6,10 @@ import re
 
 from assistant.planner.reading_text import Message
 
-_CLEANED = r"(?:de-?identified|anonymi[sz]ed|pseudonymi[sz]ed|redacted|scrubbed|phi[- ]?free|masked"
+_CLEANED = (
+    r"(?:de-?identified|anonymi[sz]ed|pseudonymi[sz]ed|redacted|scrubbed|phi[- ]?free|masked"
     r"|identifiers (?:\w+ ){0,3}(?:removed|stripped)|(?:removed|stripped) (?:all |the |of |every )*identifiers?)"
+)
 # Only what is done counts as de-identified: "can it be anonymised?" and "please de-identify it" say that it is not.
 _TO_BE_DONE = (
     r"\b(?:can|could|will|would|should|shall|must|might|may|want|wants|needs?|has|have|is|are|still"
@@ -82,7 +84,8 @@ YES = re.compile(
 )
 NO = re.compile(
     r"^\W*(?:n|no|nope|nah|none|not at all|never|negative|false|of course not|certainly not|definitely not"
-    r"|absolutely not|it doesn't|it does not|they don't|it isn't|they aren't|nothing|not|there isn't|there aren't|there are none|there's none)\b",
+    r"|absolutely not|it doesn't|it does not|they don't|it isn't|they aren't|nothing|not|there isn't"
+    r"|there aren't|there are none|there's none)\b",
     re.IGNORECASE,
 )
 NOT_SURE = re.compile(

@@ -5,32 +5,33 @@ from __future__ import annotations
 from trainer.config import DataSource, HeldOutSet
 
 SOURCES = [
-    DataSource(name="starter/clinical", rows=None),
-    DataSource(name="starter/lab", rows=None),
-    DataSource(name="starter/orders", rows=None),
+    DataSource(name="starter/clinical", rows=72),
+    DataSource(name="starter/lab", rows=600),
+    DataSource(name="starter/orders", rows=120),
     DataSource(name="starter/brands", rows=None),
 ]
 HELD_OUT = [
     HeldOutSet(name="starter/clinical", metric="structure", items=20),
     HeldOutSet(name="starter/orders", metric="exact_match", items=40),
-    HeldOutSet(name="starter/lab", metric="exact_match", items=60),
+    HeldOutSet(name="starter/lab", metric="label", items=60),
 ]
 SAMPLE_PROMPTS = [
     "A 58-year-old man has had crushing chest pain for 30 minutes and is sweating. What should be done first?",
-    "Is this result low, normal or high? Potassium 5.9 mmol/L (reference range 3.5-5.1).",
-    "Explain to a patient in plain words what high blood pressure is.",
+    "Phosphate 1.4 mg/dL (reference 2.5-4.5): low, normal or high?",
 ]
-ROWS = {"starter/clinical": 240, "starter/lab": 600, "starter/orders": 400, "starter/brands": 100}
+ROWS = {"starter/clinical": 180, "starter/lab": 1200, "starter/orders": 400, "starter/brands": 56}
 """Training rows of each set, about, for the estimate."""
-ROW_TOKENS = 140.0
+ROW_TOKENS = 80.0
 """Mean length of a row of these sets, in tokens, for the estimate."""
 
 LEARNING_RATE = 1e-3
-EPOCHS = 2.0
+EPOCHS = 1.0
 BATCH_SIZE = 8
 ACCUMULATION = 1
 MAX_LENGTH = 512
-EVALUATE_EVERY = 25
+EVALUATE_EVERY = 60
+VALIDATION_SHARE = 0.05
+REPLAY_SHARE = 0.03
 
 
 def starter_data(dataset: str) -> list[DataSource]:
