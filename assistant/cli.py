@@ -330,9 +330,7 @@ def schema(
 @app.command("app")
 def open_app(port: Annotated[int, typer.Option(min=1, max=65535)] = 7860) -> None:
     """Open the pages in a browser: http://127.0.0.1:7860."""
-    from app import serve
-
-    raise typer.Exit(serve(port))
+    os.execv(sys.executable, [sys.executable, str(runs.CODE_ROOT / "app.py"), "--port", str(port)])
 
 
 def main() -> None:

@@ -8,14 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
+from evaluators.generation import Model, Tokenizer
 from evaluators.metrics import Proportion, proportion
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 class Question(BaseModel):
@@ -29,8 +26,8 @@ class Question(BaseModel):
 
 
 def choose_options(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    model: Model,
+    tokenizer: Tokenizer,
     questions: Sequence[Question],
     system_prompt: str,
     tuned: bool,
@@ -95,7 +92,7 @@ def accuracy(questions: Sequence[Question], choices: Sequence[int]) -> Proportio
     return proportion(right, len(questions))
 
 
-def perplexity(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], tuned: bool) -> float:
+def perplexity(model: Model, tokenizer: Tokenizer, texts: Sequence[str], tuned: bool) -> float:
     """exp of the mean cross-entropy (nats) of the texts' tokens, each text read by itself without a chat template."""
     import torch
 
@@ -109,5 +106,5 @@ def perplexity(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts
     return math.exp(total / count)
 
 
-def _adapter(model: PreTrainedModel, tuned: bool):
+def _adapter(model: Model, tuned: bool):
     return nullcontext() if tuned else getattr(model, "disable_adapter", nullcontext)()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+# A transformers model, bare or wrapped by PEFT, and its tokenizer. Their annotations are unions (a text or a list of
+# them, ...) that say less than the library does.
+Model = Any
+Tokenizer = Any
 Messages = list[dict[str, str]]
 BASE = "__base__"  # PEFT's name, in a mixed batch, for a row without an adapter
 
@@ -20,10 +23,10 @@ BASE = "__base__"  # PEFT's name, in a mixed batch, for a row without an adapter
 class Sampling(BaseModel):
     """How the next token is chosen; temperature 0 takes the likeliest."""
 
-    temperature: float = Field(0.0, ge=0.0, le=2.0)
-    top_p: float = Field(1.0, gt=0.0, le=1.0)
-    seed: int = Field(0, ge=0)
-    max_new_tokens: int = Field(220, ge=1, le=4096)
+    temperature: float = Field(default=0.0, ge=0.0, le=2.0)
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
+    seed: int = Field(default=0, ge=0)
+    max_new_tokens: int = Field(default=220, ge=1, le=4096)
 
 
 class Answer(BaseModel):
@@ -40,8 +43,8 @@ class Answer(BaseModel):
 
 
 def stream(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    model: Model,
+    tokenizer: Tokenizer,
     messages: Messages,
     adapters: Sequence[str],
     sampling: Sampling,
@@ -110,8 +113,8 @@ def choose(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator)
 
 
 def answer_all(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    model: Model,
+    tokenizer: Tokenizer,
     conversations: Sequence[Messages],
     max_new_tokens: int,
     tuned: bool,
@@ -147,7 +150,7 @@ def answer_all(
     return answers
 
 
-def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+def end_tokens(model: Model, tokenizer: Tokenizer) -> set[int]:
     """Token ids that end an answer, from the model's generation settings and its tokenizer."""
     configured = getattr(model.generation_config, "eos_token_id", None)
     ends = set(configured if isinstance(configured, list) else [configured]) | {tokenizer.eos_token_id}

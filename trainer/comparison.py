@@ -36,10 +36,10 @@ class Comparison:
         examples from the training data in its prompt) has a longer prompt and takes turns with them, so that no
         side is padded. Close the iterator to stop.
         """
-        asked = [dict(one) for one in conversation([{"role": "user", "content": question}], self._system)]
+        asked = conversation([{"role": "user", "content": question}], self._system)
         sides = Sides()
         pair = stream(self.model, self.tokenizer, asked, [BASE, models.TUNED], sampling)
-        streams = [(("base", "tuned"), pair)]
+        streams: list[tuple[tuple[str, ...], Iterator[list[Answer]]]] = [(("base", "tuned"), pair)]
         if prompted:
             # Of the set that comes first in the run: what somebody would paste in before they tried to tune.
             examples = scoring.worked_examples(self.config, self._first_set())

@@ -40,81 +40,94 @@ class Section(BaseModel):
 
 class ModelSection(Section):
     name: Text = Field(
-        "smollm2-135m-instruct",
+        default="smollm2-135m-instruct",
         description="Base model: a name from the catalogue, a Hugging Face Hub id, or a folder with safetensors.",
     )
     quantization: Literal["none", "nf4"] = Field(
-        "none",
+        default="none",
         description="nf4 keeps the frozen base in 4 bits with double quantisation (QLoRA); none keeps it whole.",
     )
 
 
 class TaskSection(Section):
-    name: Task = Field("question_answering", description="What the model is for.")
+    name: Task = Field(default="question_answering", description="What the model is for.")
     other_tasks: list[Task] = Field(default_factory=list, description="Further tasks that the same model serves.")
-    specialty: Text | None = Field(None, description="Clinical specialty, where the data comes from one.")
+    specialty: Text | None = Field(default=None, description="Clinical specialty, where the data comes from one.")
     system_prompt: Text = Field(
-        "You are a clinical assistant.",
+        default="You are a clinical assistant.",
         description="Stands before every conversation, in training and in use, for base and tuned model alike.",
     )
 
 
 class DataSource(Section):
     name: Text = Field(description="starter/clinical and the like, or the path of a JSONL, JSON or CSV file.")
-    rows: int | None = Field(None, ge=1, description="At most this many rows, drawn with the run's seed; all if empty.")
+    rows: int | None = Field(
+        default=None, ge=1, description="At most this many rows, drawn with the run's seed; all if empty."
+    )
 
 
 class DataSection(Section):
     sources: list[DataSource] = Field(default_factory=list, description="What is trained on.")
     contains_phi: bool | None = Field(
-        None, description="Does any source hold patient data? Only a clear no (false) can be trained on."
+        default=None, description="Does any source hold patient data? Only a clear no (false) can be trained on."
     )
     validation_share: float = Field(
-        0.1, ge=0.02, le=0.5, description="Share of the rows kept for the validation loss (lecture L3.11)."
+        default=0.1, ge=0.02, le=0.5, description="Share of the rows kept for the validation loss (lecture L3.11)."
     )
 
 
 class LoraMethod(Section):
     """Low-rank adapters beside frozen weights: W = W0 + (alpha / rank) B A (Hu et al. 2021; lecture L1.2)."""
 
-    kind: Literal["lora"] = Field("lora", description="How the trained weights are chosen.")
-    rank: int = Field(16, ge=1, le=512, description="Rank r of the update (lecture L1.9: by task).")
-    alpha: int = Field(32, ge=1, le=1024, description="Scale of the update; alpha / rank multiplies it.")
-    dropout: float = Field(0.0, ge=0.0, lt=1.0, description="Dropout before the adapter's first matrix (lecture L1.8).")
+    kind: Literal["lora"] = Field(default="lora", description="How the trained weights are chosen.")
+    rank: int = Field(default=16, ge=1, le=512, description="Rank r of the update (lecture L1.9: by task).")
+    alpha: int = Field(default=32, ge=1, le=1024, description="Scale of the update; alpha / rank multiplies it.")
+    dropout: float = Field(
+        default=0.0, ge=0.0, lt=1.0, description="Dropout before the adapter's first matrix (lecture L1.8)."
+    )
     target_modules: Literal["all-linear"] | list[Text] = Field(
-        "all-linear", description="Layers that get an adapter: all-linear, or names such as q_proj and v_proj."
+        default="all-linear", description="Layers that get an adapter: all-linear, or names such as q_proj and v_proj."
     )
 
 
 class SftObjective(Section):
     """Supervised fine-tuning: cross-entropy of the answer's tokens only; the prompt is not trained."""
 
-    kind: Literal["sft"] = Field("sft", description="What is minimised.")
+    kind: Literal["sft"] = Field(default="sft", description="What is minimised.")
 
 
 class ScheduleSection(Section):
-    epochs: float = Field(3.0, gt=0, le=100, description="Passes over the training rows.")
-    max_steps: int | None = Field(None, ge=1, description="Ends the run after this many steps, whatever the epochs.")
-    batch_size: int = Field(4, ge=1, le=1024, description="Rows in one forward pass.")
-    accumulation: int = Field(4, ge=1, le=1024, description="Forward passes before each step of the optimiser.")
-    learning_rate: float = Field(2e-4, gt=0, le=0.1, description="Peak learning rate.")
+    epochs: float = Field(default=3.0, gt=0, le=100, description="Passes over the training rows.")
+    max_steps: int | None = Field(
+        default=None, ge=1, description="Ends the run after this many steps, whatever the epochs."
+    )
+    batch_size: int = Field(default=4, ge=1, le=1024, description="Rows in one forward pass.")
+    accumulation: int = Field(default=4, ge=1, le=1024, description="Forward passes before each step of the optimiser.")
+    learning_rate: float = Field(default=2e-4, gt=0, le=0.1, description="Peak learning rate.")
     final_rate_share: float = Field(
-        0.1, ge=0, le=1, description="Cosine decay ends at this share of the peak (lecture L1.6: 10 %)."
+        default=0.1, ge=0, le=1, description="Cosine decay ends at this share of the peak (lecture L1.6: 10 %)."
     )
-    warmup_share: float = Field(0.05, ge=0, le=0.5, description="Share of the steps with a rising rate (lecture L1.6).")
-    weight_decay: float = Field(0.01, ge=0, le=1, description="AdamW's weight decay (lecture L1.8: 0.01-0.1).")
-    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm (lecture L1.8).")
-    max_length: int = Field(1024, ge=16, le=131072, description="Tokens in a row; longer rows are cut, and counted.")
+    warmup_share: float = Field(
+        default=0.05, ge=0, le=0.5, description="Share of the steps with a rising rate (lecture L1.6)."
+    )
+    weight_decay: float = Field(default=0.01, ge=0, le=1, description="AdamW's weight decay (lecture L1.8: 0.01-0.1).")
+    max_grad_norm: float = Field(default=1.0, gt=0, description="Gradients are clipped to this norm (lecture L1.8).")
+    max_length: int = Field(
+        default=1024, ge=16, le=131072, description="Tokens in a row; longer rows are cut, and counted."
+    )
     gradient_checkpointing: bool = Field(
-        False, description="Recompute activations in the backward pass: about half the memory, slower (lecture L1.11)."
+        default=False,
+        description="Recompute activations in the backward pass: about half the memory, slower (lecture L1.11).",
     )
-    checkpoint_every: int = Field(50, ge=1, description="Steps between checkpoints that a run can resume from.")
-    seed: int = Field(17, ge=0, le=2**31 - 1, description="Seed of the rows' order, the adapter's start and dropout.")
+    checkpoint_every: int = Field(default=50, ge=1, description="Steps between checkpoints that a run can resume from.")
+    seed: int = Field(
+        default=17, ge=0, le=2**31 - 1, description="Seed of the rows' order, the adapter's start and dropout."
+    )
 
 
 class SteeringSection(Section):
     replay_share: float = Field(
-        0.1,
+        default=0.1,
         ge=0,
         le=0.5,
         description="Share of the training rows that is general, non-medical text, against forgetting (lecture L2.8).",
@@ -127,41 +140,47 @@ class HeldOutSet(Section):
         description="structure: the taught lines are all there, in order; exact_match: equal to the reference answer; "
         "label: settles on the right class."
     )
-    items: int = Field(40, ge=1, le=5000, description="How many items are scored, drawn with the run's seed.")
+    items: int = Field(default=40, ge=1, le=5000, description="How many items are scored, drawn with the run's seed.")
 
 
 class EvaluationSection(Section):
-    every: int = Field(50, ge=1, description="Steps between two measurements of the validation loss (lecture L3.11).")
-    sample_every: int = Field(50, ge=1, description="Steps between two sample answers.")
+    every: int = Field(
+        default=50, ge=1, description="Steps between two measurements of the validation loss (lecture L3.11)."
+    )
+    sample_every: int = Field(default=50, ge=1, description="Steps between two sample answers.")
     sample_prompts: list[Text] = Field(default_factory=list, max_length=8, description="Questions answered meanwhile.")
     held_out: list[HeldOutSet] = Field(
         default_factory=list, description="Scored after training: base, prompted, tuned."
     )
     forgetting: bool = Field(
-        True, description="Measure general questions and perplexity before and after training (lecture L2.9)."
+        default=True, description="Measure general questions and perplexity before and after training (lecture L2.9)."
     )
-    max_new_tokens: int = Field(220, ge=1, le=4096, description="Longest answer, in tokens, in samples and scoring.")
+    max_new_tokens: int = Field(
+        default=220, ge=1, le=4096, description="Longest answer, in tokens, in samples and scoring."
+    )
 
 
 class HardwareSection(Section):
-    device: Literal["cpu", "cuda"] = Field("cpu", description="Where the run trains.")
-    gpu: Text | None = Field(None, description="The GPU of the plan, by catalogue name; only the estimate uses it.")
+    device: Literal["cpu", "cuda"] = Field(default="cpu", description="Where the run trains.")
+    gpu: Text | None = Field(
+        default=None, description="The GPU of the plan, by catalogue name; only the estimate uses it."
+    )
     precision: Literal["auto", "bf16", "fp16", "fp32"] = Field(
-        "auto", description="Of the frozen base; adapters are fp32. auto: bf16 where the device computes in it."
+        default="auto", description="Of the frozen base; adapters are fp32. auto: bf16 where the device computes in it."
     )
 
 
 class OutputSection(Section):
-    name: Text = Field("run", max_length=80, description="Name of the run; its folder is named after it.")
+    name: Text = Field(default="run", max_length=80, description="Name of the run; its folder is named after it.")
     keep_checkpoints: int = Field(
-        2, ge=2, le=100, description="Older checkpoints are removed; two stay, should one be cut off."
+        default=2, ge=2, le=100, description="Older checkpoints are removed; two stay, should one be cut off."
     )
 
 
 class RunConfig(Section):
     """One run of Bedside, complete: what is tuned, on what, how, where, and how it is judged."""
 
-    format_version: Literal[1] = Field(FORMAT_VERSION, description="Version of the run file's format.")
+    format_version: Literal[1] = Field(default=FORMAT_VERSION, description="Version of the run file's format.")
     model: ModelSection = Field(default_factory=ModelSection)
     task: TaskSection = Field(default_factory=TaskSection)
     data: DataSection = Field(default_factory=DataSection)

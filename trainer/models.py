@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -206,7 +206,7 @@ def _convert(gguf: Path, target: Path, report: Progress) -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     report("converting the packaged model (once, about half a minute)", 1, 3)
-    model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    model: Any = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     report("converting the packaged model (once, about half a minute)", 2, 3)
     # The weights are plain numbers by now; what is left of the quantisation would make save and load refuse them.
     del model.config.quantization_config

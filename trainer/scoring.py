@@ -155,7 +155,7 @@ def _item(path: Path, place: str, record: dict[str, Any], system_prompt: str) ->
     except RowError as error:
         raise DataError(f"{path.name}: {place}, field {error.field}: {error}.") from None
     return held_out.Item(
-        prompt=[dict(message) for message in conversation(row["prompt"], system_prompt)],
+        prompt=conversation(row["prompt"], system_prompt),
         reference=row["completion"][0]["content"],
         label=record.get("label"),
         options=record.get("options", []),

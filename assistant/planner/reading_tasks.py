@@ -214,6 +214,11 @@ _ADAPTATIONS = [
     ("moderate", r"\b(?:moderate(?:ly)?|medium) (?:adapt\w+|speciali[sz]\w+)|\b80 ?/ ?20\b"),
 ]
 
+CHOICES = {
+    field: [(value, re.compile(pattern, re.IGNORECASE)) for value, pattern in choices]
+    for field, choices in (("objective", _OBJECTIVES), ("priority", _PRIORITIES), ("adaptation", _ADAPTATIONS))
+}
+
 
 def read_tasks(message: Message, asked: bool, seeking: bool, known: bool) -> dict[str, Any]:
     """`task` and `other_tasks`. A plain noun ("the reports are ...") names a task only where one is being sought.
@@ -255,9 +260,9 @@ def read_specialty(message: Message) -> dict[str, Any]:
 def read_choices(message: Message) -> dict[str, Any]:
     """Objective, priority and adaptation level."""
     changes: dict[str, Any] = {}
-    for field, choices in (("objective", _OBJECTIVES), ("priority", _PRIORITIES), ("adaptation", _ADAPTATIONS)):
+    for field, choices in CHOICES.items():
         for value, pattern in choices:
-            for match in message.take(re.compile(pattern, re.IGNORECASE)):
+            for match in message.take(pattern):
                 if not message.negated(match.start()):
                     changes.setdefault(field, value)
     return changes

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from typing import Any, TypedDict
 
-
-class Message(TypedDict):
-    role: str
-    content: str
+Message = dict[str, str]  # role (system, user or assistant) and content
 
 
 class Row(TypedDict):

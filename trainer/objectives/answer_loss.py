@@ -67,9 +67,9 @@ class AnswerLossTrainer(SFTTrainer):
         if core.config.model_type not in PLAIN_HEADS or head.requires_grad or return_outputs:
             return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
         labels = inputs["labels"]
-        if self.model.training:
+        if model.training:
             self._total_train_tokens += int(inputs["attention_mask"].sum())
-        self._metrics["train" if self.model.training else "eval"]["num_tokens"] = [self._total_train_tokens]
+        self._metrics["train" if model.training else "eval"]["num_tokens"] = [self._total_train_tokens]
         hidden = core.base_model(
             input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
         ).last_hidden_state
