@@ -23,3 +23,16 @@ def test_value_and_gradient_equal_plain_cross_entropy(monkeypatch):
     plain.backward()
     torch.testing.assert_close(loss, plain)
     torch.testing.assert_close(ours, hidden.grad)
+
+
+def test_batches_have_similar_lengths_in_mixed_order():
+    lengths = [10, 200] * 40 + [50]
+    sampler = module.SimilarLengths(lengths, 8, seed=1)
+    order = list(sampler)
+    assert sorted(order) == list(range(81)) and order == list(sampler)
+    batches = [[lengths[row] for row in order[start : start + 8]] for start in range(0, 81, 8)]
+    assert sum(len(set(batch)) == 1 for batch in batches) >= 9, "but for the borders between lengths"
+    firsts = [batch[0] for batch in batches]
+    assert firsts != sorted(firsts) and firsts != sorted(firsts, reverse=True)
+    sampler.set_epoch(1)
+    assert list(sampler) != order

@@ -35,3 +35,18 @@ def test_every_reason_is_given_at_once_with_its_way_out():
 def test_a_machine_with_a_gpu_takes_a_plan_for_one():
     workstation = MACHINE.model_copy(update={"gpus": [GpuDevice(name="NVIDIA L4", memory_gib=22.5, row="l4")]})
     assert refusals(config(hardware={"device": "cuda"}), workstation) == []
+
+
+def test_data_and_disk_are_looked_at_before_a_start(monkeypatch):
+    import shutil
+
+    from trainer.readiness import checkpoints_gib, faults
+
+    assert faults(config(), MACHINE) == []
+    unreadable = config(data={"sources": [{"name": "nowhere.csv"}], "contains_phi": False})
+    assert "There is no file 'nowhere.csv'" in faults(unreadable, MACHINE)[0]
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=2**29))
+    (said,) = faults(config(), MACHINE)
+    assert "has 0.5 GiB free and the run needs about 1." in said and "BEDSIDE_HOME" in said
+    assert 0.1 < checkpoints_gib(config()) < 0.3

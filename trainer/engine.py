@@ -66,7 +66,8 @@ def train(config: RunConfig, reporter: Reporter) -> None:
     if reporter.stop_requested():
         _save_adapter(trainer.model, folder)
         raise StopRequested
-    trainer.evaluate()
+    if watch.evaluated_at != reporter.status.step:
+        trainer.evaluate()
     training_minutes = (time.perf_counter() - began) / 60
     _save_adapter(trainer.model, folder)
 

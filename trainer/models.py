@@ -106,6 +106,7 @@ def load_base(
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
+    _quiet_libraries()
     found = find(run.model.name, progress)
     dtype = resolve_dtype(run.hardware.precision, run.hardware.device)
     quantization = None
@@ -146,6 +147,19 @@ def load_with_adapter(run: RunConfig, adapter: Path) -> tuple[PeftModel, PreTrai
     model = PeftModel.from_pretrained(base, str(adapter), adapter_name=TUNED, use_safetensors=True)
     model.eval()
     return model, tokenizer
+
+
+def _quiet_libraries() -> None:
+    # Progress bars and hints meant for programmers would drown what a user has to read; errors still come through.
+    import logging
+    import warnings
+
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
 def _from_hub(hub_id: str, report: Progress) -> Path | None:

@@ -61,8 +61,7 @@ class TrainingEvents(TrainerCallback):
         self.reporter = reporter
         self.sample_every = sample_every
         self.take_samples = take_samples
-        self.first_loss: float | None = None
-        self.last_loss: float | None = None
+        self.evaluated_at = -1
         self.tokens_per_second = 0.0
         self.diverged = False
         self._first_step = 0
@@ -104,9 +103,7 @@ class TrainingEvents(TrainerCallback):
         if logs is None:
             return
         if "eval_loss" in logs:
-            self.last_loss = logs["eval_loss"]
-            if self.first_loss is None:
-                self.first_loss = logs["eval_loss"]
+            self.evaluated_at = state.global_step
             self.reporter.event(events.EvalEvent(loss=logs["eval_loss"]))
         if "loss" not in logs:
             return

@@ -5,9 +5,9 @@ from __future__ import annotations
 from trainer.config import DataSource, HeldOutSet
 
 SOURCES = [
-    DataSource(name="starter/clinical", rows=72),
+    DataSource(name="starter/clinical", rows=96),
     DataSource(name="starter/lab", rows=600),
-    DataSource(name="starter/orders", rows=120),
+    DataSource(name="starter/orders", rows=160),
     DataSource(name="starter/brands", rows=None),
 ]
 HELD_OUT = [
@@ -26,10 +26,10 @@ ROW_TOKENS = 80.0
 
 LEARNING_RATE = 1e-3
 EPOCHS = 1.0
-BATCH_SIZE = 8
+BATCH_SIZE = 4
 ACCUMULATION = 1
 MAX_LENGTH = 512
-EVALUATE_EVERY = 60
+EVALUATE_EVERY = 120
 VALIDATION_SHARE = 0.05
 REPLAY_SHARE = 0.03
 

@@ -7,9 +7,12 @@ all that is needed while the output layer is frozen.
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
 from typing import Any
 
 import torch
+import torch.utils.data
 from trl.trainer.sft_trainer import SFTTrainer
 
 CHUNK = 256  # positions; 256 x 49,152 fp32 logits are 48 MiB
@@ -52,8 +55,43 @@ def answer_loss(hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor
     return loss
 
 
+class SimilarLengths(torch.utils.data.Sampler[int]):
+    """Rows in batches of similar length, the batches in random order; another order each epoch.
+
+    transformers' own `group_by_length` keeps batches of one length, and with them one task, together for dozens of
+    steps; the model then swings from task to task (lab values learnt alone: 73 % right, after such an epoch: 35 %).
+    """
+
+    def __init__(self, lengths: list[int], batch_size: int, seed: int):
+        self.lengths = lengths
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the data loader before each epoch, also when a run resumes within one."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        draw = random.Random(f"{self.seed}/{self.epoch}")
+        order = sorted(range(len(self.lengths)), key=lambda row: (self.lengths[row], draw.random()))
+        batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
+        # A batch that is not full has to be the last, or all after it would be cut elsewhere.
+        rest = [batches.pop()] if len(batches[-1]) < self.batch_size else []
+        draw.shuffle(batches)
+        return iter([row for batch in batches + rest for row in batch])
+
+
 class AnswerLossTrainer(SFTTrainer):
-    """TRL's trainer with `answer_loss` where the output layer is plain and frozen; TRL's own loss elsewhere."""
+    """TRL's trainer with batches of similar length, and `answer_loss` where the output layer is plain and frozen."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> SimilarLengths:
+        rows = train_dataset if train_dataset is not None else self.train_dataset
+        lengths = [len(row) for row in rows["input_ids"]]
+        return SimilarLengths(lengths, self.args.per_device_train_batch_size, self.args.seed)
 
     def compute_loss(
         self,

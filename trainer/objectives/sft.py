@@ -57,7 +57,6 @@ def build(
         # QLoRA's paged 8-bit optimiser (lecture L1.3); its states leave the GPU when memory is short.
         optim="paged_adamw_8bit" if quantized else "adamw_torch",
         max_length=None,  # rows were cut, and counted, when they were prepared
-        train_sampling_strategy="group_by_length",  # rows differ tenfold in length; padding would be most of the work
         gradient_checkpointing=schedule.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False} if schedule.gradient_checkpointing else None,
         use_cpu=on_cpu,

@@ -1,0 +1,100 @@
+"""The command line as a user meets it: exit statuses, one sentence on bad input, JSON and nothing else on stdout."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trainer import config
+from trainer.config import RunConfig
+
+BEDSIDE = [sys.executable, "-m", "assistant.cli"]
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def bedside(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*BEDSIDE, *arguments], input=given, capture_output=True, text=True, cwd=ROOT, env=os.environ)
+
+
+def test_from_run_file_to_two_answers(tiny_run: RunConfig, tmp_path: Path):
+    file = tmp_path / "run.yaml"
+    file.write_text(config.to_yaml(tiny_run))
+    trained = bedside("train", str(file), "--set", "schedule.max_steps=4", "--json")
+    assert trained.returncode == 0, trained.stderr
+    summary = json.loads(trained.stdout)
+    assert summary["state"] == "done" and summary["step"] == 4 and summary["report"]["trainable_share"] > 0
+    assert "validation loss" in trained.stderr
+    asked = bedside("ask", "latest", "Is 4 even?", "--prompted", "--max-new-tokens", "5", "--json")
+    answers = json.loads(asked.stdout)["answers"]
+    assert list(answers) == ["base", "tuned", "prompted base"] and 1 <= answers["tuned"]["tokens"] <= 5
+    assert [run["id"] for run in json.loads(bedside("runs", "list", "--json").stdout)["runs"]] == [summary["id"]]
+    assert json.loads(bedside("runs", "show", summary["id"], "--json").stdout)["config"]["schedule"]["max_steps"] == 4
+    kept = bedside("runs", "delete", "latest")
+    assert kept.returncode == 2 and "add --yes" in kept.stderr
+    assert json.loads(bedside("runs", "delete", "latest", "--yes", "--json").stdout) == {"deleted": summary["id"]}
+
+
+def test_a_failed_run_ends_with_status_1(tiny_run: RunConfig, tmp_path: Path):
+    file = tmp_path / "run.yaml"
+    file.write_text(config.to_yaml(tiny_run))
+    failed = bedside("train", str(file), "--set", "model.name=no-such-model")
+    assert failed.returncode == 1 and "could not be had" in failed.stderr and "Traceback" not in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "nowhere.yaml"], "nowhere.yaml: cannot be read (No such file or directory)."),
+        (["runs", "show", "nothing"], "There is no run 'nothing'"),
+        (["ask", "latest", "hello"], "There are no runs yet"),
+        (["ask", "latest", "  "], "The question is empty"),
+        (["schema", "nothing"], "There is no schema for 'nothing'"),
+        (["plan", "--say", "starter data on the cpu", "--set", "x"], "--set x: expected section.field=value"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(arguments: list[str], said: str):
+    shown = bedside(*arguments)
+    assert shown.returncode == 2 and said in shown.stderr and "Traceback" not in shown.stderr and shown.stdout == ""
+
+
+def test_three_faults_and_bad_rows_are_named(tmp_path: Path):
+    file, rows = tmp_path / "run.yaml", tmp_path / "rows.jsonl"
+    file.write_text("schedule: {learning_rate: -1, epoch: 3}\nhardware: {precision: fp16}\n")
+    shown = bedside("train", str(file))
+    assert shown.returncode == 2
+    assert all(name in shown.stderr for name in ("schedule.learning_rate", "schedule.epoch", "hardware.precision"))
+    rows.write_text('{"question": "a", "answer": "b"}\n{"question": "c"}\n')
+    file.write_text(f"data: {{contains_phi: false, sources: [{{name: {rows}}}]}}\n")
+    shown = bedside("train", str(file))
+    assert shown.returncode == 2 and "row 2, field answer" in shown.stderr
+
+
+@pytest.mark.parametrize("value", ["true", "null"])
+def test_patient_data_is_not_trained_on(tiny_data: Path, tmp_path: Path, value: str):
+    file = tmp_path / "run.yaml"
+    file.write_text(f"data: {{contains_phi: {value}, sources: [{{name: {tiny_data}}}]}}\n")
+    shown = bedside("train", str(file))
+    assert shown.returncode == 2 and "data.contains_phi" in shown.stderr
+    assert json.loads(bedside("runs", "list", "--json").stdout)["runs"] == []
+
+
+def test_plan_prints_the_contract(tmp_path: Path):
+    out = tmp_path / "run.yaml"
+    said = "a radiology report model, about 3k reports, on a 4090, no patient data"
+    shown = bedside("plan", "--say", said, "--json", "--out", str(out))
+    plan = json.loads(shown.stdout)
+    assert set(plan) == {"answers", "missing", "reply", "config", "reasons", "estimate", "alternatives"}
+    assert (plan["answers"]["task"], plan["answers"]["examples"]) == ("report_generation", 3000)
+    assert set(plan["reasons"][0]) == {"field", "value", "why", "source"}
+    assert set(plan["estimate"]) == {"peak_gib", "limit_gib", "fits", "hours", "parts"}
+    assert config.load(out).model_dump(mode="json") == plan["config"]
+    incomplete = bedside("plan", "--json", given="a summary model\n")
+    assert json.loads(incomplete.stdout)["config"] is None and incomplete.returncode == 0
+
+
+def test_schemas_describe_what_is_printed():
+    for verb in ("run", "plan", "train", "ask", "doctor", "runs list", "runs show", "runs delete"):
+        assert json.loads(bedside("schema", verb).stdout)["properties"]
