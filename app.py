@@ -62,7 +62,7 @@ def build() -> gr.Blocks:
     from assistant.pages import plan, playground, runs, style
 
     with gr.Blocks(title="Bedside", analytics_enabled=False) as demo:
-        gr.HTML(style.HEADER)
+        style.html(style.HEADER)
         with gr.Tabs(elem_id="pages") as pages:
             with gr.Tab("Plan", id="plan", elem_id="page-plan"):
                 plan_page = plan.build()
@@ -70,7 +70,7 @@ def build() -> gr.Blocks:
                 runs_page = runs.build()
             with gr.Tab("Playground", id="playground", elem_id="page-playground") as play_tab:
                 play_page = playground.build()
-        gr.HTML(style.FOOTER)
+        style.html(style.FOOTER)
 
         quiet = {"show_progress": "hidden", "api_visibility": "private"}
         plan_page.load(demo)

@@ -15,6 +15,18 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel
 
+from assistant.results import (
+    AskResult,
+    Check,
+    Deleted,
+    DoctorResult,
+    RunDetails,
+    RunList,
+    RunSummary,
+    SideAnswer,
+    summary,
+)
+from assistant.terminal import print_report, say, tell
 from trainer import config as run_config
 from trainer import events, runs
 from trainer.runs import Run
@@ -39,70 +51,11 @@ class BadInput(Exception):
     """The call cannot be carried out as it is; the text says why in one sentence."""
 
 
-class RunSummary(BaseModel):
-    """A run as `runs list` and `train` show it."""
-
-    id: str
-    state: str
-    step: int
-    total_steps: int
-    device: str
-    folder: str
-    error: str | None
-    report: dict[str, Any] | None = None
-
-
-class RunList(BaseModel):
-    """`runs list --json`: the runs, newest first, and the folders that could not be read, with the reason."""
-
-    runs: list[RunSummary]
-    unreadable: list[str]
-
-
-class RunDetails(BaseModel):
-    """`runs show --json`: summary, run file and events of one run."""
-
-    run: RunSummary
-    config: run_config.RunConfig
-    events: list[dict[str, Any]]
-
-
-class Deleted(BaseModel):
-    """`runs delete --json`."""
-
-    deleted: str
-
-
-class SideAnswer(BaseModel):
-    text: str
-    tokens: int
-    tokens_per_second: float
-
-
-class AskResult(BaseModel):
-    """`ask --json`: the question and each side's answer (base, tuned, and with --prompted the prompted base)."""
-
-    run: str
-    question: str
-    answers: dict[str, SideAnswer]
-
-
-class Check(BaseModel):
-    name: str
-    ok: bool
-    found: str
-
-
-class DoctorResult(BaseModel):
-    """`doctor --json`: what Bedside needs and what it found."""
-
-    ok: bool
-    checks: list[Check]
-
-
 @app.command()
 def plan(
-    say: Annotated[list[str] | None, typer.Option(help="What you would tell the planner; may be repeated.")] = None,
+    said: Annotated[
+        list[str] | None, typer.Option("--say", help="What you would tell the planner; may be repeated.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Write the run file here.")] = None,
     settings: Settings = None,
     as_json: Json = False,
@@ -111,11 +64,11 @@ def plan(
     from assistant.planner import dialogue
 
     draft = dialogue.new_draft()
-    if not say and not sys.stdin.isatty():
-        say = [line.strip() for line in sys.stdin if line.strip()]
-    if say:
+    if not said and not sys.stdin.isatty():
+        said = [line.strip() for line in sys.stdin if line.strip()]
+    if said:
         turn = None
-        for text in say:
+        for text in said:
             draft, turn = dialogue.reply(draft, text)
     else:
         turn = _talk(draft)
@@ -127,7 +80,7 @@ def plan(
         turn.config = run_config.with_values(turn.config, _settings(settings))
     if as_json:
         print(turn.model_dump_json(indent=1))
-    elif say:
+    elif said:
         print(turn.reply)
         for reason in turn.reasons:
             print(f"  {reason.field} = {reason.value}: {reason.why} [{reason.source}]")
@@ -135,7 +88,7 @@ def plan(
         if turn.config is None:
             raise BadInput(f"No run file was written: still to be said: {', '.join(turn.missing)}.")
         runs.write_atomically(out, run_config.to_yaml(turn.config))
-        _say(f"Run file written to {out}.")
+        say(f"Run file written to {out}.")
 
 
 @app.command()
@@ -156,7 +109,7 @@ def train(
     if against:
         raise BadInput(" ".join(against))
     run = runs.start(runs.create(config))
-    _say(f"Run {run.id} started; it goes on if this terminal closes.")
+    say(f"Run {run.id} started; it goes on if this terminal closes.")
     if not detach:
         run = _follow(run)
     _finish(run, as_json)
@@ -167,12 +120,12 @@ def list_all(as_json: Json = False) -> None:
     """All runs, newest first."""
     found, unreadable = runs.list_runs()
     if as_json:
-        print(RunList(runs=[_summary(run) for run in found], unreadable=unreadable).model_dump_json(indent=1))
+        print(RunList(runs=[summary(run) for run in found], unreadable=unreadable).model_dump_json(indent=1))
         return
     for run in found:
         print(f"{run.id:50} {run.status.state:10} step {run.status.step} of {run.status.total_steps}")
     for sentence in unreadable:
-        _say(sentence)
+        say(sentence)
     if not found and not unreadable:
         print("No runs yet. Plan one with `bedside plan`, or open the pages with `bedside app`.")
 
@@ -183,7 +136,7 @@ def show(run_id: RunId, as_json: Json = False) -> None:
     run = _get(run_id)
     if as_json:
         told = [event.model_dump() for event in run.events()]
-        print(RunDetails(run=_summary(run), config=run.config, events=told).model_dump_json(indent=1))
+        print(RunDetails(run=summary(run), config=run.config, events=told).model_dump_json(indent=1))
         return
     print(f"{run.id}: {run.status.state}, step {run.status.step} of {run.status.total_steps}, in {run.folder}")
     if run.status.error:
@@ -191,7 +144,7 @@ def show(run_id: RunId, as_json: Json = False) -> None:
     for event in run.events():
         if isinstance(event, events.EvalEvent):
             print(f"  step {event.step}: validation loss {event.loss:.4f}")
-    _print_report(run)
+    print_report(run)
 
 
 @runs_app.command()
@@ -266,7 +219,7 @@ def ask(
     print(f"Question: {question}")
     for name, answer in answers.items():
         print(f"--- {name} ({answer.tokens_per_second:.0f} tokens/s)\n{answer.text.strip()}")
-    _say("Research software: a clinician checks every answer.")
+    say("Research software: a clinician checks every answer.")
 
 
 @app.command()
@@ -286,7 +239,7 @@ def doctor(as_json: Json = False) -> None:
         Check(name="disk", ok=free > 2, found=f"{free:.0f} GiB free (2 GiB are needed)"),
     ]
     try:
-        found = models.find(models.EMBEDDED, lambda stage, done, total: _say(f"{stage} ({done}/{total})"))
+        found = models.find(models.EMBEDDED, lambda stage, done, total: say(f"{stage} ({done}/{total})"))
         checks.append(Check(name="embedded model", ok=True, found=f"{found.origin}, in {found.folder}"))
     except models.ModelError as error:
         checks.append(Check(name="embedded model", ok=False, found=str(error)))
@@ -335,18 +288,15 @@ def open_app(port: Annotated[int, typer.Option(min=1, max=65535)] = 7860) -> Non
 
 def main() -> None:
     """Entry point: known errors become one sentence on stderr and exit status 2."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see runs.PROCESS_SETTINGS; read when torch is imported
     try:
         app()
     except (BadInput, runs.RunError, run_config.ConfigError) as error:
-        _say(str(error))
+        say(str(error))
         sys.exit(2)
     except KeyboardInterrupt:
-        _say("Interrupted. A run that was started goes on; `bedside runs list` shows it.")
+        say("Interrupted. A run that was started goes on; `bedside runs list` shows it.")
         sys.exit(130)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def _settings(pairs: list[str]) -> dict[str, str]:
@@ -365,28 +315,14 @@ def _get(identity: str) -> Run:
     return runs.get(identity)
 
 
-def _summary(run: Run) -> RunSummary:
-    status = run.status
-    return RunSummary(
-        id=run.id,
-        state=status.state,
-        step=status.step,
-        total_steps=status.total_steps,
-        device=status.device,
-        folder=str(run.folder),
-        error=status.error,
-        report=run.report(),
-    )
-
-
 def _finish(run: Run, as_json: bool) -> None:
     if as_json:
-        print(_summary(run).model_dump_json(indent=1))
+        print(summary(run).model_dump_json(indent=1))
     elif run.status.error:
-        _say(run.status.error)
+        say(run.status.error)
     else:
         print(f"Run {run.id} is {run.status.state}.")
-        _print_report(run)
+        print_report(run)
     raise typer.Exit(1 if run.status.state == "failed" else 0)
 
 
@@ -396,62 +332,18 @@ def _follow(run: Run) -> Run:
         run = runs.get(run.id)
         happened = run.events()
         for event in happened[told:]:
-            _tell(event)
+            tell(event)
         told = len(happened)
         if run.status.state not in runs.ACTIVE:
             return run
         time.sleep(0.5)
 
 
-def _tell(event: events.Event) -> None:
-    if isinstance(event, events.StateEvent):
-        _say(f"[{event.state}] {event.detail}".rstrip())
-    elif isinstance(event, events.ProgressEvent):
-        _say(f"  {event.stage}: {event.done} of {event.total}")
-    elif isinstance(event, events.StepEvent) and (event.step % 10 == 0 or event.step in {1, event.total_steps}):
-        _say(
-            f"  step {event.step} of {event.total_steps}: loss {event.loss:.3f}, "
-            f"{event.tokens_per_second:.0f} tokens/s, {event.memory_gib:.1f} GiB, {event.eta_seconds / 60:.1f} min left"
-        )
-    elif isinstance(event, events.EvalEvent):
-        _say(f"  step {event.step}: validation loss {event.loss:.3f}")
-    elif isinstance(event, events.WarningEvent):
-        _say(f"  note: {event.message}")
-    elif isinstance(event, events.StopEvent):
-        _say(f"  stopped: {event.reason}")
-
-
-def _print_report(run: Run) -> None:
-    if not (run.folder / "report.json").exists():
-        return
-    from trainer import card
-    from trainer.scoring import Report
-
-    report = Report.model_validate_json((run.folder / "report.json").read_text())
-    rows = [card.COMPARISON_HEADER, *card.comparison_rows(report)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    print("(shares with their 95 % interval)")
-    if report.forgetting:
-        lost = report.forgetting
-        print(
-            f"General questions right: {card.percent(lost.questions_before)} before, "
-            f"{card.percent(lost.questions_after)} after, n = {lost.questions_before.n}; perplexity of general text "
-            f"{lost.perplexity.before:.1f} before, {lost.perplexity.after:.1f} after."
-        )
-    print(
-        f"Trained {report.training_minutes:.1f} min at {report.tokens_per_second:.0f} tokens/s, scored in "
-        f"{report.evaluating_minutes:.1f} min; peak memory {report.peak_gib:.1f} GiB; "
-        f"{100 * report.trainable_share:.2f} % of the parameters trained."
-    )
-
-
 def _talk(draft: Any) -> Any:
     from assistant.planner import dialogue
 
     turn = None
-    _say("Say what the model is for. An empty line ends.")
+    say("Say what the model is for. An empty line ends.")
     while text := input("> ").strip():
         draft, turn = dialogue.reply(draft, text)
         print(turn.reply)

@@ -10,6 +10,7 @@ import gradio as gr
 import yaml
 from pydantic.fields import FieldInfo
 
+from assistant.pages.style import html
 from trainer.config import ConfigError, Fault, RunConfig, parse
 
 _KNOWN = [("not known", "unknown"), ("no", "no"), ("yes", "yes")]
@@ -45,7 +46,7 @@ def entries() -> list[Entry]:
 def draw(form: list[Entry]) -> None:
     """Draw the form, a group a section."""
     for section in dict.fromkeys(entry.section for entry in form):
-        gr.HTML(f'<h4 class="bs-group">{section.capitalize()}</h4>')
+        html(f'<h4 class="bs-group">{section.capitalize()}</h4>')
         with gr.Row(equal_height=False, elem_classes="bs-form"):
             for entry in form:
                 if entry.section == section:

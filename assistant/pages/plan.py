@@ -15,7 +15,7 @@ import gradio as gr
 from assistant.pages import form as run_form
 from assistant.pages import plan_view, uploads
 from assistant.pages.markdown import plain
-from assistant.pages.style import notice
+from assistant.pages.style import html, notice
 from assistant.planner import dialogue, starter_run
 from assistant.planner.dialogue import Draft, DraftError, Turn
 from trainer import config as run_config
@@ -56,7 +56,7 @@ def chips(draft: Draft, turn: Turn) -> list[str]:
     if turn.missing:
         return _CHIPS[turn.missing[0]][:MOST_CHIPS]
     models = [one.changes["model.name"] for one in turn.alternatives if "model.name" in one.changes]
-    return [f"Use {name}" for name in models][:2] + ["Quality first", "Speed first"]
+    return [*(f"Use {name}" for name in models[:2]), "Quality first", "Speed first"]
 
 
 class _Page:
@@ -103,13 +103,13 @@ class _Page:
             self.new = gr.Button("New plan", size="sm", elem_id="plan-new", min_width=100)
 
     def _draw_run_file(self) -> None:
-        self.known = gr.HTML(elem_id="plan-known")
+        self.known = html(elem_id="plan-known")
         with gr.Column(visible=False, elem_id="plan-file") as self.file:
-            self.estimate = gr.HTML(elem_id="plan-estimate")
-            self.faults = gr.HTML(visible=False, elem_id="plan-faults")
+            self.estimate = html(elem_id="plan-estimate")
+            self.faults = html(visible=False, elem_id="plan-faults")
             self.start = gr.Button("Start run", variant="primary", size="lg", elem_id="plan-start")
-            self.table = gr.HTML(elem_id="plan-config")
-            self.others = gr.HTML(visible=False, elem_id="plan-alternatives")
+            self.table = html(elem_id="plan-config")
+            self.others = html(visible=False, elem_id="plan-alternatives")
             with gr.Accordion("Edit the run file", open=False, elem_id="plan-edit"), gr.Tabs():
                 with gr.Tab("YAML", elem_id="plan-edit-yaml"):
                     self.yaml = gr.Code(

@@ -24,6 +24,7 @@ _ASKED = {
     "gpu": "Where it trains",
     "contains_phi": "Patient data",
 }
+_OPEN = ("model", "data", "method")  # the sections that people look at first; the others unfold
 FREE_SHARE = 0.2  # of the memory is to stay free (lecture L1.13)
 
 
@@ -69,7 +70,7 @@ def estimate(config: RunConfig, found: Estimate | None) -> str:
     )
     parts = "".join(f"<tr><td>{escape(name)}</td><td>{gib:.2f} GiB</td></tr>" for name, gib in found.parts.items())
     return (
-        f'<div class="bs-card" id="plan-estimate-card"><div class="bs-row">{title}{badge(word, tone)}</div>{under}{bar}'
+        f'<div class="bs-card" id="plan-estimate-card"><div class="bs-row bs-head">{title}{badge(word, tone)}</div>{under}{bar}'
         f'{facts}<details class="bs-defaults"><summary>What takes the memory (high end)</summary>'
         f'<table class="bs-table">{parts}</table></details></div>'
     )
@@ -93,15 +94,23 @@ def run_file(config: RunConfig, planned: RunConfig | None, reasons: list[Reason]
                 shown.append(_value(name, value, why[field].why, why[field].source))
             else:
                 defaults.append(_value(name, value, _described(section, name), "default"))
-        folded = (
-            f'<details class="bs-defaults"><summary>{len(defaults)} more at '
-            f"{'its default' if len(defaults) == 1 else 'their defaults'}</summary>{''.join(defaults)}</details>"
-            if defaults
-            else ""
-        )
-        heading = f"<h3>{escape(section.capitalize())}</h3>"
-        sections.append(f'<section class="bs-section">{heading}{"".join(shown)}{folded}</section>')
+        sections.append(_section(section, shown, defaults))
     return f'<div class="bs-card" id="plan-table">{"".join(sections)}</div>'
+
+
+def _section(name: str, shown: list[str], defaults: list[str]) -> str:
+    count = len(defaults)
+    folded = (
+        f'<details class="bs-defaults"><summary>{count} more at {"its default" if count == 1 else "their defaults"}'
+        f"</summary>{''.join(defaults)}</details>"
+        if defaults
+        else ""
+    )
+    told = f"{len(shown)} {'value' if len(shown) == 1 else 'values'} with reasons" if shown else "all at their defaults"
+    return (
+        f'<details class="bs-section"{" open" if name in _OPEN else ""}><summary><strong>{escape(name.capitalize())}'
+        f"</strong><span>{told}</span></summary>{''.join(shown)}{folded}</details>"
+    )
 
 
 def alternatives(found: list[Alternative]) -> str:
@@ -112,12 +121,14 @@ def alternatives(found: list[Alternative]) -> str:
     for one in found:
         word, tone = _FITS[one.estimate.fits]
         time = f", {time_words(one.estimate.hours)}" if one.estimate.hours else ""
-        changes = ", ".join(f"{name.split('.')[-1].replace('_', ' ')} {_text(to)}" for name, to in one.changes.items())
+        changes = [f"{_label(name)} {_text(to)}" for name, to in one.changes.items()]
+        if len(changes) > 4:
+            changes = [*changes[:4], f"and {len(changes) - 4} more"]
         items.append(
             f'<div class="bs-sample"><div class="bs-row"><q>{escape(one.label.capitalize())}</q>{badge(word, tone)}'
-            f"</div><p>{escape(changes)}</p>"
-            f'<p class="bs-soft">{one.estimate.peak_gib.low:.1f} to {one.estimate.peak_gib.high:.1f} GiB{escape(time)}. '
-            f"{escape(one.gives_up)}</p></div>"
+            f"</div><p>{escape(', '.join(changes))}</p>"
+            f'<p class="bs-soft">{one.estimate.peak_gib.low:.1f} to {one.estimate.peak_gib.high:.1f} GiB'
+            f"{escape(time)}. {escape(one.gives_up)}</p></div>"
         )
     return f'<div class="bs-card"><h3>Other ways</h3>{"".join(items)}</div>'
 
@@ -154,6 +165,11 @@ def _value(name: str, value: Any, why: str, source: str) -> str:
 
 def _described(section: str, name: str) -> str:
     return RunConfig.model_fields[section].annotation.model_fields[name].description or ""  # type: ignore[union-attr]
+
+
+def _label(field: str) -> str:
+    section, _, name = field.partition(".")
+    return section if name == "name" else name.replace("_", " ")
 
 
 def _text(value: Any) -> str:

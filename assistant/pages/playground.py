@@ -13,7 +13,7 @@ import gradio as gr
 
 from assistant.pages.markdown import plain
 from assistant.pages.runs import label
-from assistant.pages.style import empty
+from assistant.pages.style import empty, html
 from evaluators.generation import Answer, Sampling
 from trainer import runs
 from trainer.runs import Run, RunError
@@ -78,7 +78,7 @@ class _Page:
     """The page's components, and what each event does to them."""
 
     def __init__(self) -> None:
-        self.nothing = gr.HTML(
+        self.nothing = html(
             empty("Nothing to ask yet", "When a run has finished, its tuned model answers here beside the base model."),
             elem_id="play-empty",
         )
@@ -104,7 +104,7 @@ class _Page:
                     elem_id="play-prompted-too",
                 )
             self._draw_settings()
-            self.status = gr.HTML(visible=False, elem_id="play-status")
+            self.status = html(visible=False, elem_id="play-status")
             with gr.Row(equal_height=True, visible=False, elem_id="play-answers") as self.answers:
                 self.boxes = [self._draw_side(side) for side in SIDES]
         self.outputs = [self.nothing, self.body, self.select, self.question]
@@ -147,9 +147,9 @@ class _Page:
         name = side.split(maxsplit=1)[0]
         classes = ["bs-answer", f"bs-answer-{name}"]
         with gr.Column(min_width=280, elem_classes=classes, visible=side != "prompted base") as column:
-            gr.HTML(f"<h3>{SIDES[side]}</h3>")
+            html(f"<h3>{SIDES[side]}</h3>")
             text = gr.Markdown(elem_id=f"play-{name}", sanitize_html=True, latex_delimiters=[], line_breaks=True)
-            speed = gr.HTML(elem_id=f"play-{name}-speed")
+            speed = html(elem_id=f"play-{name}-speed")
         return column, text, speed
 
     def connect(self) -> None:

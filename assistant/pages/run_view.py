@@ -7,6 +7,7 @@ from typing import Any
 
 from assistant.pages.history import History
 from assistant.pages.style import Tone, badge, notice
+from trainer.events import SampleEvent
 from trainer.runs import ACTIVE, Run
 
 TONES: dict[str, Tone] = {
@@ -25,7 +26,7 @@ def state(run: Run, past: History) -> str:
     """The head of the page: name, state, progress, time left, and the numbers of the last step."""
     status = run.status
     head = (
-        f'<div class="bs-row"><span class="bs-big">{escape(run.config.output.name)}</span>'
+        f'<div class="bs-row bs-head"><span class="bs-big">{escape(run.config.output.name)}</span>'
         f"{badge(status.state, TONES[status.state])}</div>"
         f'<p class="bs-soft">{escape(_subtitle(run))}</p>'
     )
@@ -43,15 +44,21 @@ def notes(run: Run, past: History) -> str:
 
 
 def samples(past: History) -> str:
-    """The newest sample answers, newest first."""
+    """The newest answer to each sample question; earlier ones folded away."""
     if not past.samples:
         return ""
-    items = "".join(
-        f'<div class="bs-sample"><span class="bs-soft">step {one.step}</span><br><q>{escape(one.prompt)}</q>'
-        f"<p>{escape(one.answer)}</p></div>"
-        for one in reversed(past.samples)
+    last = past.samples[-1].step
+    newest = "".join(_sample(one) for one in past.samples if one.step == last)
+    earlier = "".join(_sample(one) for one in reversed(past.samples) if one.step != last)
+    folded = f'<details class="bs-defaults"><summary>Earlier answers</summary>{earlier}</details>' if earlier else ""
+    return f'<div class="bs-card"><h3>Sample answers</h3>{newest}{folded}</div>'
+
+
+def _sample(one: SampleEvent) -> str:
+    return (
+        f'<div class="bs-sample"><div class="bs-row"><q>{escape(one.prompt)}</q><span class="bs-soft">step {one.step}'
+        f"</span></div><p>{escape(one.answer)}</p></div>"
     )
-    return f'<div class="bs-card"><h3>Sample answers</h3>{items}</div>'
 
 
 def report(found: dict[str, Any] | None) -> str:

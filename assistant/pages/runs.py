@@ -11,7 +11,7 @@ import gradio as gr
 
 from assistant.pages import run_view
 from assistant.pages.history import history
-from assistant.pages.style import SERIES, empty, notice
+from assistant.pages.style import SERIES, empty, html, notice
 from trainer import runs
 from trainer.runs import ACTIVE, Run, RunError
 
@@ -54,25 +54,25 @@ class _Page:
     """The page's components, and what each button does to them."""
 
     def __init__(self) -> None:
-        self.unreadable = gr.HTML(elem_id="runs-unreadable", visible=False)
-        self.nothing = gr.HTML(
+        self.unreadable = html(elem_id="runs-unreadable", visible=False)
+        self.nothing = html(
             empty("No run yet", "Describe your model on the Plan page and press “Start run”. It appears here, live."),
             elem_id="runs-empty",
         )
         self.select = gr.Dropdown([], label="Run", elem_id="runs-select", visible=False, filterable=False)
         with gr.Column(visible=False, elem_id="runs-body") as self.body:
-            self.state = gr.HTML(elem_id="runs-state")
-            self.notes = gr.HTML(elem_id="runs-notes", visible=False)
+            self.state = html(elem_id="runs-state")
+            self.notes = html(elem_id="runs-notes", visible=False)
             with gr.Row(elem_id="runs-actions"):
                 self.stop = gr.Button("Stop", variant="stop", elem_id="runs-stop", min_width=110)
                 self.resume = gr.Button("Resume", variant="primary", elem_id="runs-resume", min_width=110)
                 self.clone = gr.Button("Clone and start", elem_id="runs-clone", min_width=110)
                 self.delete = gr.Button("Delete", elem_id="runs-delete", min_width=110)
             with gr.Row(visible=False, elem_id="runs-confirm") as self.confirm:
-                gr.HTML('<p class="bs-ask">Delete this run, its checkpoints and its adapter for good?</p>')
+                html('<p class="bs-ask">Delete this run, its checkpoints and its adapter for good?</p>')
                 self.really = gr.Button("Delete for good", variant="stop", elem_id="runs-really", min_width=150)
                 self.keep = gr.Button("Keep it", elem_id="runs-keep", min_width=110)
-            self.report = gr.HTML(elem_id="runs-report", visible=False)
+            self.report = html(elem_id="runs-report", visible=False)
             with gr.Column(visible=False, elem_id="runs-curves") as self.curves:
                 self.loss = gr.LinePlot(
                     x="step",
@@ -91,7 +91,7 @@ class _Page:
                         gr.LinePlot(
                             x="step",
                             y=name,
-                            title=name.capitalize(),
+                            title=name[0].upper() + name[1:],
                             y_title=" ",
                             y_axis_format=form,
                             height=190,
@@ -102,7 +102,7 @@ class _Page:
                         )
                         for identity, _, name, form in _SMALL
                     ]
-            self.samples = gr.HTML(elem_id="runs-samples", visible=False)
+            self.samples = html(elem_id="runs-samples", visible=False)
         self.timer = gr.Timer(REFRESH_SECONDS, active=False)
         # What the page shows already: parts that have not changed are not drawn again, so that nothing flickers.
         self.shown = gr.State(())

@@ -7,7 +7,7 @@ page asks nothing of any other server.
 from __future__ import annotations
 
 from html import escape
-from typing import Literal
+from typing import Any, Literal
 
 import gradio as gr
 
@@ -31,6 +31,8 @@ def theme() -> gr.themes.Base:
         text_size="lg",
         spacing_size="lg",
         radius_size="lg",
+        # The SemiBold file that comes with Gradio holds only some letters; Bold holds them all.
+        font=(gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)), "ui-sans-serif", "system-ui", "sans-serif"),
     ).set(
         body_background_fill="#f7f9f9",
         body_background_fill_dark="#0f1517",
@@ -54,7 +56,23 @@ def theme() -> gr.themes.Base:
         block_label_text_color="#56676c",
         block_label_text_color_dark="#93a5aa",
         block_title_text_weight="600",
+        block_title_text_color="#1d2b2f",
+        block_title_text_color_dark="#dfe8ea",
+        color_accent_soft="#e6f3f1",
+        color_accent_soft_dark="#16383a",
+        border_color_accent_subdued="#c3e1dd",
+        border_color_accent_subdued_dark="#215053",
         block_shadow="none",
+        layout_gap="16px",
+        input_border_width="1px",
+        input_border_width_dark="1px",
+        form_gap_width="0px",
+        button_border_width="1px",
+        button_border_width_dark="1px",
+        button_large_text_size="*text_md",
+        button_large_padding="10px 20px",
+        button_primary_border_color="#0f766e",
+        button_primary_border_color_dark="#0f766e",
         input_background_fill="#ffffff",
         input_background_fill_dark="#11181b",
         input_border_color="#cfdadc",
@@ -86,6 +104,11 @@ def theme() -> gr.themes.Base:
     )
 
 
+def html(content: str = "", **options: Any) -> gr.HTML:
+    """A piece of HTML without Gradio's own style for prose."""
+    return gr.HTML(content, apply_default_css=False, **options)
+
+
 def badge(text: str, tone: Tone) -> str:
     """A word with the colour of its meaning."""
     return f'<span class="bs-badge bs-{tone}">{escape(text)}</span>'
@@ -105,26 +128,26 @@ def notice(title: str, lines: list[str], tone: Tone = "bad") -> str:
 
 
 CSS = """
-:root { --bs-accent: #0f766e; --bs-soft: #56676c; --bs-line: #e3eaeb; --bs-card: #ffffff; --bs-sunk: #eef3f3;
+:root { --bs-accent: #0f766e; --bs-soft: #56676c; --bs-line: #e3eaeb; --bs-card: #ffffff; --bs-sunk: #e9efef;
   --bs-good: #12734d; --bs-good-bg: #e4f3ec; --bs-warn: #8a5a00; --bs-warn-bg: #fbf0d9;
   --bs-bad: #a13325; --bs-bad-bg: #fbe9e6; --bs-busy: #0f6673; --bs-busy-bg: #e0f1f3; }
-.dark { --bs-accent: #4fbfb2; --bs-soft: #93a5aa; --bs-line: #263236; --bs-card: #161e21; --bs-sunk: #1f2a2e;
+.dark { --bs-accent: #4fbfb2; --bs-soft: #93a5aa; --bs-line: #263236; --bs-card: #161e21; --bs-sunk: #243035;
   --bs-good: #6fd0a3; --bs-good-bg: #14301f; --bs-warn: #e9bd66; --bs-warn-bg: #33280f;
   --bs-bad: #f0a196; --bs-bad-bg: #371c18; --bs-busy: #7fd0db; --bs-busy-bg: #122e33; }
-.gradio-container { max-width: 1320px !important; margin: 0 auto !important; }
-.gradio-container > main, main.fillable { padding: 20px 28px 8px !important; }
+.gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
+.gradio-container .html-container { padding: 0 !important; }
 footer:not(.bs-footer) { display: none !important; }
-.bs-header { display: flex; align-items: baseline; gap: 14px; padding: 4px 2px 0; flex-wrap: wrap; }
+.bs-header { display: flex; align-items: baseline; gap: 2px 14px; flex-wrap: wrap; }
 .bs-mark { font-size: 1.5rem; font-weight: 600; letter-spacing: -.01em; color: var(--bs-accent); }
-.bs-tag { color: var(--bs-soft); }
-.bs-footer { color: var(--bs-soft); font-size: .9rem; text-align: center; padding: 20px 8px 10px; }
-.bs-lead, .bs-lead p { color: var(--bs-soft); max-width: 70ch; }
-.bs-card { background: var(--bs-card); border: 1px solid var(--bs-line); border-radius: 12px; padding: 18px 20px; }
-.bs-card h3, .bs-section h3 { margin: 0 0 10px; font-size: 1rem; font-weight: 600; color: inherit; }
-.bs-empty { border: 1px dashed var(--bs-line); border-radius: 12px; padding: 44px 24px; text-align: center;
-  color: var(--bs-soft); }
-.bs-empty h3 { margin: 0 0 6px; font-size: 1.1rem; color: var(--body-text-color); }
-.bs-empty p { margin: 0 auto; max-width: 52ch; }
+.bs-tag, .bs-soft { color: var(--bs-soft); }
+.bs-soft { font-size: .92rem; margin: 0; }
+.bs-footer { color: var(--bs-soft); font-size: .9rem; text-align: center; padding: 14px 8px 4px; }
+button.selected[role=tab] { color: var(--bs-accent) !important; }
+.bs-card { background: var(--bs-card); border: 1px solid var(--bs-line); border-radius: 12px; padding: 20px 22px; }
+.bs-card h3, .bs-answer h3 { margin: 0 0 8px; font-size: 1rem; font-weight: 600; }
+.bs-empty { border: 1px dashed var(--bs-line); border-radius: 12px; padding: 56px 24px; text-align: center; }
+.bs-empty h3 { margin: 0 0 6px; font-size: 1.1rem; font-weight: 600; }
+.bs-empty p { margin: 0 auto; max-width: 52ch; color: var(--bs-soft); }
 .bs-badge { display: inline-block; padding: 2px 12px; border-radius: 999px; font-size: .9rem; font-weight: 600;
   white-space: nowrap; }
 .bs-good { color: var(--bs-good); background: var(--bs-good-bg); }
@@ -132,56 +155,100 @@ footer:not(.bs-footer) { display: none !important; }
 .bs-bad { color: var(--bs-bad); background: var(--bs-bad-bg); }
 .bs-busy { color: var(--bs-busy); background: var(--bs-busy-bg); }
 .bs-quiet { color: var(--bs-soft); background: var(--bs-sunk); }
-.bs-notice { border-radius: 12px; padding: 14px 18px; }
+.bs-notice { border-radius: 12px; padding: 14px 18px; overflow-wrap: anywhere; }
 .bs-notice ul { margin: 6px 0 0; padding-left: 1.2em; list-style: disc; }
-.bs-notice li { overflow-wrap: anywhere; }
-.bs-row { display: flex; align-items: center; gap: 12px; flex-wrap: wrap; justify-content: space-between; }
-.bs-soft { color: var(--bs-soft); font-size: .92rem; }
-.bs-big { font-size: 1.45rem; font-weight: 600; font-variant-numeric: tabular-nums; letter-spacing: -.01em; }
-.bs-bar { position: relative; height: 14px; border-radius: 7px; background: var(--bs-sunk); margin: 14px 0 30px; }
-.bs-bar i { position: absolute; top: 0; bottom: 0; left: 0; border-radius: 7px; background: currentColor; }
-.bs-bar i.bs-high { opacity: .35; }
-.bs-bar.bs-fill-good { color: #2a9d74; } .bs-bar.bs-fill-warn { color: #d49a2a; } .bs-bar.bs-fill-bad { color: #cf5443; }
-.bs-bar.bs-fill-accent { color: #2a9d8f; margin: 12px 0 8px; height: 8px; }
+.bs-notice li + li { margin-top: 4px; }
+.bs-row { display: flex; align-items: center; gap: 4px 12px; flex-wrap: wrap; justify-content: space-between; }
+.bs-head { flex-wrap: nowrap; align-items: flex-start; }
+.bs-big { font-size: 1.3rem; font-weight: 600; letter-spacing: -.01em; overflow-wrap: anywhere; }
+.bs-bar { position: relative; height: 14px; border-radius: 7px; background: var(--bs-sunk); margin: 18px 0 34px; }
+.bs-bar i { position: absolute; top: 0; bottom: 0; left: 0; border-radius: 7px; background: var(--bs-fill); }
+.bs-bar i.bs-high { opacity: .4; }
+.bs-fill-good { --bs-fill: #2a9d74; } .bs-fill-warn { --bs-fill: #d49a2a; } .bs-fill-bad { --bs-fill: #cf5443; }
+.bs-fill-accent { --bs-fill: #2a9d8f; margin: 16px 0 6px; height: 8px; }
 .bs-bar b { position: absolute; top: -4px; bottom: -4px; width: 2px; background: var(--body-text-color); }
-.bs-bar b span { position: absolute; top: 24px; right: -3px; white-space: nowrap; font-weight: 400; font-size: .82rem;
+.bs-bar b span { position: absolute; top: 24px; right: 0; white-space: nowrap; font-weight: 400; font-size: .85rem;
   color: var(--bs-soft); }
 .bs-bar em { position: absolute; top: 0; bottom: 0; border-radius: 0 7px 7px 0; background: repeating-linear-gradient(
-  135deg, transparent 0 4px, color-mix(in srgb, var(--bs-soft) 45%, transparent) 4px 6px); }
-.bs-facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 14px 20px; }
+  135deg, transparent 0 4px, color-mix(in srgb, var(--bs-soft) 50%, transparent) 4px 6px); }
+.bs-facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 14px 20px; margin: 0; }
+.bs-bar + .bs-row + .bs-facts, .bs-scroll + .bs-soft + .bs-facts { margin-top: 20px; }
 .bs-facts dt { color: var(--bs-soft); font-size: .88rem; }
 .bs-facts dd { margin: 0; font-weight: 600; font-variant-numeric: tabular-nums; }
-.bs-section { margin: 0 0 22px; }
-.bs-value { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1.25fr); gap: 2px 20px; padding: 10px 0;
-  border-top: 1px solid var(--bs-line); }
-.bs-value code, .bs-plain code { font-size: .92rem; background: none; padding: 0; border: 0; color: inherit; }
-.bs-value .bs-name { color: var(--bs-soft); font-size: .88rem; }
-.bs-value .bs-what { font-weight: 600; overflow-wrap: anywhere; }
-.bs-value .bs-why { font-size: .95rem; }
-.bs-value .bs-source { color: var(--bs-soft); font-size: .85rem; }
-.bs-defaults summary { cursor: pointer; color: var(--bs-soft); padding: 10px 0; border-top: 1px solid var(--bs-line);
-  font-size: .92rem; }
+.bs-known-list { list-style: none; margin: 14px 0 0; padding: 0; }
+.bs-known-list li { display: flex; justify-content: space-between; gap: 16px; padding: 11px 0; color: var(--bs-soft);
+  border-top: 1px solid var(--bs-line); overflow-wrap: anywhere; }
+.bs-known-list li.bs-known span:first-child { color: var(--body-text-color); }
+.bs-known-list li.bs-known span:last-child { color: var(--body-text-color); font-weight: 600; text-align: right; }
+details > summary { cursor: pointer; list-style: none; }
+details > summary::-webkit-details-marker { display: none; }
+details > summary::after { content: "+"; color: var(--bs-soft); float: right; padding-left: 12px; }
+details[open] > summary::after { content: "\\2212"; }
+.bs-section + .bs-section { border-top: 1px solid var(--bs-line); }
+.bs-section > summary { padding: 14px 0; }
+.bs-section > summary strong { font-weight: 600; }
+.bs-section > summary span { color: var(--bs-soft); font-size: .9rem; padding-left: 10px; }
+.bs-section[open] > summary span { display: none; }
+.bs-section[open] { padding-bottom: 10px; }
+.bs-values { padding: 0; }
+.bs-value { display: grid; grid-template-columns: minmax(0, 5fr) minmax(0, 7fr); gap: 2px 24px; padding: 9px 0; }
+.bs-name, .bs-source { color: var(--bs-soft); font-size: .88rem; }
+.bs-what { font-weight: 600; overflow-wrap: anywhere; }
+.bs-why { font-size: .95rem; }
+.bs-defaults > summary { color: var(--bs-soft); padding: 8px 0; font-size: .9rem; }
+.bs-facts + .bs-defaults { margin-top: 14px; }
 .bs-scroll { overflow-x: auto; }
 .bs-table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
-.bs-table th { text-align: left; font-weight: 400; color: var(--bs-soft); font-size: .88rem; padding: 6px 14px 6px 0; }
-.bs-table td { padding: 9px 14px 9px 0; border-top: 1px solid var(--bs-line); vertical-align: top; }
-.bs-table td strong { font-weight: 600; }
+.bs-table th { text-align: left; font-weight: 400; color: var(--bs-soft); font-size: .9rem; padding: 6px 16px 6px 0;
+  white-space: nowrap; }
+.bs-table td { padding: 9px 16px 9px 0; border-top: 1px solid var(--bs-line); vertical-align: top; }
+.bs-table td:not(:first-child) .bs-soft { white-space: nowrap; }
+.bs-table strong { font-weight: 600; color: var(--bs-accent); }
 .bs-sample { padding: 12px 0; border-top: 1px solid var(--bs-line); }
+.bs-sample:last-child { padding-bottom: 0; }
 .bs-sample q { quotes: none; font-weight: 600; }
-.bs-sample pre, .bs-sample p { margin: 4px 0 0; white-space: pre-wrap; overflow-wrap: anywhere; font: inherit; }
+.bs-sample p { margin: 4px 0 0; white-space: pre-wrap; overflow-wrap: anywhere; }
+.bs-ask { margin: 0; padding: 8px 0; }
+.bs-group { margin: 18px 0 0; font-size: 1rem; font-weight: 600; }
+.bs-mono textarea { font-family: var(--font-mono); font-size: .92rem; }
 #plan-chips { gap: 8px; flex-wrap: wrap; }
 #plan-chips button { border-radius: 999px; font-weight: 400; font-size: .92rem; min-width: 0; flex: 0 1 auto;
-  padding: 6px 14px; }
+  width: auto; padding: 6px 14px; }
+#plan-tools button, #runs-actions button, #runs-confirm button, #play-actions button { flex: 0 0 auto; width: auto; }
+#plan-tools, #runs-actions { gap: 10px; flex-wrap: wrap; }
+#runs-confirm { align-items: center; gap: 10px; }
 #plan-chat { border: 1px solid var(--bs-line); border-radius: 12px; }
-#plan-chat .message { font-size: 1rem; line-height: 1.55; }
-.bs-answer { background: var(--bs-card); border: 1px solid var(--bs-line) !important; border-radius: 12px;
-  padding: 18px 20px !important; }
-.bs-answer .prose { font-size: 1.05rem; line-height: 1.6; overflow-wrap: anywhere; min-height: 6em; }
-.bs-answer-tuned { border-color: var(--bs-accent) !important; }
+#plan-chat .icon-button-wrapper { display: none; }
+#plan-chat .bubble-wrap { padding-top: 0; }
+#plan-chat .message-row { margin: 14px 18px; }
+#plan-chat .role, #plan-chat .prose, #plan-chat .prose * { font-size: 1rem; line-height: 1.55; }
+#plan-chat .prose p + p { margin-top: .6em; }
+#plan-ask { gap: 10px; flex-wrap: nowrap; }
+.bs-answer { background: var(--bs-card); border: 1px solid var(--bs-line); border-radius: 12px; padding: 20px 22px;
+  gap: 10px; }
+.bs-answer > .block { margin: 0; flex: none; }
+.bs-answer > .block:last-child { margin-top: auto; }
+.bs-answer .prose { font-size: 1.02rem; line-height: 1.6; overflow-wrap: anywhere; min-height: 5em; }
+.bs-answer-tuned { border-color: var(--bs-accent); }
+#play-actions { align-items: center; gap: 12px 16px; flex-wrap: wrap; }
+#play-prompted-too { background: none; border: 0; padding: 0; }
+#plan-send { align-self: flex-end; }
+input[role=listbox] { text-overflow: ellipsis; }
+#runs-loss .role-legend text { font-size: 13px !important; }
+@media (min-width: 900px) { #plan-left { position: sticky; top: 12px; } }
 @media (max-width: 640px) {
-  .gradio-container > main, main.fillable { padding: 12px 14px 4px !important; }
+  .gradio-container main.contain, .gradio-container > main { padding: 0 !important; }
+  .gradio-container { padding: 12px 12px 4px !important; }
   .bs-value { grid-template-columns: minmax(0, 1fr); }
-  .bs-card { padding: 14px 16px; }
-  .bs-empty { padding: 30px 16px; }
+  .bs-card, .bs-answer { padding: 16px; }
+  .bs-empty { padding: 36px 16px; }
+  .bs-tag { font-size: .88rem; }
+  #play-prompted-too { flex-basis: 100% !important; }
+  #runs-report-table thead th:first-child { display: none; }
+  #runs-report-table tr { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); }
+  #runs-report-table td { border: 0; padding: 0 8px 10px 0; }
+  #runs-report-table td:first-child { grid-column: 1 / -1; border-top: 1px solid var(--bs-line); padding: 10px 0 4px; }
+  #runs-report-table .bs-soft { white-space: normal; }
+  #plan-chat .message-row { margin: 12px; }
 }
 """

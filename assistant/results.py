@@ -1,0 +1,86 @@
+"""What the verbs print with `--json`: one object each, documented by `bedside schema VERB`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from trainer import config as run_config
+from trainer.runs import Run
+
+
+class RunSummary(BaseModel):
+    """A run as `runs list` and `train` show it."""
+
+    id: str
+    state: str
+    step: int
+    total_steps: int
+    device: str
+    folder: str
+    error: str | None
+    report: dict[str, Any] | None = None
+
+
+class RunList(BaseModel):
+    """`runs list --json`: the runs, newest first, and the folders that could not be read, with the reason."""
+
+    runs: list[RunSummary]
+    unreadable: list[str]
+
+
+class RunDetails(BaseModel):
+    """`runs show --json`: summary, run file and events of one run."""
+
+    run: RunSummary
+    config: run_config.RunConfig
+    events: list[dict[str, Any]]
+
+
+class Deleted(BaseModel):
+    """`runs delete --json`."""
+
+    deleted: str
+
+
+class SideAnswer(BaseModel):
+    text: str
+    tokens: int
+    tokens_per_second: float
+
+
+class AskResult(BaseModel):
+    """`ask --json`: the question and each side's answer (base, tuned, and with --prompted the prompted base)."""
+
+    run: str
+    question: str
+    answers: dict[str, SideAnswer]
+
+
+class Check(BaseModel):
+    name: str
+    ok: bool
+    found: str
+
+
+class DoctorResult(BaseModel):
+    """`doctor --json`: what Bedside needs and what it found."""
+
+    ok: bool
+    checks: list[Check]
+
+
+def summary(run: Run) -> RunSummary:
+    """A run as the command line shows it."""
+    status = run.status
+    return RunSummary(
+        id=run.id,
+        state=status.state,
+        step=status.step,
+        total_steps=status.total_steps,
+        device=status.device,
+        folder=str(run.folder),
+        error=status.error,
+        report=run.report(),
+    )

@@ -1,0 +1,59 @@
+"""A run in a terminal: its events as they come, and its report as a table."""
+
+from __future__ import annotations
+
+import sys
+
+from trainer import events
+from trainer.runs import Run
+
+
+def say(text: str) -> None:
+    """A sentence for the reader, on stderr: stdout is for what was asked for."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def tell(event: events.Event) -> None:
+    """One event of a run, on stderr."""
+    if isinstance(event, events.StateEvent):
+        say(f"[{event.state}] {event.detail}".rstrip())
+    elif isinstance(event, events.ProgressEvent):
+        say(f"  {event.stage}: {event.done} of {event.total}")
+    elif isinstance(event, events.StepEvent) and (event.step % 10 == 0 or event.step in {1, event.total_steps}):
+        say(
+            f"  step {event.step} of {event.total_steps}: loss {event.loss:.3f}, "
+            f"{event.tokens_per_second:.0f} tokens/s, {event.memory_gib:.1f} GiB, {event.eta_seconds / 60:.1f} min left"
+        )
+    elif isinstance(event, events.EvalEvent):
+        say(f"  step {event.step}: validation loss {event.loss:.3f}")
+    elif isinstance(event, events.WarningEvent):
+        say(f"  note: {event.message}")
+    elif isinstance(event, events.StopEvent):
+        say(f"  stopped: {event.reason}")
+
+
+def print_report(run: Run) -> None:
+    """The comparison and the figures of a run that is done, on stdout; nothing for another."""
+    if not (run.folder / "report.json").exists():
+        return
+    from trainer import card
+    from trainer.scoring import Report
+
+    report = Report.model_validate_json((run.folder / "report.json").read_text())
+    rows = [card.COMPARISON_HEADER, *card.comparison_rows(report)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print("(shares with their 95 % interval)")
+    if report.forgetting:
+        lost = report.forgetting
+        print(
+            f"General questions right: {card.percent(lost.questions_before)} before, "
+            f"{card.percent(lost.questions_after)} after, n = {lost.questions_before.n}; perplexity of general text "
+            f"{lost.perplexity.before:.1f} before, {lost.perplexity.after:.1f} after."
+        )
+    print(
+        f"Trained {report.training_minutes:.1f} min at {report.tokens_per_second:.0f} tokens/s, scored in "
+        f"{report.evaluating_minutes:.1f} min; peak memory {report.peak_gib:.1f} GiB; "
+        f"{100 * report.trainable_share:.2f} % of the parameters trained."
+    )
