@@ -134,7 +134,7 @@ CSS = """
 .dark { --bs-accent: #4fbfb2; --bs-soft: #93a5aa; --bs-line: #263236; --bs-card: #161e21; --bs-sunk: #243035;
   --bs-good: #6fd0a3; --bs-good-bg: #14301f; --bs-warn: #e9bd66; --bs-warn-bg: #33280f;
   --bs-bad: #f0a196; --bs-bad-bg: #371c18; --bs-busy: #7fd0db; --bs-busy-bg: #122e33; }
-.gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
+.gradio-container { width: 100%; max-width: 1280px !important; margin: 0 auto !important; }
 .gradio-container .html-container { padding: 0 !important; }
 footer:not(.bs-footer) { display: none !important; }
 .bs-header { display: flex; align-items: baseline; gap: 2px 14px; flex-wrap: wrap; }

@@ -1,4 +1,8 @@
-"""The default run: starter data, embedded model, about five minutes on two cores. Tuned by measuring."""
+"""The default run: starter data, embedded model, about five minutes on two cores. Tuned by measuring.
+
+Three sets and not four: brand names are plain recall, which one pass cannot teach, and their gradients (norm 5-10
+beside 0.1 of the lab values) drown the others.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,8 @@ from trainer.config import DataSource, HeldOutSet
 
 SOURCES = [
     DataSource(name="starter/clinical", rows=96),
-    DataSource(name="starter/lab", rows=600),
-    DataSource(name="starter/orders", rows=160),
-    DataSource(name="starter/brands", rows=None),
+    DataSource(name="starter/lab", rows=640),
+    DataSource(name="starter/orders", rows=110),
 ]
 HELD_OUT = [
     HeldOutSet(name="starter/clinical", metric="structure", items=20),
@@ -26,6 +29,8 @@ ROW_TOKENS = 80.0
 
 LEARNING_RATE = 1e-3
 EPOCHS = 1.0
+MAX_GRAD_NORM = 0.25
+"""Brings the tasks' gradients to one scale: clinical answers come with norms of 0.5-1, lab values with 0.05-0.3."""
 BATCH_SIZE = 4
 ACCUMULATION = 1
 MAX_LENGTH = 512

@@ -53,6 +53,8 @@ def build(
         lr_scheduler_kwargs={"min_lr_rate": schedule.final_rate_share},
         warmup_steps=schedule.warmup_share,
         weight_decay=schedule.weight_decay,
+        # The usual 0.999 remembers the large first gradients for a thousand steps; runs here may have two hundred.
+        adam_beta2=0.95,
         max_grad_norm=schedule.max_grad_norm,
         # QLoRA's paged 8-bit optimiser (lecture L1.3); its states leave the GPU when memory is short.
         optim="paged_adamw_8bit" if quantized else "adamw_torch",

@@ -1,0 +1,105 @@
+"""A real Chromium and a real app for the page tests: each has a home of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+START_SECONDS = 60  # generous: other work may share this machine's cores
+
+
+@dataclass
+class App:
+    """A served app: its address, its home and its port."""
+
+    url: str
+    home: Path
+    port: int
+
+
+def free_port() -> int:
+    """A port that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium, headless."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("chromium is not installed (apt-get install chromium)")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """`python app.py` with an empty home; what it writes to stderr is shown where it does not start."""
+    home, port = tmp_path_factory.mktemp("app") / "home", free_port()
+    said = home.parent / "stderr.txt"
+    environment = {**os.environ, "BEDSIDE_HOME": str(home), "HF_HUB_OFFLINE": "1"}
+    environment.pop("SPACE_ID", None)
+    with said.open("w") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "app.py", "--port", str(port)], cwd=ROOT, env=environment, stderr=stderr
+        )
+    served = App(f"http://127.0.0.1:{port}", home, port)
+    try:
+        _wait(served.url, process, said)
+        yield served
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture
+def page(browser: Browser, app: App) -> Iterator[Page]:
+    """A new window on the app; anything that the page asks of another server fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    foreign: list[str] = []
+    window = context.new_page()
+    own = (app.url, "data:", "blob:")
+    window.on("request", lambda request: None if request.url.startswith(own) else foreign.append(request.url))
+    window.goto(app.url)
+    window.wait_for_selector("#plan-chip-0", state="visible")
+    yield window
+    context.close()
+    assert foreign == []
+
+
+def _wait(url: str, process: subprocess.Popen[bytes], said: Path) -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise RuntimeError(f"app.py ended with {process.returncode}: {said.read_text()}")
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise RuntimeError(f"app.py did not serve within {START_SECONDS} s: {said.read_text()}")
