@@ -63,6 +63,7 @@ def plan(
     """Say what the model is for, what data and what GPU you have; get a run file with a reason for each value."""
     from assistant.planner import dialogue
 
+    wanted = _settings(settings or [])
     draft = dialogue.new_draft()
     if not said and not sys.stdin.isatty():
         said = [line.strip() for line in sys.stdin if line.strip()]
@@ -76,8 +77,8 @@ def plan(
         raise BadInput(
             'Nothing was said; for example: bedside plan --say "a radiology report model, 3k reports, 4090".'
         )
-    if turn.config is not None and settings:
-        turn.config = run_config.with_values(turn.config, _settings(settings))
+    if turn.config is not None:
+        turn.config = run_config.with_values(turn.config, wanted)
     if as_json:
         print(turn.model_dump_json(indent=1))
     elif said:

@@ -131,6 +131,7 @@ class TrainingEvents(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        (checkpoint / "training_args.bin").unlink(missing_ok=True)  # a pickle that nothing here reads
         (checkpoint / COMPLETE).touch()
         self.reporter.event(events.CheckpointEvent(path=str(checkpoint.relative_to(self.reporter.folder))))
 

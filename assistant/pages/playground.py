@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -44,26 +45,36 @@ def build() -> PlaygroundPage:
 
 
 class _Loaded:
-    """The one comparison that the app keeps in memory; loading another run's drops it."""
+    """The one comparison that the app keeps in memory; loading another run's drops it.
+
+    The lock is held for a load or a single token, never while a page is drawn: an answer that is stopped is simply
+    not asked for its next token, and would otherwise keep the lock.
+    """
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.key: tuple[str, float] | None = None
-        self.comparison: Comparison | None = None
+        self._lock = threading.Lock()
+        self._key: tuple[str, float] | None = None
+        self._comparison: Comparison | None = None
 
     def has(self, run: Run) -> bool:
         """Is this run, as it is trained now, the one in memory?"""
-        return self.comparison is not None and self.key == _key(run)
+        return self._comparison is not None and self._key == _key(run)
 
     def get(self, run: Run) -> Comparison:
-        """The run's comparison, loaded where it is not the one in memory; the caller holds `lock`."""
-        if self.comparison is None or self.key != _key(run):
-            from trainer.comparison import load_comparison
+        """The run's comparison, loaded where it is not the one in memory."""
+        with self._lock:
+            if self._comparison is None or self._key != _key(run):
+                from trainer.comparison import load_comparison
 
-            self.comparison = None  # two models at once may not fit
-            self.comparison = load_comparison(run)
-            self.key = _key(run)
-        return self.comparison
+                self._comparison = None  # two models at once may not fit
+                self._comparison = load_comparison(run)
+                self._key = _key(run)
+            return self._comparison
+
+    def step(self, answers: Iterator[dict[str, Answer]]) -> dict[str, Answer] | None:
+        """The answers after one more token; None at their end."""
+        with self._lock:
+            return next(answers, None)
 
 
 def _key(run: Run) -> tuple[str, float]:
@@ -72,6 +83,7 @@ def _key(run: Run) -> tuple[str, float]:
 
 
 _loaded = _Loaded()
+_stopped: set[str] = set()  # sessions whose Stop button was pressed
 
 
 class _Page:
@@ -157,8 +169,16 @@ class _Page:
         parts = [one for box in self.boxes for one in box]
         shown = [self.status, self.answers, self.ask, self.stop, *parts]
         inputs = [self.select, self.question, self.prompted, *self.settings]
-        asking = gr.on(
+        # Said at once: the answer itself may have to wait for another window's.
+        asked = gr.on(
             [self.ask.click, self.question.submit],
+            lambda: self._said("One moment…"),
+            None,
+            self.status,
+            queue=False,
+            **QUIET,
+        )
+        asked.then(
             self._ask,
             inputs,
             shown,
@@ -166,7 +186,8 @@ class _Page:
             concurrency_id="generation",
             **QUIET,
         )
-        self.stop.click(self._idle, None, [self.ask, self.stop, self.status], cancels=[asking], queue=False, **QUIET)
+        # Not Gradio's `cancels`: after an event that is cancelled before its first answer, the page asks no more.
+        self.stop.click(self._stop, None, self.status, queue=False, **QUIET)
         self.select.input(self._questions, self.select, self.question, **QUIET)
 
     def open(self, identity: str | None) -> Updates:
@@ -190,8 +211,16 @@ class _Page:
             asked = []
         return gr.Textbox(placeholder=f"For example: {asked[0]}" if asked else "Ask both models the same question")
 
+    def _stop(self, request: gr.Request) -> Any:
+        _stopped.add(str(request.session_hash))
+        return self._said("Stopping…")
+
     def _idle(self) -> Updates:
-        return {self.ask: gr.Button(visible=True), self.stop: gr.Button(visible=False), self.status: gr.HTML("")}
+        return {
+            self.ask: gr.Button(visible=True),
+            self.stop: gr.Button(visible=False),
+            self.status: gr.HTML(visible=False),
+        }
 
     def _said(self, sentence: str, tone: str = "quiet") -> Any:
         return gr.HTML(f'<div class="bs-notice bs-{tone}" role="status">{escape(sentence)}</div>', visible=True)
@@ -205,6 +234,7 @@ class _Page:
         top_p: float,
         seed: float | None,
         longest: float | None,
+        request: gr.Request,
     ) -> Iterator[Updates]:
         """Both answers so far, again and again, until they end."""
         if not question.strip():
@@ -220,10 +250,12 @@ class _Page:
             return
         try:
             run = runs.get(identity or "")
+            session = str(request.session_hash)
+            _stopped.discard(session)
             yield self._waiting(run, prompted)
-            with _loaded.lock:
-                yield from self._stream(_loaded.get(run).ask(question.strip(), sampling, prompted))
+            yield from self._stream(_loaded.get(run).ask(question.strip(), sampling, prompted), session)
         except Exception as error:  # whatever a library raises becomes one sentence, never a traceback on the page
+            logging.getLogger(__name__).exception("no answer")
             sentence = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             yield self._idle() | {self.status: self._said(sentence, "bad")}
 
@@ -239,24 +271,26 @@ class _Page:
             page |= {column: gr.Column(visible=prompted or side != "prompted base"), text: "", speed: ""}
         return page
 
-    def _stream(self, answers: Iterator[dict[str, Answer]]) -> Iterator[Updates]:
+    def _stream(self, answers: Iterator[dict[str, Answer]], session: str) -> Iterator[Updates]:
         drawn, last = 0.0, {}
-        for last in answers:
+        while session not in _stopped and (sides := _loaded.step(answers)) is not None:
+            last = sides
             if time.perf_counter() - drawn >= DRAW_SECONDS:
                 first, drawn = drawn == 0.0, time.perf_counter()
                 yield self._sides(last) | ({self.status: gr.HTML(visible=False)} if first else {})
-        yield self._sides(last) | self._idle()
+        cut = "stopped" if session in _stopped else "cut at the longest answer"
+        _stopped.discard(session)
+        yield self._sides(last, cut) | self._idle()
 
-    def _sides(self, answers: dict[str, Answer]) -> Updates:
+    def _sides(self, answers: dict[str, Answer], cut: str = "") -> Updates:
         page: Updates = {}
         for side, (_, text, speed) in zip(SIDES, self.boxes, strict=True):
             if side in answers:
                 answer = answers[side]
-                page |= {text: plain(answer.text), speed: _speed(answer)}
+                page |= {text: plain(answer.text), speed: _speed(answer, cut)}
         return page
 
 
-def _speed(answer: Answer) -> str:
-    end = "" if answer.finished else ", not ended"
-    words = f"{answer.tokens} tokens{end} · {answer.tokens_per_second:.1f} tokens/s"
-    return f'<p class="bs-soft">{words}</p>'
+def _speed(answer: Answer, cut: str) -> str:
+    end = f", {cut}" if cut and not answer.finished else ""
+    return f'<p class="bs-soft">{answer.tokens} tokens{end} · {answer.tokens_per_second:.1f} tokens/s</p>'

@@ -223,6 +223,7 @@ details[open] > summary::after { content: "\\2212"; }
 #plan-chat .message-row { margin: 14px 18px; }
 #plan-chat .role, #plan-chat .prose, #plan-chat .prose * { font-size: 1rem; line-height: 1.55; }
 #plan-chat .prose p + p { margin-top: .6em; }
+#plan-chat code { background: none; border: 0; padding: 0; color: inherit; white-space: normal; display: inline; }
 #plan-ask { gap: 10px; flex-wrap: nowrap; }
 .bs-answer { background: var(--bs-card); border: 1px solid var(--bs-line); border-radius: 12px; padding: 20px 22px;
   gap: 10px; }
@@ -233,8 +234,8 @@ details[open] > summary::after { content: "\\2212"; }
 #play-actions { align-items: center; gap: 12px 16px; flex-wrap: wrap; }
 #play-prompted-too { background: none; border: 0; padding: 0; }
 #plan-send { align-self: flex-end; }
-input[role=listbox] { text-overflow: ellipsis; }
-#runs-loss .role-legend text { font-size: 13px !important; }
+input[role=listbox] { text-overflow: ellipsis; padding-right: 28px !important; }
+#runs-loss .role-legend text { font-size: 11px !important; }
 @media (min-width: 900px) { #plan-left { position: sticky; top: 12px; } }
 @media (max-width: 640px) {
   .gradio-container main.contain, .gradio-container > main { padding: 0 !important; }
@@ -244,7 +245,9 @@ input[role=listbox] { text-overflow: ellipsis; }
   .bs-empty { padding: 36px 16px; }
   .bs-tag { font-size: .88rem; }
   #play-prompted-too { flex-basis: 100% !important; }
+  #runs-report-table, #runs-report-table thead, #runs-report-table tbody { display: block; }
   #runs-report-table thead th:first-child { display: none; }
+  #runs-report-table th { white-space: normal; padding: 0 8px 8px 0; }
   #runs-report-table tr { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); }
   #runs-report-table td { border: 0; padding: 0 8px 10px 0; }
   #runs-report-table td:first-child { grid-column: 1 / -1; border-top: 1px solid var(--bs-line); padding: 10px 0 4px; }

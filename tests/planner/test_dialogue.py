@@ -1,7 +1,6 @@
 """Whole conversations: what is asked, what is never asked, what is said, and what is kept."""
 
 import stat
-import time
 
 import pytest
 
@@ -172,16 +171,3 @@ def test_the_runnable_gives_the_same_as_the_function():
     draft = dialogue.new_draft()
     say = "a radiology report model, about 3k reports, on a 4090"
     assert dialogue.planner().invoke({"draft": draft, "say": say}) == dialogue.reply(draft, say)
-
-
-def test_a_reply_takes_under_300_ms():
-    draft, _ = talk("hi")
-    start = time.perf_counter()
-    for message in (
-        "a report model, 3k reports, on a 4090, de-identified",
-        "notes " * 2000,
-        "1" * 20_000,
-        "and a " * 3000,
-    ):
-        draft, _ = dialogue.reply(draft, message)
-    assert time.perf_counter() - start < 4 * 0.3
