@@ -61,7 +61,7 @@ def build() -> gr.Blocks:
 
     from assistant.pages import plan, playground, runs, style
 
-    with gr.Blocks(title="Bedside", analytics_enabled=False) as demo:
+    with gr.Blocks(title="Bedside", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
         style.html(style.HEADER)
         with gr.Tabs(elem_id="pages") as pages:
             with gr.Tab("Plan", id="plan", elem_id="page-plan"):
@@ -72,7 +72,7 @@ def build() -> gr.Blocks:
                 play_page = playground.build()
         style.html(style.FOOTER)
 
-        quiet = {"show_progress": "hidden", "api_visibility": "private"}
+        quiet = style.QUIET
         plan_page.load(demo)
         demo.load(runs_page.open, runs_page.select, runs_page.outputs, **quiet)
         demo.load(play_page.open, play_page.select, play_page.outputs, **quiet)

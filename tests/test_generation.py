@@ -53,8 +53,7 @@ def test_adapter_off_equals_the_embedded_base_exactly(embedded_cache: Path):
     assert (off - expected).abs().max() == 0.0
     assert (mixed[0] - alone[0]).abs().max() == 0.0
     assert (on - expected).abs().max() > 0.1, "the adapter must do something for this to mean anything"
-    # The tuned row may round otherwise in a batch of two (bf16), but is nowhere near the base.
-    assert (mixed[1] - on[0]).abs().mean() < 0.1 * (on - expected).abs().mean()
+    assert (mixed[1] - alone[1]).abs().max() > 0.1, "the tuned row of a mixed batch is not the base"
 
 
 def test_streamed_sides_are_what_each_alone_would_answer(pair):

@@ -15,14 +15,13 @@ import gradio as gr
 from assistant.pages import form as run_form
 from assistant.pages import plan_view, uploads
 from assistant.pages.markdown import plain
-from assistant.pages.style import html, notice
+from assistant.pages.style import QUIET, html, notice
 from assistant.planner import dialogue, starter_run
 from assistant.planner.dialogue import Draft, DraftError, Turn
 from trainer import config as run_config
 from trainer import hardware, readiness, runs, sizing
 from trainer.config import ConfigError, RunConfig
 
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 MOST_CHIPS = 4
 _FIRST = ["Use the starter data on this machine, to answer clinical questions", "Interpret test results"]
 _CHIPS = {

@@ -70,7 +70,8 @@ def estimate(config: RunConfig, found: Estimate | None) -> str:
     )
     parts = "".join(f"<tr><td>{escape(name)}</td><td>{gib:.2f} GiB</td></tr>" for name, gib in found.parts.items())
     return (
-        f'<div class="bs-card" id="plan-estimate-card"><div class="bs-row bs-head">{title}{badge(word, tone)}</div>{under}{bar}'
+        f'<div class="bs-card" id="plan-estimate-card"><div class="bs-row bs-head">{title}{badge(word, tone)}</div>'
+        f"{under}{bar}"
         f'{facts}<details class="bs-defaults"><summary>What takes the memory (high end)</summary>'
         f'<table class="bs-table">{parts}</table></details></div>'
     )

@@ -14,7 +14,7 @@ import gradio as gr
 
 from assistant.pages.markdown import plain
 from assistant.pages.runs import label
-from assistant.pages.style import empty, html
+from assistant.pages.style import QUIET, empty, html
 from evaluators.generation import Answer, Sampling
 from trainer import runs
 from trainer.runs import Run, RunError
@@ -22,7 +22,6 @@ from trainer.runs import Run, RunError
 if TYPE_CHECKING:
     from trainer.comparison import Comparison
 
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 DRAW_SECONDS = 0.08  # a page that is drawn more often than this reads no better and costs the model its time
 SIDES = {"base": "Base", "tuned": "Tuned", "prompted base": "Base, prompted"}
 Updates = dict[Any, Any]

@@ -11,12 +11,11 @@ import gradio as gr
 
 from assistant.pages import run_view
 from assistant.pages.history import history
-from assistant.pages.style import SERIES, empty, html, notice
+from assistant.pages.style import QUIET, SERIES, empty, html, notice
 from trainer import runs
 from trainer.runs import ACTIVE, Run, RunError
 
 REFRESH_SECONDS = 2.0
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _SMALL = (
     ("runs-rate", "learning_rate", "learning rate", ".1e"),
     ("runs-speed", "tokens_per_second", "tokens per second", "d"),

@@ -10,9 +10,12 @@ from html import escape
 from typing import Any, Literal
 
 import gradio as gr
+from gradio import themes
 
 NOTICE = "Bedside is a research tool, not a medical device; a clinician checks every answer."
 TAGLINE = "Tune a clinical language model by conversation."
+# Options of every event: no spinner over what is redrawn, and no public API (the command line has the same verbs).
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 Tone = Literal["good", "warn", "bad", "busy", "quiet"]
 
 # First and second series of a plot; readable on the light and on the dark page, also with colour blindness.
@@ -22,9 +25,9 @@ HEADER = f'<header class="bs-header"><span class="bs-mark">Bedside</span><span c
 FOOTER = f'<footer class="bs-footer">{NOTICE}</footer>'
 
 
-def theme() -> gr.themes.Base:
+def theme() -> themes.Base:
     """Large readable type, quiet surfaces, one teal accent, light and dark."""
-    return gr.themes.Base(
+    return themes.Base(
         primary_hue="teal",
         secondary_hue="teal",
         neutral_hue="slate",
@@ -32,7 +35,7 @@ def theme() -> gr.themes.Base:
         spacing_size="lg",
         radius_size="lg",
         # The SemiBold file that comes with Gradio holds only some letters; Bold holds them all.
-        font=(gr.themes.LocalFont("IBM Plex Sans", weights=(400, 700)), "ui-sans-serif", "system-ui", "sans-serif"),
+        font=(themes.LocalFont("IBM Plex Sans", weights=(400, 700)), "ui-sans-serif", "system-ui", "sans-serif"),
     ).set(
         body_background_fill="#f7f9f9",
         body_background_fill_dark="#0f1517",

@@ -131,7 +131,7 @@ def schedule(config: RunConfig, answers: Answers, batch: int, rows: int | None) 
         Reason(
             field="schedule.max_grad_norm",
             value=schedule.max_grad_norm,
-            why="Below the lecture's 1.0 (L1.8): gradients of the starter tasks differ tenfold, and the large would win."
+            why="Below the lecture's 1.0 (L1.8): the starter tasks' gradients differ tenfold; the large would win."
             if default_run
             else "Against single steps that go astray.",
             source="measured on this machine" if default_run else "lecture L1.8",

@@ -89,7 +89,7 @@ class AnswerLossTrainer(SFTTrainer):
     """TRL's trainer with batches of similar length, and `answer_loss` where the output layer is plain and frozen."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SimilarLengths:
-        rows = train_dataset if train_dataset is not None else self.train_dataset
+        rows: Any = train_dataset if train_dataset is not None else self.train_dataset
         lengths = [len(row) for row in rows["input_ids"]]
         return SimilarLengths(lengths, self.args.per_device_train_batch_size, self.args.seed)
 
