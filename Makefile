@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: run test demo check install clean
+.PHONY: run test demo check bench install clean
 
 run: .venv/installed
 	$(BIN)/python app.py
@@ -18,6 +18,10 @@ check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+# Measurements; each prints both sides and their ratio.
+bench: .venv/installed-dev
+	$(BIN)/python bench/answer_loss.py
 
 install: .venv/installed-dev
 

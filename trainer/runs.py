@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from datetime import datetime
 from pathlib import Path
@@ -87,7 +88,7 @@ def runs_folder() -> Path:
 
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file's content so that a reader, or a kill at any moment, sees the old or the new one, never a half."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
     with partial.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -233,8 +234,6 @@ def _started(pid: int) -> float | None:
 
 
 def _reap_later(process: subprocess.Popen[bytes]) -> None:
-    import threading
-
     threading.Thread(target=process.wait, daemon=True).start()
 
 

@@ -202,6 +202,7 @@ details[open] > summary::after { content: "\\2212"; }
 .bs-facts + .bs-defaults { margin-top: 14px; }
 .bs-scroll { overflow-x: auto; }
 .bs-table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
+.bs-table.bs-table, .bs-table.bs-table tr { margin: 0; padding: 0; }
 .bs-table th { text-align: left; font-weight: 400; color: var(--bs-soft); font-size: .9rem; padding: 6px 16px 6px 0;
   white-space: nowrap; }
 .bs-table td { padding: 9px 16px 9px 0; border-top: 1px solid var(--bs-line); vertical-align: top; }
@@ -237,7 +238,7 @@ details[open] > summary::after { content: "\\2212"; }
 #play-actions { align-items: center; gap: 12px 16px; flex-wrap: wrap; }
 #play-prompted-too { background: none; border: 0; padding: 0; }
 #plan-send { align-self: flex-end; }
-input[role=listbox] { text-overflow: ellipsis; padding-right: 28px !important; }
+input[role=combobox] { text-overflow: ellipsis; padding-right: 24px !important; }
 #runs-loss .role-legend text { font-size: 11px !important; }
 @media (min-width: 900px) { #plan-left { position: sticky; top: 12px; } }
 @media (max-width: 640px) {
@@ -250,10 +251,11 @@ input[role=listbox] { text-overflow: ellipsis; padding-right: 28px !important; }
   #play-prompted-too { flex-basis: 100% !important; }
   #runs-report-table, #runs-report-table thead, #runs-report-table tbody { display: block; }
   #runs-report-table thead th:first-child { display: none; }
-  #runs-report-table th { white-space: normal; padding: 0 8px 8px 0; }
+  #runs-report-table th { white-space: normal; padding: 0 8px 8px 0; margin: 0; }
   #runs-report-table tr { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); }
-  #runs-report-table td { border: 0; padding: 0 8px 10px 0; }
-  #runs-report-table td:first-child { grid-column: 1 / -1; border-top: 1px solid var(--bs-line); padding: 10px 0 4px; }
+  #runs-report-table td { border: 0; padding: 0 8px 10px 0; margin: 0; }
+  #runs-report-table td:first-child { grid-column: 1 / -1; border-top: 1px solid var(--bs-line);
+    padding: 10px 0 4px; }
   #runs-report-table .bs-soft { white-space: normal; }
   #plan-chat .message-row { margin: 12px; }
 }
