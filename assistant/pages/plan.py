@@ -254,7 +254,7 @@ class _Page:
         try:
             draft = self._draft(identity)
             config = run_config.parse_yaml(text)
-            refused = readiness.refusals(config, hardware.detect())
+            refused = readiness.faults(config, hardware.detect())
             if refused:
                 return {self.faults: gr.HTML(notice("This run cannot start here", refused), visible=True)}
             conversation = [{"role": one["role"], "content": one["content"]} for one in draft.messages]
