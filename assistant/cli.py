@@ -289,7 +289,6 @@ def open_app(port: Annotated[int, typer.Option(min=1, max=65535)] = 7860) -> Non
 
 def main() -> None:
     """Entry point: known errors become one sentence on stderr and exit status 2."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see runs.PROCESS_SETTINGS; read when torch is imported
     try:
         app()
     except (BadInput, runs.RunError, run_config.ConfigError) as error:

@@ -27,13 +27,11 @@ from trainer.config import RunConfig
 
 State = Literal["queued", "preparing", "training", "evaluating", "done", "stopped", "failed"]
 ACTIVE: tuple[State, ...] = ("queued", "preparing", "training", "evaluating")
-# For the training process. The first two keep freed memory in it (glibc): every step allocates the same large buffers
-# anew, and getting them from the system page by page cost a tenth of the time on two cores. The third lets a waiting
-# thread sleep: spinning ones bring a training run and a playground on the same cores down to a token a second.
+# For the training process: keep freed memory in it (glibc). Every step allocates the same large buffers anew, and getting
+# them from the system page by page cost a tenth of the time on two cores.
 PROCESS_SETTINGS = {
     "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
-    "OMP_WAIT_POLICY": "PASSIVE",
 }
 CODE_ROOT = Path(__file__).resolve().parent.parent
 
