@@ -27,8 +27,8 @@ from trainer.config import RunConfig
 
 State = Literal["queued", "preparing", "training", "evaluating", "done", "stopped", "failed"]
 ACTIVE: tuple[State, ...] = ("queued", "preparing", "training", "evaluating")
-# For the training process: keep freed memory in it (glibc). Every step allocates the same large buffers anew, and getting
-# them from the system page by page cost a tenth of the time on two cores.
+# For the training process: keep freed memory in it (glibc). Every step allocates the same large buffers anew, and
+# getting them from the system page by page cost a tenth of the time on two cores.
 PROCESS_SETTINGS = {
     "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(8 << 30),

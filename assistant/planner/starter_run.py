@@ -9,9 +9,9 @@ from __future__ import annotations
 from trainer.config import DataSource, HeldOutSet
 
 SOURCES = [
-    DataSource(name="starter/clinical", rows=96),
+    DataSource(name="starter/clinical", rows=120),
     DataSource(name="starter/lab", rows=640),
-    DataSource(name="starter/orders", rows=110),
+    DataSource(name="starter/orders", rows=90),
 ]
 HELD_OUT = [
     HeldOutSet(name="starter/clinical", metric="structure", items=20),
