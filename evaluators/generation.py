@@ -119,7 +119,7 @@ def answer_all(
     max_new_tokens: int,
     tuned: bool,
     progress: Callable[[int], None] = lambda done: None,
-    batch_size: int = 20,
+    batch_size: int = 40,
 ) -> list[str]:
     """Greedy answers to many conversations, in their order; `tuned` False answers with the adapter off.
 

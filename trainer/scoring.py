@@ -127,9 +127,9 @@ def _compare_one(
         items = random.Random(f"{config.schedule.seed}/{chosen.name}").sample(items, chosen.items)
     plain = [item.prompt for item in items]
     prompted = [held_out.with_examples(item, worked_examples(config, chosen.name)) for item in items]
-    # Longer than every reference by half: an answer that runs on past that is no match, and would only cost time.
+    # Longer than every reference by a quarter: an answer that runs on past that is no match, and would only cost time.
     longest = max(len(tokenizer(item.reference)["input_ids"]) for item in items)
-    limit = min(config.evaluation.max_new_tokens, longest + longest // 2 + 8)
+    limit = min(config.evaluation.max_new_tokens, longest + longest // 4 + 4)
     scores = {}
     ways = [("base", plain, False), ("prompted", prompted, False), ("tuned", plain, True)]
     for index, (way, conversations, tuned) in enumerate(ways):
