@@ -330,10 +330,9 @@ def _follow(run: Run) -> Run:
     told = 0
     while True:
         run = runs.get(run.id)
-        happened = run.events()
-        for event in happened[told:]:
+        happened, told = events.read_new(run.folder / "events.jsonl", told)
+        for event in happened:
             tell(event)
-        told = len(happened)
         if run.status.state not in runs.ACTIVE:
             return run
         time.sleep(0.5)

@@ -5,10 +5,8 @@ Each event has `time` (Unix seconds), `kind`, `step` (of the optimiser; 0 before
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -100,13 +98,26 @@ def append(path: Path, event: Event) -> None:
         os.close(descriptor)
 
 
-def read(path: Path) -> Iterator[Event]:
-    """The events in their order. A line that was cut off (power, full disk) is passed over."""
+def read(path: Path) -> list[Event]:
+    """All events in their order (see `read_new`)."""
+    return read_new(path, 0)[0]
+
+
+def read_new(path: Path, offset: int) -> tuple[list[Event], int]:
+    """The events after `offset` bytes, and the offset to go on from.
+
+    A line that is not complete yet is left for the next time; one that was cut off (power, full disk) is passed over.
+    """
     if not path.exists():
-        return
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            try:
-                yield _ADAPTER.validate_python(json.loads(line))
-            except (ValueError, ValidationError):
-                continue
+        return [], offset
+    with path.open("rb") as file:
+        file.seek(offset)
+        new = file.read()
+    new = new[: new.rfind(b"\n") + 1]
+    found: list[Event] = []
+    for line in new.splitlines():
+        try:
+            found.append(_ADAPTER.validate_json(line))
+        except ValidationError:
+            continue
+    return found, offset + len(new)

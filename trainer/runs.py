@@ -74,7 +74,7 @@ class Run(BaseModel):
 
     def events(self) -> list[events.Event]:
         """Everything that happened in this run, in order."""
-        return list(events.read(self.folder / "events.jsonl"))
+        return events.read(self.folder / "events.jsonl")
 
 
 def runs_folder() -> Path:

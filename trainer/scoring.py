@@ -126,7 +126,8 @@ def _compare_one(
     if chosen.items < len(items):
         items = random.Random(f"{config.schedule.seed}/{chosen.name}").sample(items, chosen.items)
     plain = [item.prompt for item in items]
-    prompted = [held_out.with_examples(item, worked_examples(config, chosen.name)) for item in items]
+    examples = worked_examples(config, chosen.name)
+    prompted = [held_out.with_examples(item, examples) for item in items]
     # Longer than every reference by a quarter: an answer that runs on past that is no match, and would only cost time.
     longest = max(len(tokenizer(item.reference)["input_ids"]) for item in items)
     limit = min(config.evaluation.max_new_tokens, longest + longest // 4 + 4)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
-
-from pydantic import Field, TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, TypeVar
 
 from trainer import events
 
@@ -19,7 +16,6 @@ if TYPE_CHECKING:
 POINTS = 400  # most points of one curve; a screen shows no more
 SAMPLES = 8  # newest sample answers that are shown
 T = TypeVar("T")
-_EVENT: TypeAdapter[events.Event] = TypeAdapter(Annotated[events.Event, Field(discriminator="kind")])
 
 
 class History:
@@ -37,20 +33,11 @@ class History:
         self._lock = threading.Lock()  # two windows may look at the same run
 
     def update(self) -> History:
-        """Read what is new; a line that is not complete yet is left for the next time."""
-        if not self.path.exists():
-            return self
+        """Read what is new."""
         with self._lock:
-            with self.path.open("rb") as file:
-                file.seek(self._offset)
-                new = file.read()
-            new = new[: new.rfind(b"\n") + 1]
-            self._offset += len(new)
-            for line in new.splitlines():
-                try:
-                    self._take(_EVENT.validate_python(json.loads(line)))
-                except (ValueError, ValidationError):
-                    continue
+            new, self._offset = events.read_new(self.path, self._offset)
+            for event in new:
+                self._take(event)
         return self
 
     def _take(self, event: events.Event) -> None:
