@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 from pydantic import BaseModel
 
-from evaluators.generation import Model, Tokenizer
+from evaluators.generation import Model, Tokenizer, adapter
 from evaluators.metrics import Proportion, proportion
+from evaluators.prefix import last_position, read_shared
 
 
 class Question(BaseModel):
@@ -35,54 +35,54 @@ def choose_options(
 ) -> list[int]:
     """For each question the option that is likeliest as the reply: mean log-probability of its tokens.
 
-    The mean, so that a long option is not at a disadvantage. Each question's prompt is read once and shared by its
-    options. All questions of a call need the same number of options.
+    The mean, so that a long option is not at a disadvantage. What all prompts begin with is read once, each question's
+    own part once, shared by its options. All questions of a call need the same number of options.
     """
     import torch
 
-    device = model.device
+    asked = [
+        tokenizer.apply_chat_template(
+            [{"role": "system", "content": system_prompt}, {"role": "user", "content": question.question}],
+            add_generation_prompt=True,
+        )["input_ids"]
+        for question in questions
+    ]
+    count = len(questions[0].options)
     choices: list[int] = []
-    for start in range(0, len(questions), batch_size):
-        batch = questions[start : start + batch_size]
-        prompts = [
-            tokenizer.apply_chat_template(
-                [{"role": "system", "content": system_prompt}, {"role": "user", "content": question.question}],
-                tokenize=False,
-                add_generation_prompt=True,
+    with torch.inference_mode(), adapter(model, tuned):
+        prefix, own = read_shared(model, asked)
+        seen = len(prefix.tokens)
+        for start in range(0, len(questions), batch_size):
+            batch = prefix.before(own[start : start + batch_size], tokenizer.pad_token_id)
+            mask, cache = batch["attention_mask"], batch["past_key_values"]
+            read = model(
+                input_ids=batch["input_ids"][:, seen:],
+                attention_mask=mask,
+                position_ids=(mask.cumsum(-1) - 1)[:, seen:],
+                past_key_values=cache,
+                logits_to_keep=last_position(model),
             )
-            for question in batch
-        ]
-        asked = tokenizer(prompts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False).to(
-            device
-        )
-        count = len(batch[0].options)
-        options = tokenizer(
-            [option for question in batch for option in question.options],
-            return_tensors="pt",
-            padding=True,
-            padding_side="right",
-            add_special_tokens=False,
-        ).to(device)
-        with torch.inference_mode(), _adapter(model, tuned):
-            positions = (asked["attention_mask"].cumsum(-1) - 1).clamp(min=0)
-            read = model(**asked, position_ids=positions, use_cache=True, logits_to_keep=1)
-            cache = read.past_key_values
+            options = tokenizer(
+                [option for question in questions[start : start + batch_size] for option in question.options],
+                return_tensors="pt",
+                padding=True,
+                padding_side="right",
+                add_special_tokens=False,
+            ).to(model.device)
+            ids, present = options["input_ids"], options["attention_mask"]
             cache.batch_repeat_interleave(count)
-            lengths = asked["attention_mask"].sum(-1).repeat_interleave(count)
+            lengths = mask.sum(-1).repeat_interleave(count)
             reply = model(
-                input_ids=options["input_ids"],
-                attention_mask=torch.cat(
-                    [asked["attention_mask"].repeat_interleave(count, 0), options["attention_mask"]], -1
-                ),
-                position_ids=lengths[:, None] + torch.arange(options["input_ids"].shape[1], device=device),
+                input_ids=ids,
+                attention_mask=torch.cat([mask.repeat_interleave(count, 0), present], -1),
+                position_ids=lengths[:, None] + torch.arange(ids.shape[1], device=ids.device),
                 past_key_values=cache,
             )
-        first = read.logits[:, -1].repeat_interleave(count, 0)[:, None]
-        logits = torch.cat([first, reply.logits[:, :-1]], 1).float()
-        chosen = logits.log_softmax(-1).gather(-1, options["input_ids"][..., None])[..., 0]
-        kept = options["attention_mask"].to(chosen.dtype)
-        means = (chosen * kept).sum(-1) / kept.sum(-1)
-        choices += means.view(len(batch), count).argmax(-1).tolist()
+            first = read.logits.repeat_interleave(count, 0)
+            logits = torch.cat([first, reply.logits[:, :-1]], 1).float()
+            chosen = logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0]
+            means = (chosen * present).sum(-1) / present.sum(-1)
+            choices += means.view(-1, count).argmax(-1).tolist()
     return choices
 
 
@@ -99,12 +99,8 @@ def perplexity(model: Model, tokenizer: Tokenizer, texts: Sequence[str], tuned: 
     total, count = 0.0, 0
     for text in texts:
         ids = tokenizer(text, return_tensors="pt", add_special_tokens=True)["input_ids"].to(model.device)
-        with torch.inference_mode(), _adapter(model, tuned):
+        with torch.inference_mode(), adapter(model, tuned):
             logits = model(input_ids=ids, use_cache=False).logits[0, :-1].float()
         total += float(torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum"))
         count += ids.shape[1] - 1
     return math.exp(total / count)
-
-
-def _adapter(model: Model, tuned: bool):
-    return nullcontext() if tuned else getattr(model, "disable_adapter", nullcontext)()

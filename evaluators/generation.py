@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
+
+from evaluators.prefix import last_position, read_shared
 
 if TYPE_CHECKING:
     import torch
@@ -60,6 +62,7 @@ def stream(
 
     prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt")["input_ids"]
     device = model.device
+    last = last_position(model)
     ends = end_tokens(model, tokenizer)
     generators = [torch.Generator().manual_seed(sampling.seed) for _ in adapters]
     answers = [Answer() for _ in adapters]
@@ -74,7 +77,7 @@ def stream(
                 input_ids=step,
                 past_key_values=cache,
                 use_cache=True,
-                logits_to_keep=1,
+                logits_to_keep=last,
                 adapter_names=[adapters[side] for side in running],
             )
         chosen = [
@@ -123,31 +126,37 @@ def answer_all(
 ) -> list[str]:
     """Greedy answers to many conversations, in their order; `tuned` False answers with the adapter off.
 
-    Left-padded batches of similar length. `progress` hears how many are done after each batch.
+    What all conversations begin with is read once, then left-padded batches of similar length. `progress` hears how
+    many are done after each batch.
     """
     import torch
 
-    adapter_off = getattr(model, "disable_adapter", nullcontext)
     rendered = [tokenizer.apply_chat_template(one, tokenize=False, add_generation_prompt=True) for one in conversations]
-    order = sorted(range(len(rendered)), key=lambda index: len(rendered[index]))
-    answers = [""] * len(rendered)
-    for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        batch = tokenizer(
-            [rendered[index] for index in chosen],
-            return_tensors="pt",
-            padding=True,
-            padding_side="left",
-            add_special_tokens=False,
-        ).to(model.device)
-        with torch.inference_mode(), nullcontext() if tuned else adapter_off():
+    asked = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in rendered]
+    order = sorted(range(len(asked)), key=lambda index: len(asked[index]))
+    answers = [""] * len(asked)
+    with torch.inference_mode(), adapter(model, tuned):
+        prefix, own = read_shared(model, asked)
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            batch = prefix.before([own[index] for index in chosen], tokenizer.pad_token_id)
+            width = batch["input_ids"].shape[1]
             output = model.generate(
-                **batch, max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=tokenizer.pad_token_id
+                **batch,
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                pad_token_id=tokenizer.pad_token_id,
+                logits_to_keep=last_position(model),
             )
-        for index, row in zip(chosen, output[:, batch["input_ids"].shape[1] :], strict=True):
-            answers[index] = tokenizer.decode(row, skip_special_tokens=True).strip()
-        progress(start + len(chosen))
+            for index, row in zip(chosen, output[:, width:], strict=True):
+                answers[index] = tokenizer.decode(row, skip_special_tokens=True).strip()
+            progress(start + len(chosen))
     return answers
+
+
+def adapter(model: Model, tuned: bool) -> AbstractContextManager[None]:
+    """The adapter on (`tuned`) or off, for the length of a `with`; a bare model has none to switch off."""
+    return nullcontext() if tuned else getattr(model, "disable_adapter", nullcontext)()
 
 
 def end_tokens(model: Model, tokenizer: Tokenizer) -> set[int]:

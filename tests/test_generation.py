@@ -99,6 +99,17 @@ def test_nucleus_keeps_the_likeliest_only():
     assert choose(logits, Sampling(), torch.Generator()) == 0
 
 
+def test_answers_of_a_batch_are_what_each_alone_would_be(pair):
+    model, tokenizer = pair
+    system = {"role": "system", "content": "You answer short questions."}
+    texts = ["Is 4 even?", "Is the whole number that follows forty-one an even number?", "Is 4 large?"]
+    chats = [[system, {"role": "user", "content": text}] for text in texts]
+    alone = [answer_all(model, tokenizer, [chat], 12, tuned=True)[0] for chat in chats]
+    assert len(set(alone)) > 1, "answers that are all the same would show nothing"
+    assert answer_all(model, tokenizer, chats, 12, tuned=True) == alone
+    assert answer_all(model, tokenizer, chats, 12, tuned=True, batch_size=2) == alone
+
+
 def test_option_likelihood_equals_reading_each_option_by_itself(pair):
     import torch
 
