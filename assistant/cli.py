@@ -6,6 +6,7 @@ sentence on stderr). Heavy imports stand inside the verbs that need them, so tha
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -293,6 +294,11 @@ def main() -> None:
         app()
     except (BadInput, runs.RunError, run_config.ConfigError) as error:
         say(str(error))
+        sys.exit(2)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        say("The disk is full: nothing could be saved. Free some space and try again.")
         sys.exit(2)
     except KeyboardInterrupt:
         say("Interrupted. A run that was started goes on; `bedside runs list` shows it.")

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from transformers import TrainerCallback
+from transformers.trainer_callback import PrinterCallback
 from trl.trainer.sft_trainer import SFTTrainer
 
 from trainer import models
@@ -54,6 +55,7 @@ def measure(ours: bool) -> tuple[float, float]:
             AnswerLossTrainer.compute_loss = SFTTrainer.compute_loss
         with tempfile.TemporaryDirectory() as folder:
             trainer = sft.build(RUN, model, tokenizer, prepare(RUN, tokenizer), Path(folder), [clock], False)
+            trainer.remove_callback(PrinterCallback)
             trainer.train()
             losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     finally:

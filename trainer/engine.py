@@ -102,13 +102,20 @@ def train(config: RunConfig, reporter: Reporter) -> None:
 
 def last_checkpoint(folder: Path, reporter: Reporter) -> Path | None:
     """The newest complete checkpoint, or None; one that was cut off while it was written is removed, and said."""
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-    for checkpoint in found:
-        if (checkpoint / COMPLETE).exists():
-            return checkpoint
-        reporter.warn(f"{checkpoint.name} was not written to its end; the one before it is used.")
-        shutil.rmtree(checkpoint)
-    return None
+    for name in remove_unfinished(folder):
+        reporter.warn(f"{name} was not written to its end; the one before it is used.")
+    found = folder.glob("checkpoint-*")
+    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def remove_unfinished(folder: Path) -> list[str]:
+    """Remove the checkpoints in `folder` that were cut off while they were written; returns their names."""
+    names = []
+    for checkpoint in folder.glob("checkpoint-*"):
+        if not (checkpoint / COMPLETE).exists():
+            shutil.rmtree(checkpoint)
+            names.append(checkpoint.name)
+    return names
 
 
 def _save_adapter(model: object, folder: Path) -> None:

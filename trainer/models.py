@@ -139,6 +139,7 @@ def load_base(
 
 def load_with_adapter(run: RunConfig, adapter: Path) -> tuple[PeftModel, PreTrainedTokenizerBase]:
     """Load one copy of the base with a trained adapter (named `TUNED`) on it, ready to answer."""
+    _quiet_libraries()  # before PEFT, whose import brings in bitsandbytes
     from peft import PeftModel
 
     if not (adapter / "adapter_model.safetensors").exists():

@@ -6,6 +6,8 @@ refreshed page, a killed app or a second window loses nothing.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import re
@@ -26,6 +28,7 @@ from trainer import events
 from trainer.config import RunConfig
 
 State = Literal["queued", "preparing", "training", "evaluating", "done", "stopped", "failed"]
+DISK_FULL = "The disk is full: nothing more could be saved. Free some space and resume from the last checkpoint."
 ACTIVE: tuple[State, ...] = ("queued", "preparing", "training", "evaluating")
 # For the training process: keep freed memory in it (glibc). Every step allocates the same large buffers anew, and
 # getting them from the system page by page cost a tenth of the time on two cores.
@@ -87,11 +90,15 @@ def runs_folder() -> Path:
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file's content so that a reader, or a kill at any moment, sees the old or the new one, never a half."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def write_state(folder: Path, status: RunState) -> None:
@@ -250,6 +257,20 @@ def _without_a_process_that_died(run: Run) -> Run:
     """A run whose process is gone without having said so is failed, with the reason."""
     if run.status.state not in ACTIVE or run.status.pid is None or _lives(run.status):
         return run
+    try:
+        # One at a time, page or command, so that the event is written once.
+        with (run.folder / "events.jsonl").open("rb") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            status = _say_that_it_died(run)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        # Nothing can be written, but the truth can be told; the next look writes it down.
+        status = run.status.model_copy(update={"state": "failed", "error": DISK_FULL})
+    return run.model_copy(update={"status": status})
+
+
+def _say_that_it_died(run: Run) -> RunState:
     # The process may have written its last state between our reading and our look at its pid.
     status = RunState.model_validate_json((run.folder / "state.json").read_text(encoding="utf-8"))
     if status.state in ACTIVE and status.pid == run.status.pid:
@@ -263,4 +284,4 @@ def _without_a_process_that_died(run: Run) -> Run:
         events.append(
             run.folder / "events.jsonl", events.StateEvent(state="failed", detail=status.error, step=status.step)
         )
-    return run.model_copy(update={"status": status})
+    return status

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from trainer import config as run_config
-from trainer.runs import RunState
+from trainer.runs import DISK_FULL, RunState
 
 if TYPE_CHECKING:
     from trainer.reporting import Reporter
@@ -53,8 +53,11 @@ def main(folder: Path) -> int:
     except (DataError, ModelError, MethodError, engine.TrainingError, run_config.ConfigError) as error:
         sentence = str(error)
     except Exception as error:  # the last stand: whatever a library raises becomes a state and a sentence
-        traceback.print_exc()
         sentence = _sentence(error)
+        if sentence == DISK_FULL:
+            # What was half written is of no use, and its room is needed to say what happened.
+            engine.remove_unfinished(folder / "checkpoints")
+        traceback.print_exc()
     status.error = sentence
     reporter.enter("failed", sentence)
     return 1
@@ -80,7 +83,7 @@ def _wait_for(device: TextIO, reporter: Reporter) -> None:
 def _sentence(error: Exception) -> str:
     text = str(error).strip().splitlines()[0] if str(error).strip() else ""
     if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error) or "os error 28" in str(error):
-        return "The disk is full: nothing more could be saved. Free some space and resume from the last checkpoint."
+        return DISK_FULL
     if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
         return (
             "Out of memory. Halve schedule.batch_size and double schedule.accumulation, or switch on "
