@@ -131,8 +131,7 @@ def answer_all(
     """
     import torch
 
-    rendered = [tokenizer.apply_chat_template(one, tokenize=False, add_generation_prompt=True) for one in conversations]
-    asked = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in rendered]
+    asked = [tokenizer.apply_chat_template(one, add_generation_prompt=True)["input_ids"] for one in conversations]
     order = sorted(range(len(asked)), key=lambda index: len(asked[index]))
     answers = [""] * len(asked)
     with torch.inference_mode(), adapter(model, tuned):

@@ -53,7 +53,6 @@ def read_shared(model: Any, prompts: Sequence[list[int]]) -> tuple[Prefix, list[
     shared = 0
     while shared < len(shortest) - 1 and all(prompt[shared] == shortest[shared] for prompt in prompts):
         shared += 1
-
     cache = DynamicCache()
     if shared:
         ids = torch.tensor([prompts[0][:shared]], device=model.device)
