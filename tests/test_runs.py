@@ -1,6 +1,9 @@
 """Run folders: found again, never torn, and honest about a process that died."""
 
+import errno
+import fcntl
 import json
+import os
 import subprocess
 import sys
 
@@ -22,6 +25,30 @@ def test_a_new_run_can_be_found_by_the_start_of_its_id():
         runs.get(run.id[:8])
 
 
+def test_a_full_disk_leaves_no_half_made_run(monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda _: _no_space())
+    with pytest.raises(OSError, match="No space left"):
+        runs.create(RunConfig(), [{"role": "user", "content": "hello"}])
+    assert list(runs.runs_folder().iterdir()) == []
+
+
+def test_a_death_that_cannot_be_written_down_is_told(monkeypatch):
+    run = runs.create(RunConfig())
+    runs.write_state(run.folder, RunState(state="training", pid=1, step=7, total_steps=20))
+    with monkeypatch.context() as full:
+        full.setattr(os, "fsync", lambda _: _no_space())
+        found = runs.get(run.id)
+    assert (found.status.state, found.status.error) == ("failed", runs.DISK_FULL)
+    assert json.loads((run.folder / "state.json").read_text())["state"] == "training"
+    assert [path.name for path in run.folder.iterdir() if path.name.endswith(".part")] == []
+    later = runs.get(run.id).status.error
+    assert later is not None and "ended at step 7 of 20" in later, "written down once there is room"
+
+
+def _no_space() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_unknown_runs_and_paths_are_refused():
     for name in ("nothing", "", "../../etc", "/etc"):
         with pytest.raises(RunError, match="There is no run"):
@@ -32,7 +59,7 @@ def test_a_dead_process_leaves_a_failed_run_with_the_reason():
     run = runs.create(RunConfig())
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    runs.write_state(run.folder, RunState(state="training", pid=gone.pid, started=1.0, step=7, total_steps=20))
+    runs.write_state(run.folder, RunState(state="training", pid=gone.pid, step=7, total_steps=20))
     found = runs.get(run.id)
     assert found.status.state == "failed"
     assert found.status.error is not None and "ended at step 7 of 20 without a word" in found.status.error
@@ -83,18 +110,40 @@ def test_each_kind_of_event_keeps_its_fields():
     }
 
 
-def test_only_what_is_not_active_can_be_deleted():
-    import os
-
-    import psutil
-
+def test_a_process_that_lives_is_not_called_dead_and_a_reused_pid_not_alive():
     run = runs.create(RunConfig())
-    me = RunState(state="training", pid=os.getpid(), started=psutil.Process().create_time())
-    runs.write_state(run.folder, me)
-    with pytest.raises(RunError, match="stop it first"):
-        runs.delete(run)
-    with pytest.raises(RunError, match="is training already"):
-        runs.start(run)
+    with (run.folder / runs.LIFE_LOCK).open("w") as life:
+        fcntl.flock(life, fcntl.LOCK_EX)
+        sleeper = subprocess.Popen(
+            [sys.executable, "-c", "import time; time.sleep(60)"], pass_fds=[life.fileno()], start_new_session=True
+        )
+    runs.write_state(run.folder, RunState(state="training", pid=sleeper.pid, step=3))
+    assert runs.get(run.id).status.state == "training"
+    sleeper.kill()
+    sleeper.wait()
+    runs.write_state(run.folder, RunState(state="training", pid=os.getpid(), step=3))
+    assert runs.get(run.id).status.state == "failed", "this process has the pid, and is not the run's"
+
+
+def test_a_run_whose_process_has_not_ended_is_not_started_again(monkeypatch):
+    monkeypatch.setattr(runs, "ENDING_SECONDS", 0.2)
+    run = runs.create(RunConfig())
+    with (run.folder / runs.LIFE_LOCK).open("w") as life:
+        fcntl.flock(life, fcntl.LOCK_EX)
+        with pytest.raises(RunError, match="has not ended yet; try again in a moment"):
+            runs.start(run)
+    assert not (run.folder / "log.txt").read_text()
+
+
+def test_only_what_is_not_active_can_be_deleted():
+    run = runs.create(RunConfig())
+    runs.write_state(run.folder, RunState(state="training", pid=os.getpid()))
+    with (run.folder / runs.LIFE_LOCK).open("w") as life:
+        fcntl.flock(life, fcntl.LOCK_EX)
+        with pytest.raises(RunError, match="stop it first"):
+            runs.delete(run)
+        with pytest.raises(RunError, match="is training already"):
+            runs.start(run)
     runs.write_state(run.folder, RunState(state="done"))
     with pytest.raises(RunError, match="nothing to stop"):
         runs.stop(run)

@@ -18,9 +18,8 @@ import threading
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
-import psutil
 from pydantic import BaseModel, ValidationError
 
 from trainer import config as run_config
@@ -36,6 +35,8 @@ PROCESS_SETTINGS = {
     "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
 }
+LIFE_LOCK = ".lock"  # in a run folder, held by its process for as long as that lives
+ENDING_SECONDS = 20.0
 CODE_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -44,12 +45,11 @@ class RunError(Exception):
 
 
 class RunState(BaseModel):
-    """What a run is doing now, as in its `state.json`. `started` is the process's start time, against reused pids."""
+    """What a run is doing now, as in its `state.json`."""
 
     format_version: Literal[1] = run_config.FORMAT_VERSION
     state: State = "queued"
     pid: int | None = None
-    started: float | None = None
     device: str = "cpu"
     step: int = 0
     total_steps: int = 0
@@ -124,11 +124,16 @@ def create(config: RunConfig, conversation: list[dict[str, str]] | None = None) 
             continue
     else:
         raise RunError(f"{runs_folder()}: no free name for {stamp}-{slug}; choose another output.name.")
-    if conversation:
-        write_atomically(folder / "conversation.json", json.dumps(conversation, ensure_ascii=False, indent=1))
-    write_atomically(folder / "run.yaml", run_config.to_yaml(config))
-    write_state(folder, RunState(device=config.hardware.device))
-    events.append(folder / "events.jsonl", events.StateEvent(state="queued"))
+    try:
+        if conversation:
+            write_atomically(folder / "conversation.json", json.dumps(conversation, ensure_ascii=False, indent=1))
+        write_state(folder, RunState(device=config.hardware.device))
+        events.append(folder / "events.jsonl", events.StateEvent(state="queued"))
+        # Last, since a folder is a run from here on.
+        write_atomically(folder / "run.yaml", run_config.to_yaml(config))
+    except OSError:
+        shutil.rmtree(folder)
+        raise
     return get(identity)
 
 
@@ -171,13 +176,10 @@ def start(run: Run) -> Run:
 
     A run with a complete checkpoint goes on from its last one. Raises `RunError` where the run is active or done.
     """
-    run = get(run.id)
-    if run.status.state == "done":
-        raise RunError(f"Run {run.id} is done; clone it to train again.")
-    if run.status.pid is not None and run.status.state in ACTIVE:
-        raise RunError(f"Run {run.id} is {run.status.state} already.")
-    (run.folder / "stop").unlink(missing_ok=True)
-    with (run.folder / "log.txt").open("a") as log:
+    # The process inherits the lock and never opens it anew: it is held from here until that process is gone.
+    with (run.folder / LIFE_LOCK).open("a") as life, (run.folder / "log.txt").open("a") as log:
+        run = _claim(run.id, life)
+        (run.folder / "stop").unlink(missing_ok=True)
         process = subprocess.Popen(
             [sys.executable, "-m", "trainer.worker", str(run.folder)],
             cwd=CODE_ROOT,
@@ -186,11 +188,9 @@ def start(run: Run) -> Run:
             stderr=log,
             start_new_session=True,
             env=os.environ | PROCESS_SETTINGS,
+            pass_fds=[life.fileno()],
         )
-    status = run.status.model_copy(
-        update={"state": "queued", "pid": process.pid, "started": _started(process.pid), "error": None}
-    )
-    write_state(run.folder, status)
+    write_state(run.folder, run.status.model_copy(update={"state": "queued", "pid": process.pid, "error": None}))
     # Nobody waits for the process; without this it would stay a zombie for as long as the app lives.
     _reap_later(process)
     return get(run.id)
@@ -231,31 +231,43 @@ def _format_version(folder: Path) -> object:
         return None
 
 
-def _started(pid: int) -> float | None:
-    try:
-        return psutil.Process(pid).create_time()
-    except psutil.NoSuchProcess:
-        return None
-
-
 def _reap_later(process: subprocess.Popen[bytes]) -> None:
     threading.Thread(target=process.wait, daemon=True).start()
 
 
-def _lives(status: RunState) -> bool:
-    if status.pid is None:
-        return False
+def _lives(folder: Path) -> bool:
+    """Whether a run's process is there: by the lock that it holds, since pids are used again and clocks shift."""
     try:
-        process = psutil.Process(status.pid)
-        same = status.started is None or abs(process.create_time() - status.started) < 2
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+        with (folder / LIFE_LOCK).open("rb") as life:
+            fcntl.flock(life, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return False
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
         return False
+
+
+def _claim(identity: str, life: TextIO) -> Run:
+    """The run, as it is once its lock is ours: a process that has just stopped takes seconds to end."""
+    deadline = time.monotonic() + ENDING_SECONDS
+    while True:
+        run = get(identity)
+        if run.status.state == "done":
+            raise RunError(f"Run {run.id} is done; clone it to train again.")
+        if run.status.pid is not None and run.status.state in ACTIVE:
+            raise RunError(f"Run {run.id} is {run.status.state} already.")
+        try:
+            fcntl.flock(life, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return run
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise RunError(f"The last process of run {run.id} has not ended yet; try again in a moment.") from None
+            time.sleep(0.1)
 
 
 def _without_a_process_that_died(run: Run) -> Run:
     """A run whose process is gone without having said so is failed, with the reason."""
-    if run.status.state not in ACTIVE or run.status.pid is None or _lives(run.status):
+    if run.status.state not in ACTIVE or run.status.pid is None or _lives(run.folder):
         return run
     try:
         # One at a time, page or command, so that the event is written once.

@@ -22,18 +22,11 @@ QUEUE_POLL_SECONDS = 1.0
 
 def main(folder: Path) -> int:
     """Train the run in `folder`, after any other run on this machine; returns the exit status (0 done or stopped)."""
-    # Two workers on one run (two windows, two clicks) would tear its files apart; the second leaves at once.
-    own = (folder / ".lock").open("w")
-    try:
-        fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return 0
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     status = RunState.model_validate_json((folder / "state.json").read_text(encoding="utf-8"))
     status.pid = os.getpid()
 
-    # These take seconds to import; a second worker of the same run has left by here.
     from trainer import engine, events
     from trainer.data.sources import DataError
     from trainer.methods.lora import MethodError

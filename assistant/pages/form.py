@@ -93,7 +93,8 @@ def _kind(annotation: Any) -> tuple[Kind, tuple[Any, ...], bool]:
         return "choice", inside, False
     if origin is list:
         kind, options, _ = _kind(_bare(inside[0]))
-        return {"choice": "choices", "text": "lines"}.get(kind, "yaml"), options, False  # type: ignore[return-value]
+        of_many: dict[Kind, Kind] = {"choice": "choices", "text": "lines"}
+        return of_many.get(kind, "yaml"), options, False
     simple: dict[Any, Kind] = {bool: "switch", int: "integer", float: "number", str: "text"}
     return simple.get(annotation, "yaml"), (), False
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+from pydantic import BaseModel
+
 from assistant.pages.run_view import facts_list
 from assistant.pages.style import Tone, badge
 from assistant.planner.advice import Alternative
@@ -165,7 +167,9 @@ def _value(name: str, value: Any, why: str, source: str) -> str:
 
 
 def _described(section: str, name: str) -> str:
-    return RunConfig.model_fields[section].annotation.model_fields[name].description or ""  # type: ignore[union-attr]
+    model = RunConfig.model_fields[section].annotation
+    assert isinstance(model, type) and issubclass(model, BaseModel)
+    return model.model_fields[name].description or ""
 
 
 def _label(field: str) -> str:
