@@ -48,8 +48,8 @@ WASTE = {"cpu": 1.15, "cuda": 1.08}
 """What allocators keep beyond what is in use, at the high end."""
 GPU_EFFICIENCY = (0.25, 0.45)
 """Achieved share of the dense peak in LoRA training; 40-50 % is what well-tuned pre-training reaches."""
-CPU_TOKENS_PER_SECOND = (220.0, 420.0)
-"""Measured: SmolLM2-135M, LoRA, two cores that compute in bf16, no checkpointing."""
+CPU_TOKENS_PER_SECOND = (175.0, 300.0)
+"""Measured: SmolLM2-135M, LoRA, two cores that compute in bf16, no checkpointing; with its validation and samples."""
 CPU_MEASURED_PARAMS_B, CPU_MEASURED_CORES = 0.1345, 2
 
 
