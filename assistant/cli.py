@@ -16,11 +16,15 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel
 
+from assistant.plan_commands import plans_app
+from assistant.planner.drafts import DraftError
 from assistant.results import (
     AskResult,
     Check,
     Deleted,
     DoctorResult,
+    PlanConversation,
+    PlanList,
     RunDetails,
     RunList,
     RunSummary,
@@ -40,6 +44,7 @@ app = typer.Typer(
 )
 runs_app = typer.Typer(help="Look at runs, stop, resume, clone and delete them.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
+app.add_typer(plans_app, name="plans")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 RunId = Annotated[str, typer.Argument(help="Id of a run, its beginning, or 'latest'.")]
@@ -57,21 +62,24 @@ def plan(
     said: Annotated[
         list[str] | None, typer.Option("--say", help="What you would tell the planner; may be repeated.")
     ] = None,
+    opened: Annotated[str | None, typer.Option("--open", help="Go on with this saved plan.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the run file here.")] = None,
     settings: Settings = None,
     as_json: Json = False,
 ) -> None:
     """Say what the model is for, what data and what GPU you have; get a run file with a reason for each value."""
-    from assistant.planner import dialogue
+    from assistant.planner import dialogue, drafts
 
     wanted = _settings(settings or [])
-    draft = dialogue.new_draft()
+    draft = drafts.load(opened) if opened else dialogue.new_draft()
     if not said and not sys.stdin.isatty():
         said = [line.strip() for line in sys.stdin if line.strip()]
     if said:
         turn = None
         for text in said:
             draft, turn = dialogue.reply(draft, text)
+        if opened:
+            drafts.save(draft)
     else:
         turn = _talk(draft)
     if turn is None:
@@ -270,6 +278,9 @@ def schema(
         "runs resume": RunSummary,
         "runs clone": RunSummary,
         "runs delete": Deleted,
+        "plans list": PlanList,
+        "plans export": PlanConversation,
+        "plans delete": Deleted,
         "ask": AskResult,
         "doctor": DoctorResult,
     }
@@ -292,7 +303,7 @@ def main() -> None:
     """Entry point: known errors become one sentence on stderr and exit status 2."""
     try:
         app()
-    except (BadInput, runs.RunError, run_config.ConfigError) as error:
+    except (BadInput, runs.RunError, run_config.ConfigError, DraftError) as error:
         say(str(error))
         sys.exit(2)
     except OSError as error:
@@ -345,14 +356,32 @@ def _follow(run: Run) -> Run:
 
 
 def _talk(draft: Any) -> Any:
-    from assistant.planner import dialogue
+    from assistant.planner import dialogue, drafts
 
     turn = None
-    say("Say what the model is for. An empty line ends.")
-    while text := input("> ").strip():
+    print(draft.messages[-1]["content"])
+    _offer(draft.offered)
+    say("An empty line ends.")
+    while text := _line():
         draft, turn = dialogue.reply(draft, text)
+        drafts.save(draft)
         print(turn.reply)
+        _offer(draft.offered)
+    if turn is not None:
+        say(f"Kept; go on with: bedside plan --open {draft.id}")
     return turn
+
+
+def _line() -> str:
+    try:
+        return input("> ").strip()
+    except EOFError:
+        return ""
+
+
+def _offer(offered: list[str]) -> None:
+    for number, text in zip(("first", "second", "third", "fourth"), offered, strict=False):
+        say(f"  the {number}: {text}")
 
 
 if __name__ == "__main__":

@@ -39,9 +39,31 @@ class RunDetails(BaseModel):
 
 
 class Deleted(BaseModel):
-    """`runs delete --json`."""
+    """`runs delete --json` and `plans delete --json`."""
 
     deleted: str
+
+
+class PlanSummary(BaseModel):
+    """A saved plan as `plans list` shows it."""
+
+    id: str
+    title: str
+    messages: int
+
+
+class PlanList(BaseModel):
+    """`plans list --json`: the saved plans, newest first, and those that could not be read, with the reason."""
+
+    plans: list[PlanSummary]
+    unreadable: list[str]
+
+
+class PlanConversation(BaseModel):
+    """`plans export --json`."""
+
+    id: str
+    markdown: str
 
 
 class SideAnswer(BaseModel):

@@ -95,6 +95,22 @@ def test_plan_prints_the_contract(tmp_path: Path):
     assert json.loads(incomplete.stdout)["config"] is None and incomplete.returncode == 0
 
 
+def test_a_plan_is_kept_listed_continued_exported_and_deleted():
+    from assistant.planner import dialogue, drafts
+
+    draft, _ = dialogue.reply(dialogue.new_draft(), "summarise letters, 3k of them, on a 4090")
+    drafts.save(draft)
+    listed = json.loads(bedside("plans", "list", "--json").stdout)
+    assert listed["plans"] == [{"id": draft.id, "title": "summarise letters, 3k of them, on a 4090", "messages": 3}]
+    turn = json.loads(bedside("plan", "--open", draft.id, "--say", "no", "--json").stdout)
+    assert turn["answers"]["contains_phi"] is False and turn["answers"]["examples"] == 3000
+    exported = bedside("plans", "export", draft.id).stdout
+    assert "## You\n\n> summarise letters, 3k of them, on a 4090" in exported and "\n> no\n" in exported
+    assert json.loads(bedside("plans", "delete", draft.id, "--yes", "--json").stdout) == {"deleted": draft.id}
+    gone = bedside("plan", "--open", draft.id, "--say", "no")
+    assert gone.returncode == 2 and f"There is no plan '{draft.id}'" in gone.stderr
+
+
 def test_schemas_describe_what_is_printed():
-    for verb in ("run", "plan", "train", "ask", "doctor", "runs list", "runs show", "runs delete"):
+    for verb in ("run", "plan", "train", "ask", "doctor", "runs list", "runs show", "runs delete", "plans list"):
         assert json.loads(bedside("schema", verb).stdout)["properties"]

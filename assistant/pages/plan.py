@@ -6,7 +6,10 @@ an app that was started anew, goes on where it was.
 
 from __future__ import annotations
 
+import os
+import threading
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +19,13 @@ from assistant.pages import form as run_form
 from assistant.pages import plan_view, uploads
 from assistant.pages.markdown import plain
 from assistant.pages.style import QUIET, html, notice
-from assistant.planner import dialogue, starter_run
-from assistant.planner.dialogue import Draft, DraftError, Turn
+from assistant.planner import dialogue, drafts, starter_run, suggestions
+from assistant.planner.dialogue import Turn
+from assistant.planner.drafts import Draft, DraftError
 from trainer import config as run_config
 from trainer import hardware, readiness, runs, sizing
 from trainer.config import ConfigError, RunConfig
 
-MOST_CHIPS = 4
-_FIRST = ["Use the starter data on this machine, to answer clinical questions", "Interpret test results"]
-_CHIPS = {
-    "task": ["Interpret test results", "Summarise discharge notes", "Pull drugs and doses out of orders"],
-    "examples": ["Use the starter data", "About 1,000 examples", "About 10,000 examples"],
-    "gpu": ["This machine", "An RTX 4090", "An A100 80GB"],
-    "contains_phi": ["No patient data", "Yes, it holds patient data", "I am not sure"],
-}
 Updates = dict[Any, Any]
 
 
@@ -48,16 +44,6 @@ def build() -> PlanPage:
     return PlanPage(started=page.started, load=lambda demo: demo.load(page.open, page.draft, page.outputs, **QUIET))
 
 
-def chips(draft: Draft, turn: Turn) -> list[str]:
-    """What one might say next, at most `MOST_CHIPS`."""
-    if len(draft.messages) < 2:
-        return _FIRST
-    if turn.missing:
-        return _CHIPS[turn.missing[0]][:MOST_CHIPS]
-    models = [one.changes["model.name"] for one in turn.alternatives if "model.name" in one.changes]
-    return [*(f"Use {name}" for name in models[:2]), "Quality first", "Speed first"]
-
-
 class _Page:
     """The page's components, and what each event does to them."""
 
@@ -70,14 +56,17 @@ class _Page:
                 self._draw_chat()
             with gr.Column(scale=6, min_width=320, elem_id="plan-right"):
                 self._draw_run_file()
-        self.outputs = [self.draft, self.chat, self.say, *self.chips, *self._file_outputs()]
+        kept = [self.select, self.export, self.delete, self.confirm]
+        self.outputs = [self.draft, self.chat, self.say, *self.chips, *kept, *self._file_outputs()]
 
     def _draw_chat(self) -> None:
         self.chat = gr.Chatbot(
             elem_id="plan-chat", height=460, show_label=False, layout="bubble", buttons=[], feedback_options=None
         )
         with gr.Row(elem_id="plan-chips"):
-            self.chips = [gr.Button(elem_id=f"plan-chip-{n}", visible=False, size="sm") for n in range(MOST_CHIPS)]
+            self.chips = [
+                gr.Button(elem_id=f"plan-chip-{n}", visible=False, size="sm") for n in range(suggestions.MOST)
+            ]
         with gr.Row(elem_id="plan-ask", equal_height=True):
             self.say = gr.Textbox(
                 placeholder="What is the model for, which data, which GPU?",
@@ -100,6 +89,14 @@ class _Page:
                 min_width=120,
             )
             self.new = gr.Button("New plan", size="sm", elem_id="plan-new", min_width=100)
+        with gr.Accordion("Saved plans", open=False, elem_id="plan-saved") as self.saved:
+            self.select = gr.Dropdown(label="Go on with", choices=[], interactive=True, elem_id="plan-select")
+            with gr.Row(elem_id="plan-keep"):
+                self.export = gr.DownloadButton("Export conversation", size="sm", visible=False, elem_id="plan-export")
+                self.delete = gr.Button("Delete this plan", size="sm", visible=False, elem_id="plan-delete")
+            with gr.Row(visible=False, elem_id="plan-confirm") as self.confirm:
+                gr.Markdown("The plan and its conversation are removed for good.")
+                self.really = gr.Button("Yes, delete", variant="stop", size="sm", elem_id="plan-really-delete")
 
     def _draw_run_file(self) -> None:
         self.known = html(elem_id="plan-known")
@@ -136,6 +133,10 @@ class _Page:
             chip.click(self._say, [self.draft, chip], self.outputs, **QUIET)
         self.upload.upload(self._upload, [self.draft, self.upload], self.outputs, **QUIET)
         self.new.click(lambda: self.open(None), None, self.outputs, **QUIET)
+        self.select.input(self.open, self.select, self.outputs, **QUIET)
+        self.saved.expand(self._kept, self.draft, [self.select, self.export, self.delete, self.confirm], **QUIET)
+        self.delete.click(lambda: gr.Row(visible=True), None, self.confirm, **QUIET)
+        self.really.click(self._delete, self.draft, self.outputs, **QUIET)
         latest: dict[str, Any] = {**QUIET, "trigger_mode": "always_last"}
         self.yaml.input(self._edit_yaml, [self.draft, self.yaml], self._file_outputs(), **latest)
         fields = [entry.component for entry in self.form]
@@ -145,13 +146,37 @@ class _Page:
 
     def open(self, identity: str | None) -> Updates:
         """The whole page with this draft; with a new one where there is none."""
+        # Its libraries take a third of a second to import, which is spent while the greeting is read.
+        threading.Thread(target=dialogue.planner, daemon=True).start()
         if identity:
             try:
-                return self._all(dialogue.load(identity))
+                return self._all(drafts.load(identity))
             except DraftError:
                 pass  # deleted, or of another home: a new plan is what is left to offer
         # Not saved before something was said, so that a visit alone leaves nothing behind.
         return self._all(dialogue.new_draft()) | {self.draft: None}
+
+    def _kept(self, identity: str | None) -> Updates:
+        """The saved plans, and what can be done with this one; read when they are looked at."""
+        found, unreadable = drafts.saved()
+        for sentence in unreadable:
+            gr.Warning(sentence)
+        here = next((one for one in found if one.id == identity), None)
+        choices = [(f"{one.title} · {_when(one)}", one.id) for one in found]
+        return {
+            self.select: gr.Dropdown(choices=choices, value=here.id if here else None),
+            self.export: gr.DownloadButton(value=str(_exported(here)) if here else None, visible=here is not None),
+            self.delete: gr.Button(visible=here is not None),
+            self.confirm: gr.Row(visible=False),
+        }
+
+    def _delete(self, identity: str | None) -> Updates:
+        try:
+            if identity:
+                drafts.delete(identity)
+        except (DraftError, OSError) as error:
+            gr.Warning(str(error))
+        return self.open(None) | self._kept(None)
 
     def _say(self, identity: str | None, text: str) -> Updates:
         if not text.strip():
@@ -159,14 +184,15 @@ class _Page:
         try:
             draft = self._draft(identity)
             edited = draft.edited_yaml is not None
+            before = dialogue.show(draft).config
             draft, turn = dialogue.reply(draft, text)
-            dialogue.save(draft)
+            drafts.save(draft)
         except (DraftError, OSError) as error:
             gr.Warning(str(error))
             return {self.say: text}
         if edited and draft.edited_yaml is None:
             gr.Info("The plan was made anew from your answer; your edits of the run file went with the old one.")
-        return self._all(draft, turn)
+        return self._all(draft, turn, before)
 
     def _upload(self, identity: str | None, file: str | None) -> Updates:
         if not file:
@@ -179,11 +205,12 @@ class _Page:
         return self._say(identity, f"My data is in {path}")
 
     def _draft(self, identity: str | None) -> Draft:
-        return dialogue.load(identity) if identity else dialogue.new_draft()
+        return drafts.load(identity) if identity else dialogue.new_draft()
 
-    def _all(self, draft: Draft, turn: Turn | None = None) -> Updates:
+    def _all(self, draft: Draft, turn: Turn | None = None, before: RunConfig | None = None) -> Updates:
+        """The whole page; `before` is the run file of the message before, whose changes are marked."""
         turn = turn or dialogue.show(draft)
-        offered = chips(draft, turn)
+        offered = draft.offered
         page: Updates = {
             self.draft: draft.id,
             self.chat: [{"role": one["role"], "content": plain(one["content"])} for one in draft.messages],
@@ -191,9 +218,10 @@ class _Page:
         }
         for number, chip in enumerate(self.chips):
             page[chip] = gr.Button(offered[number] if number < len(offered) else "", visible=number < len(offered))
-        return page | self._file(draft, turn)
+        page[self.confirm] = gr.Row(visible=False)
+        return page | self._file(draft, turn, before=before)
 
-    def _file(self, draft: Draft, turn: Turn, typing_in: str = "") -> Updates:
+    def _file(self, draft: Draft, turn: Turn, typing_in: str = "", before: RunConfig | None = None) -> Updates:
         """The right side; what the user is typing in (`yaml` or `form`) is left as it is."""
         page: Updates = {
             self.known: gr.HTML(plan_view.known(turn.answers), visible=turn.config is None),
@@ -212,16 +240,16 @@ class _Page:
             return (
                 page if typing_in else page | self._values(turn, turn.config) | run_form.to_form(self.form, turn.config)
             )
-        page |= self._values(turn, config)
+        page |= self._values(turn, config, before)
         return page if typing_in == "form" else page | run_form.to_form(self.form, config)
 
-    def _values(self, turn: Turn, config: RunConfig) -> Updates:
+    def _values(self, turn: Turn, config: RunConfig, before: RunConfig | None = None) -> Updates:
         edited = config != turn.config
         found = _estimate(turn, config) if edited else turn.estimate
         others = "" if edited else plan_view.alternatives(turn.alternatives)
         return {
             self.estimate: plan_view.estimate(config, found),
-            self.table: plan_view.run_file(config, turn.config, turn.reasons),
+            self.table: plan_view.run_file(config, turn.config, turn.reasons, before),
             self.others: gr.HTML(others, visible=bool(others)),
         }
 
@@ -244,7 +272,7 @@ class _Page:
                 return {self.known: gr.skip()}
             same = text == run_config.to_yaml(turn.config)
             draft = draft.model_copy(update={"edited_yaml": None if same else text})
-            dialogue.save(draft)
+            drafts.save(draft)
         except (DraftError, OSError) as error:
             gr.Warning(str(error))
             return {self.known: gr.skip()}
@@ -265,6 +293,17 @@ class _Page:
         except (DraftError, runs.RunError, OSError) as error:
             return {self.faults: gr.HTML(notice("This run cannot start", [str(error)]), visible=True)}
         return {self.faults: gr.HTML(visible=False), self.started: run.id}
+
+
+def _when(draft: Draft) -> str:
+    return datetime.strptime(draft.id[:15], "%Y%m%d-%H%M%S").strftime("%-d %b %Y, %H:%M")
+
+
+def _exported(draft: Draft) -> Path:
+    """The conversation as a file in the folder that Gradio may serve; removed with its other files after an hour."""
+    path = Path(os.environ["GRADIO_TEMP_DIR"]) / f"bedside-plan-{draft.id}.md"
+    runs.write_atomically(path, drafts.as_markdown(draft))
+    return path
 
 
 def _read(text: str) -> tuple[RunConfig | None, list[str]]:

@@ -12,8 +12,9 @@ from assistant.pages.style import Tone, badge
 from assistant.planner.advice import Alternative
 from assistant.planner.advice_models import Reason
 from assistant.planner.answers import QUESTIONS, Answers, missing
+from assistant.planner.replies import time_words
 from trainer.config import RunConfig
-from trainer.sizing import Estimate, Range
+from trainer.sizing import Estimate
 
 _FITS: dict[str, tuple[str, Tone]] = {
     "fits": ("fits", "good"),
@@ -79,29 +80,35 @@ def estimate(config: RunConfig, found: Estimate | None) -> str:
     )
 
 
-def run_file(config: RunConfig, planned: RunConfig | None, reasons: list[Reason]) -> str:
-    """The run file by section: each value with its why and source; untouched defaults folded away."""
+def run_file(config: RunConfig, planned: RunConfig | None, reasons: list[Reason], last: RunConfig | None = None) -> str:
+    """The run file by section: each value with its why and source; untouched defaults folded away.
+
+    What differs from `last`, the run file before the last message, is marked, and its section stands open.
+    """
     why = {reason.field: reason for reason in reasons}
     data = config.model_dump(mode="json")
     before = planned.model_dump(mode="json") if planned else {}
+    earlier = last.model_dump(mode="json") if last else data
     sections = []
     for section, values in data.items():
         if not isinstance(values, dict):
             continue
         shown, defaults = [], []
+        changed = {name for name, value in values.items() if value != earlier[section].get(name)}
         for name, value in values.items():
             field = f"{section}.{name}"
+            new = name in changed
             if before and value != before[section].get(name):
-                shown.append(_value(name, value, "You set this.", "your edit"))
+                shown.append(_value(name, value, "You set this.", "your edit", new))
             elif field in why:
-                shown.append(_value(name, value, why[field].why, why[field].source))
+                shown.append(_value(name, value, why[field].why, why[field].source, new))
             else:
-                defaults.append(_value(name, value, _described(section, name), "default"))
-        sections.append(_section(section, shown, defaults))
+                defaults.append(_value(name, value, _described(section, name), "default", new))
+        sections.append(_section(section, shown, defaults, bool(changed)))
     return f'<div class="bs-card" id="plan-table">{"".join(sections)}</div>'
 
 
-def _section(name: str, shown: list[str], defaults: list[str]) -> str:
+def _section(name: str, shown: list[str], defaults: list[str], changed: bool) -> str:
     count = len(defaults)
     folded = (
         f'<details class="bs-defaults"><summary>{count} more at {"its default" if count == 1 else "their defaults"}'
@@ -110,8 +117,9 @@ def _section(name: str, shown: list[str], defaults: list[str]) -> str:
         else ""
     )
     told = f"{len(shown)} {'value' if len(shown) == 1 else 'values'} with reasons" if shown else "all at their defaults"
+    state = " open" if changed or name in _OPEN else ""
     return (
-        f'<details class="bs-section"{" open" if name in _OPEN else ""}><summary><strong>{escape(name.capitalize())}'
+        f'<details class="bs-section"{state}><summary><strong>{escape(name.capitalize())}'
         f"</strong><span>{told}</span></summary>{''.join(shown)}{folded}</details>"
     )
 
@@ -136,15 +144,6 @@ def alternatives(found: list[Alternative]) -> str:
     return f'<div class="bs-card"><h3>Other ways</h3>{"".join(items)}</div>'
 
 
-def time_words(hours: Range) -> str:
-    """A range of hours in the unit that reads best."""
-    if hours.high < 2:
-        return f"{max(1, round(hours.low * 60))} to {max(1, round(hours.high * 60))} min"
-    if hours.high < 72:
-        return f"{max(1, round(hours.low))} to {round(hours.high)} h"
-    return f"{max(1, round(hours.low / 24))} to {round(hours.high / 24)} days"
-
-
 def _said(answers: Answers, name: str) -> str:
     if name in answers.unknown:
         return "not sure"
@@ -158,9 +157,10 @@ def _said(answers: Answers, name: str) -> str:
     return "yes" if answers.contains_phi else "none"
 
 
-def _value(name: str, value: Any, why: str, source: str) -> str:
+def _value(name: str, value: Any, why: str, source: str, changed: bool) -> str:
+    kind = "bs-value bs-changed" if changed else "bs-value"
     return (
-        f'<div class="bs-value"><div><div class="bs-name">{escape(name.replace("_", " "))}</div>'
+        f'<div class="{kind}"><div><div class="bs-name">{escape(name.replace("_", " "))}</div>'
         f'<div class="bs-what">{escape(_text(value))}</div></div>'
         f'<div><div class="bs-why">{escape(why)}</div><div class="bs-source">{escape(source)}</div></div></div>'
     )

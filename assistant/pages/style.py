@@ -194,7 +194,9 @@ details[open] > summary::after { content: "\\2212"; }
 .bs-section[open] > summary span { display: none; }
 .bs-section[open] { padding-bottom: 10px; }
 .bs-values { padding: 0; }
+.bs-changed { background: var(--bs-sunk); box-shadow: inset 3px 0 0 var(--bs-accent); border-radius: 4px; }
 .bs-value { display: grid; grid-template-columns: minmax(0, 5fr) minmax(0, 7fr); gap: 2px 24px; padding: 9px 0; }
+.bs-value.bs-changed { padding-left: 12px; }
 .bs-name, .bs-source { color: var(--bs-soft); font-size: .88rem; }
 .bs-what { font-weight: 600; overflow-wrap: anywhere; }
 .bs-why { font-size: .95rem; }

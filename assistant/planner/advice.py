@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from assistant.planner import advice_training, starter_run
 from assistant.planner.advice_models import (
+    LEVERS,
     Reason,
     choose_hardware,
     choose_model,
@@ -66,10 +67,13 @@ def _plan(answers: Answers, machine: Machine) -> tuple[Plan, int | None, float |
     reasons += found
     reasons += advice_training.method(config, answers)
     reasons += advice_training.schedule(config, answers, batch, rows)
+    planned = config.model_copy(deep=True)
+    _set(config, answers.settings)
     wanted_length = config.schedule.max_length
-    estimate, levers = make_it_fit(config, machine, rows, row_tokens)
+    estimate, levers = make_it_fit(config, machine, rows, row_tokens, answers.settings)
     reasons += advice_training.memory_reasons(config, levers, estimate, wanted_length)
     reasons += advice_training.rhythm(config, answers, rows)
+    reasons = _with_requests(reasons, config, planned, answers.settings)
     config.output.name = _name(config)
     reasons.append(
         Reason(field="output.name", value=config.output.name, why="Task and model, to be told apart.", source="Bedside")
@@ -183,6 +187,31 @@ def _data(config: RunConfig, answers: Answers) -> tuple[int | None, float | None
         source = "lecture L2.8"
     reasons.append(Reason(field="steering.replay_share", value=config.steering.replay_share, why=why, source=source))
     return rows, row_tokens, reasons
+
+
+def _set(config: RunConfig, settings: dict[str, Any]) -> None:
+    for name, value in settings.items():
+        section, _, field = name.partition(".")
+        setattr(getattr(config, section), field, value)
+    if "method.rank" in settings and "method.alpha" not in settings:
+        config.method.alpha = 2 * config.method.rank
+
+
+def _with_requests(
+    reasons: list[Reason], config: RunConfig, planned: RunConfig, settings: dict[str, Any]
+) -> list[Reason]:
+    """The reasons, where a value that the user asked for says so, beside what the planner would have taken."""
+    kept = {reason.field: reason for reason in reasons}
+    for name, value in settings.items():
+        section, _, field = name.partition(".")
+        own = getattr(getattr(planned, section), field)
+        why = "You asked for it."
+        if name in kept and own != value and name not in LEVERS:
+            why += f" The planner would take {own}: {kept[name].why}"
+        kept[name] = Reason(field=name, value=value, why=why, source="your answer")
+    if "method.rank" in settings and "method.alpha" not in settings:
+        kept["method.alpha"] = kept["method.alpha"].model_copy(update={"value": config.method.alpha})
+    return list(kept.values())
 
 
 def _alternatives(

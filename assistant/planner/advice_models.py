@@ -25,6 +25,10 @@ _BY_MEMORY = [
 ]
 
 
+LEVERS = ("model.quantization", "schedule.gradient_checkpointing", "schedule.batch_size", "schedule.max_length")
+"""What is turned until a run fits."""
+
+
 class Reason(BaseModel):
     """Why a field of the run file has its value, and where that comes from."""
 
@@ -106,14 +110,21 @@ def choose_model(answers: Answers, hardware: HardwareSection) -> tuple[str, int,
 
 
 def make_it_fit(
-    config: RunConfig, machine: Machine, rows: int | None, row_tokens: float | None
+    config: RunConfig,
+    machine: Machine,
+    rows: int | None,
+    row_tokens: float | None,
+    asked: dict[str, Any],
 ) -> tuple[Estimate | None, Levers]:
     """Turn the levers, the cheapest first, until the run fits; leaves `config` at the first that does.
 
-    The effective batch stays the same. Where nothing fits, `config` is left at the smallest.
+    The effective batch stays the same, and so does what the user asked for (`asked`, by field). Where nothing fits,
+    `config` is left at the smallest.
     """
     effective = config.schedule.batch_size * config.schedule.accumulation
     batches = [size for size in (16, 8, 4, 2, 1) if size <= config.schedule.batch_size]
+    if "schedule.batch_size" in asked:
+        batches = [config.schedule.batch_size]
     on_gpu = config.hardware.device == "cuda"
     tried = [("none", False, batches[0]), ("none", on_gpu, batches[0])]
     if on_gpu:
@@ -121,14 +132,17 @@ def make_it_fit(
     tried += [("nf4" if on_gpu else "none", on_gpu or size == 1, size) for size in batches[1:]]
     estimate = None
     for quantization, checkpointing, batch in tried:
+        quantization = asked.get("model.quantization", quantization)
+        checkpointing = asked.get("schedule.gradient_checkpointing", checkpointing)
         config.model.quantization = quantization  # pyright: ignore[reportAttributeAccessIssue]
         config.schedule.gradient_checkpointing = checkpointing
         config.schedule.batch_size = batch
-        config.schedule.accumulation = max(1, effective // batch)
+        config.schedule.accumulation = asked.get("schedule.accumulation", max(1, effective // batch))
         estimate = sizing.estimate(config, machine, rows, row_tokens)
         if estimate is None or estimate.fits == "fits":
             break
-    while estimate is not None and estimate.fits == "does_not_fit" and config.schedule.max_length > 256:
+    shorten = "schedule.max_length" not in asked
+    while shorten and estimate is not None and estimate.fits == "does_not_fit" and config.schedule.max_length > 256:
         config.schedule.max_length //= 2
         estimate = sizing.estimate(config, machine, rows, row_tokens)
     return estimate, Levers(

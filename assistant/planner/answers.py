@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -37,6 +37,8 @@ class Answers(BaseModel):
     dataset: str | None = None
     """starter, a starter set such as starter/lab, or a file's path."""
     adaptation: Literal["high", "moderate", "low"] | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Values of the run file that the user asked for by name ("use rank 32"), by field."""
     unknown: list[Question] = Field(default_factory=list)
     """Questions that were answered with "not sure": not asked again, and planned for carefully."""
 
@@ -81,6 +83,9 @@ def merge(answers: Answers, changes: Answers) -> Answers:
         merged["base_model"] = None
     if "other_tasks" in new and "task" not in new:
         merged["other_tasks"] = [*answers.other_tasks, *new["other_tasks"]]
+    wanted = answers.settings | changes.settings
+    # None gives the value back to the planner.
+    merged["settings"] = {field: value for field, value in wanted.items() if value is not None}
     merged["other_tasks"] = [task for task in dict.fromkeys(merged["other_tasks"]) if task != merged["task"]]
     # What is answered now is no longer unknown; an answer withdrawn with "not sure" is.
     settled = {name for name in new if name in QUESTIONS and new[name] is not None}

@@ -2,56 +2,29 @@
 
 from __future__ import annotations
 
-import re
-import secrets
-from datetime import datetime
 from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from assistant.planner import replies
+from assistant.planner import conduct, drafts, explanations, replies, requests, suggestions, what_if
 from assistant.planner.advice import Alternative, Plan, advise
 from assistant.planner.advice_models import Reason
 from assistant.planner.answers import Answers, merge, missing
+from assistant.planner.drafts import Before, Draft, Message
 from assistant.planner.reading import Reading, read
-from trainer import config as run_config
-from trainer import hardware, readiness, runs
+from assistant.planner.reading_text import Message as Text
+from trainer import hardware, readiness
 from trainer.config import RunConfig
 from trainer.sizing import Estimate
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
 
-_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 MAX_MESSAGE = 2000
 """Characters of a message that are read; a longer one is data rather than talk."""
-
-
-class DraftError(Exception):
-    """A draft cannot be found or read; the text says why and what to do."""
-
-
-class Message(TypedDict):
-    role: Literal["user", "assistant"]
-    content: str
-
-
-class Draft(BaseModel):
-    """A conversation that has not become a run yet."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    format_version: Literal[1] = run_config.FORMAT_VERSION
-    id: str
-    messages: list[Message] = Field(default_factory=list)
-    answers: Answers = Field(default_factory=Answers)
-    asked: str | None = None
-    """The question that the last reply asked."""
-    edited_yaml: str | None = None
-    """The run file as the user edited it on the page, if they did."""
+MOST_UNDONE = 50
 
 
 class Turn(BaseModel):
@@ -76,35 +49,19 @@ class _Step(BaseModel):
 
     draft: Draft
     say: str
-    reading: Reading
+    aside: str = ""
+    """What is answered beside the plan: an explanation, a what-if, a refusal."""
+    reading: Reading = Field(default_factory=lambda: Reading(changes=Answers()))
+    restored: Before | None = None
+    """What undo or a new beginning puts in the place of the answers."""
     answers: Answers = Field(default_factory=Answers)
     plan: Plan | None = None
 
 
 def new_draft() -> Draft:
     """An empty draft, with the greeting as its first message. It is not saved yet."""
-    identity = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    return Draft(id=identity, messages=[{"role": "assistant", "content": replies.greeting(hardware.detect())}])
-
-
-def save(draft: Draft) -> Path:
-    """Write the draft into its folder under the home's `plans`, atomically; returns the file."""
-    folder = _folder(draft.id)
-    folder.parent.mkdir(exist_ok=True, mode=0o700)
-    folder.mkdir(exist_ok=True, mode=0o700)
-    runs.write_atomically(folder / "draft.json", draft.model_dump_json(indent=1))
-    return folder / "draft.json"
-
-
-def load(identity: str) -> Draft:
-    """The draft of this id; raises `DraftError` where there is none or it cannot be read."""
-    path = _folder(identity) / "draft.json"
-    try:
-        return Draft.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DraftError(f"There is no plan {identity!r}; start a new one.") from None
-    except (OSError, ValidationError, ValueError):
-        raise DraftError(f"Plan {identity} cannot be read. Nothing in it was changed: {path}") from None
+    draft = drafts.new(replies.greeting(hardware.detect()))
+    return draft.model_copy(update={"offered": suggestions.FIRST})
 
 
 def reply(draft: Draft, say: str) -> tuple[Draft, Turn]:
@@ -114,7 +71,7 @@ def reply(draft: Draft, say: str) -> tuple[Draft, Turn]:
 
 def show(draft: Draft) -> Turn:
     """The draft's state as a turn, without a new message: for a page that is opened again."""
-    step = _advise(_Step(draft=draft, say="", reading=Reading(changes=Answers()), answers=draft.answers))
+    step = _advise(_Step(draft=draft, say="", answers=draft.answers))
     last = next((message["content"] for message in reversed(draft.messages) if message["role"] == "assistant"), "")
     return _turn(step, last)
 
@@ -132,14 +89,43 @@ def planner() -> Runnable[TurnInput, tuple[Draft, Turn]]:
 
 def _read(given: TurnInput) -> _Step:
     draft, say = given["draft"], given["say"].strip()
-    reading = read(say[:MAX_MESSAGE], hardware.detect(), known=draft.answers, asked=draft.asked)
+    step = _Step(draft=draft, say=say)
+    if conduct.undoes(say):
+        if not draft.history:
+            return step.model_copy(update={"aside": "There is nothing to take back."})
+        return step.model_copy(update={"aside": "Taken back.", "restored": draft.history[-1]})
+    if conduct.starts_over(say):
+        aside = "Started over; “undo” brings back what was there."
+        return step.model_copy(update={"aside": aside, "restored": Before(answers=Answers())})
+    if refused := conduct.refusal(say):
+        return step.model_copy(update={"aside": refused})
+    machine = hardware.detect()
+    plan = None if missing(draft.answers) else advise(draft.answers, machine)
+    text = conduct.chosen(say, draft.offered) or say[:MAX_MESSAGE]
+    compared, text = what_if.compare(text, draft.answers, plan, machine)
+    explained, text = explanations.answer(text, plan)
+    reading = _facts(text, draft, plan)
     if len(say) > MAX_MESSAGE:
         reading.remarks.append(f"I read only the first {MAX_MESSAGE:,} characters of that.")
-    return _Step(draft=draft, say=say, reading=reading)
+    aside = "\n\n".join(part for part in (compared, explained) if part)
+    return step.model_copy(update={"aside": aside, "reading": reading})
+
+
+def _facts(text: str, draft: Draft, plan: Plan | None) -> Reading:
+    """What the message tells of the task, data and machine, and which values it asks for."""
+    message = Text(text)
+    settings, remarks = requests.read_requests(message, plan.config if plan else None)
+    # Told apart first: the rank and the epochs of a request are not numbers of examples.
+    reading = read(message.rest.replace("\x1f", " "), hardware.detect(), known=draft.answers, asked=draft.asked)
+    if settings:
+        reading.changes = reading.changes.model_copy(update={"settings": settings})
+    reading.remarks = [*remarks, *reading.remarks]
+    return reading
 
 
 def _merge(step: _Step) -> _Step:
-    return step.model_copy(update={"answers": merge(step.draft.answers, step.reading.changes)})
+    answers = step.restored.answers if step.restored else merge(step.draft.answers, step.reading.changes)
+    return step.model_copy(update={"answers": answers})
 
 
 def _advise(step: _Step) -> _Step:
@@ -154,33 +140,41 @@ def _respond(step: _Step) -> tuple[Draft, Turn]:
         "messages": [*step.draft.messages, *said],
         "answers": step.answers,
         "asked": turn.missing[0] if turn.missing else None,
+        "offered": suggestions.next_answers(turn.missing, turn.alternatives),
     }
-    if step.answers != step.draft.answers:
+    changed = step.answers != step.draft.answers
+    if changed:
         # The plan is made anew from the answers; an edited run file would hide that.
         changes["edited_yaml"] = None
+        changes["history"] = [*step.draft.history, _standing(step.draft)][-MOST_UNDONE:]
+    if step.restored and conduct.undoes(step.say):
+        changes |= {"history": step.draft.history[:-1], "edited_yaml": step.restored.edited_yaml}
     return step.draft.model_copy(update=changes), turn
+
+
+def _standing(draft: Draft) -> Before:
+    return Before(answers=draft.answers, edited_yaml=draft.edited_yaml)
 
 
 def _words(step: _Step) -> str:
     machine = hardware.detect()
-    said = [] if step.reading.understood else [replies.NOTHING]
+    understood = step.reading.understood or step.restored is not None
+    said = [step.aside] if step.aside else [] if understood else [replies.NOTHING]
     said.append(replies.understood(step.reading.changes, machine))
     said += step.reading.remarks
     lacking = missing(step.answers)
     if lacking:
-        if not step.reading.understood:
+        if not understood and not step.aside:
             said.append(replies.EXAMPLE)
         # A remark may ask something itself; one question at a time.
         if not any(remark.endswith("?") for remark in step.reading.remarks):
             said.append(replies.question(lacking[0], machine))
     elif step.plan is not None:
-        if not step.reading.understood:
-            said.append(
-                "You can still change anything, for example “actually 8k examples” or “on an A100”. The plan stands."
-            )
-        else:
+        if understood:
             refusals = readiness.refusals(step.plan.config, machine)
             said.append(replies.summary(step.plan, step.answers, refusals))
+        elif not step.aside:
+            said.append(replies.STANDS)
     return "\n\n".join(part for part in said if part)
 
 
@@ -195,10 +189,3 @@ def _turn(step: _Step, words: str) -> Turn:
         estimate=plan.estimate if plan else None,
         alternatives=plan.alternatives if plan else [],
     )
-
-
-def _folder(identity: str) -> Path:
-    # An id comes from a page's address: nothing but our own form may become a path.
-    if not _ID.fullmatch(identity):
-        raise DraftError(f"{identity!r} is not the id of a plan; start a new one.")
-    return run_config.home() / "plans" / identity

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from assistant.planner.advice import Plan
 from assistant.planner.answers import Answers
 from trainer import catalogue
@@ -84,6 +86,16 @@ def understood(changes: Answers, machine: Machine) -> str:
         )
     if changes.adaptation:
         parts.append(f"{changes.adaptation} adaptation to medicine")
+    for field, value in changes.settings.items():
+        name = field.partition(".")[2].replace("_", " ")
+        parts.append(f"{name} left to the planner" if value is None else f"{name} {_plain(value)}")
+    gone = {"gpu": "the GPU", "examples": "the number of examples", "dataset": "the data set"}
+    gone |= {"specialty": "the specialty", "base_model": "the base model", "task": "the task"}
+    parts += [
+        f"{words} forgotten"
+        for name, words in gone.items()
+        if name in new and getattr(changes, name) is None and name not in changes.unknown
+    ]
     unsure = {
         "task": "what it is for",
         "examples": "how many examples",
@@ -114,7 +126,7 @@ def summary(plan: Plan, answers: Answers, refusals: list[str]) -> str:
             }[estimate.fits]
         )
         if estimate.hours is not None:
-            said.append(f"Training takes about {_time(estimate.hours)}.")
+            said.append(f"Training takes about {time_words(estimate.hours)}.")
         nearest = next((other for other in plan.alternatives if other.label == "nearest that fits"), None)
         if nearest:
             name = nearest.changes.get("model.name")
@@ -134,6 +146,16 @@ def summary(plan: Plan, answers: Answers, refusals: list[str]) -> str:
 
 
 NOTHING = "I did not find anything for the plan in that."
+STANDS = (
+    "You can still change anything, for example “actually 8k examples”, “use rank 32” or “on an A100”; ask “why r=16?” "
+    "or “what if I had an A100?”. The plan stands."
+)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return ", ".join(value) if isinstance(value, list) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _hardware(changes: Answers) -> str:
@@ -146,10 +168,11 @@ def _hardware(changes: Answers) -> str:
     return f"{changes.gpu_count} x {name}" if (changes.gpu_count or 1) > 1 else f"the GPU {name}"
 
 
-def _time(hours: Range) -> str:
+def time_words(hours: Range) -> str:
+    """A range of hours in the unit that reads best."""
     if hours.high < 2:
         low, high = max(1, round(hours.low * 60)), max(1, round(hours.high * 60))
-        return f"{low} to {high} minutes" if low != high else f"{low} minutes"
+        return f"{low} to {high} minutes" if low != high else f"{low} minute{'s' * (low > 1)}"
     if hours.high < 72:
         low, high = max(1, round(hours.low)), round(hours.high)
         return f"{low} to {high} hours" if low != high else f"{high} hours"

@@ -81,6 +81,47 @@ def test_the_run_file_grows_answer_by_answer(page: Page) -> None:
     page.wait_for_selector("#plan-table")
 
 
+def test_what_the_last_message_changed_is_marked(page: Page) -> None:
+    plan(page)
+    expect(page.locator("#plan-table .bs-changed")).to_have_count(0)
+    say(page, "use rank 24")
+    changed = page.locator("#plan-table .bs-changed .bs-name")
+    expect(changed).to_have_text(["rank", "alpha"])
+    expect(page.locator("#plan-table .bs-changed").first).to_contain_text("You asked for it. The planner would take 16")
+    say(page, "undo")
+    expect(page.locator("#plan-table .bs-changed .bs-what")).to_have_text(["16", "32"])
+
+
+def test_a_what_if_shows_both_plans_and_changes_nothing(page: Page) -> None:
+    plan(page)
+    say(page, "what if I had an A100?")
+    table = page.locator("#plan-chat table").last
+    expect(table).to_contain_text("a100-40gb")
+    expect(page.locator("#plan-table .bs-changed")).to_have_count(0)
+    expect(page.locator("#plan-estimate")).to_contain_text("this machine's CPU")
+
+
+def test_a_saved_plan_is_opened_again_exported_and_deleted(page: Page, app: App) -> None:
+    plan(page, "an assistant for interpreting ECGs, starter data, on this machine")
+    page.click("#plan-new")
+    expect(page.locator("#plan-known")).to_be_visible()
+    page.click("#plan-saved button")
+    page.click("#plan-select input")
+    page.get_by_role("option", name="an assistant for interpreting ECGs").first.click()
+    page.wait_for_selector("#plan-table")
+    expect(page.locator("#plan-chat")).to_contain_text("interpreting ECGs")
+    page.click("#plan-saved button")
+    page.click("#plan-saved button")
+    with page.expect_download() as download:
+        page.click("#plan-export")
+    assert "> an assistant for interpreting ECGs, starter data, on this machine" in download.value.path().read_text()
+    kept = set((app.home / "plans").iterdir())
+    page.click("#plan-delete")
+    page.click("#plan-really-delete")
+    expect(page.locator("#plan-known")).to_be_visible()
+    assert len(kept - set((app.home / "plans").iterdir())) == 1
+
+
 def test_a_refreshed_page_goes_on_where_it_was(page: Page) -> None:
     plan(page)
     page.reload()

@@ -4,8 +4,9 @@ import stat
 
 import pytest
 
-from assistant.planner import dialogue
-from assistant.planner.dialogue import Draft, DraftError, Turn
+from assistant.planner import dialogue, drafts
+from assistant.planner.dialogue import Turn
+from assistant.planner.drafts import Draft, DraftError
 from trainer import hardware
 from trainer.hardware import Machine
 
@@ -97,7 +98,9 @@ def test_what_is_not_understood_is_said_so_and_changes_nothing():
     draft, turn = dialogue.reply(draft, "what is LoRA?")
     assert turn.config == planned.config and turn.answers == planned.answers
     assert draft.edited_yaml == "edited"
-    assert "The plan stands" in turn.reply
+    assert turn.reply.startswith("LoRA leaves the base model as it is")
+    draft, turn = dialogue.reply(draft, "the weather is nice")
+    assert turn.config == planned.config and "The plan stands" in turn.reply
 
 
 def test_a_contradiction_is_the_only_question_of_its_turn():
@@ -137,10 +140,10 @@ def test_the_turn_is_the_object_of_the_command_line():
 
 def test_a_draft_survives_a_restart_and_goes_on_where_it_was(home):
     draft, _ = talk("summarise letters, 3k of them, on a 4090")
-    path = dialogue.save(draft)
+    path = drafts.save(draft)
     assert path == home / "plans" / draft.id / "draft.json"
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    again = dialogue.load(draft.id)
+    again = drafts.load(draft.id)
     assert again == draft
     assert [message["role"] for message in again.messages] == ["assistant", "user", "assistant"]
     _, turn = dialogue.reply(again, "no")
@@ -155,16 +158,16 @@ def test_an_opened_draft_shows_its_last_turn():
 @pytest.mark.parametrize("identity", ["", "..", "../../etc", "20260101-000000-abcdef/../x", "20260101-000000-abcdef\n"])
 def test_an_id_is_never_a_path(identity):
     with pytest.raises(DraftError, match="not the id of a plan"):
-        dialogue.load(identity)
+        drafts.load(identity)
 
 
 def test_a_missing_or_damaged_draft_is_one_sentence(home):
     with pytest.raises(DraftError, match="There is no plan"):
-        dialogue.load("20260101-000000-abcdef")
+        drafts.load("20260101-000000-abcdef")
     draft, _ = talk("hi")
-    dialogue.save(draft).write_text("{half")
+    drafts.save(draft).write_text("{half")
     with pytest.raises(DraftError, match="cannot be read"):
-        dialogue.load(draft.id)
+        drafts.load(draft.id)
 
 
 def test_the_runnable_gives_the_same_as_the_function():

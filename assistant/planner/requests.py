@@ -1,0 +1,183 @@
+"""Requests about the run file in words: "use rank 32", "no quantisation", "train longer", "I ran out of memory"."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from assistant.planner.reading_numbers import number_value
+from assistant.planner.reading_text import Message
+from trainer import config as run_config
+from trainer.config import ConfigError, RunConfig
+
+_IS = r"\s*(?:=|:|\bof\b|\bto\b|\bis\b|\bat\b)?\s*"
+_NUMBER = r"(?:\d+(?:\.\d+)?(?:e-?\d+)?|\.\d+)"
+_COUNT = r"(?:\d{1,5}|one|two|three|four|five|six|eight|ten|twelve|sixteen|twenty)"
+_NAMED = [
+    ("method.rank", rf"\b(?:rank|r(?=\s*[=:]|\s+\d)){_IS}(?P<value>{_COUNT})\b(?!\.\d)"),
+    ("method.alpha", rf"\balpha{_IS}(?P<value>{_COUNT})\b"),
+    ("method.dropout", rf"\bdropout{_IS}(?P<value>{_NUMBER})"),
+    ("schedule.learning_rate", rf"\b(?:learning[\s-]rate|lr){_IS}(?P<value>{_NUMBER})"),
+    ("schedule.epochs", rf"(?<![\w.-])(?P<value>\d+(?:\.\d+)?|{_COUNT})\s*epochs?\b"),
+    ("schedule.epochs", rf"\bepochs?{_IS}(?P<value>\d+(?:\.\d+)?)\b"),
+    ("schedule.batch_size", rf"\bbatch(?:[\s-]*size)?{_IS}(?P<value>{_COUNT})\b"),
+    ("schedule.accumulation", rf"\b(?:gradient )?accumulation(?: steps)?{_IS}(?P<value>{_COUNT})\b"),
+    ("schedule.max_steps", r"(?<![\w.-])(?P<value>\d{1,6})\s*(?:training )?steps\b"),
+    (
+        "schedule.max_length",
+        r"\b(?:max(?:imum)?[\s_-]*(?:sequence[\s-]*)?length|sequence[\s-]*length|context length)"
+        rf"{_IS}(?P<value>\d{{2,6}})\b",
+    ),
+    ("schedule.max_length", r"(?<![\w.-])(?P<value>\d{3,6})\s*tokens?\b(?!\s*(?:/|per|a)\s*s)"),
+    ("schedule.seed", rf"\bseed{_IS}(?P<value>\d{{1,9}})\b"),
+    ("schedule.weight_decay", rf"\bweight[\s-]decay{_IS}(?P<value>{_NUMBER})"),
+]
+_PATTERNS = [(field, re.compile(pattern, re.IGNORECASE)) for field, pattern in _NAMED]
+_REPLAY = re.compile(r"\b(\d{1,2})\s*%\s*(?:of\s+)?replay|\breplay\D{0,12}?(\d{1,2})\s*%", re.IGNORECASE)
+_WHOLE = re.compile(
+    r"\b(?:no|without|skip|drop|avoid|don't (?:use|want))\s+(?:any\s+)?(?:quanti[sz]\w*|4[\s-]?bits?|q-?lora|nf4)"
+    r"|\b(?:full|16[\s-]?bit) precision|\bin 16[\s-]?bits?\b|\bunquanti[sz]ed\b",
+    re.IGNORECASE,
+)
+_NF4 = re.compile(r"\b(?:q-?lora|4[\s-]?bits?|nf4)\b|\bquanti[sz]e (?:it|the (?:base|model))\b", re.IGNORECASE)
+_CHECKPOINTING = re.compile(r"\b(?:gradient|activation) checkpointing\b", re.IGNORECASE)
+_MODULES = re.compile(
+    r"\b((?:(?:q|k|v|o|gate|up|down)_proj)(?:\s*(?:,|and|/|\+|&)\s*(?:(?:q|k|v|o|gate|up|down)_proj))*)\b"
+    r"|\b((?:q|k|v|o)(?:\s*(?:/|,|and)\s*(?:q|k|v|o))+)\s+(?:only|projections?|alone)",
+    re.IGNORECASE,
+)
+_LONGER = re.compile(
+    r"\btrain(?:ing)?\s+(?:it\s+)?(?:for\s+)?(?:longer|more)\b|\bmore epochs\b|\blonger training\b", re.IGNORECASE
+)
+_SHORTER = re.compile(
+    r"\btrain(?:ing)?\s+(?:it\s+)?(?:for\s+)?(?:shorter|less|not so long)\b|\b(?:fewer|less) epochs\b", re.IGNORECASE
+)
+_MEMORY = re.compile(
+    r"\bout of (?:gpu |cuda )?(?:memory|vram|ram)\b|\b(?:oom|oomed)\b|\b(?:use|needs?|take) less (?:memory|vram|ram)\b"
+    r"|\btoo much (?:memory|vram|ram)\b|\b(?:won't|doesn't|does not|will not) fit\b",
+    re.IGNORECASE,
+)
+_BACK = re.compile(
+    r"\b(?:forget|reset|drop|remove)\s+(?:my|the|that)\s+(rank|alpha|dropout|learning rate|epochs?|batch size|"
+    r"max length|length|seed|quanti[sz]ation|checkpointing|steps)\b",
+    re.IGNORECASE,
+)
+_FIELDS = {
+    "rank": "method.rank",
+    "alpha": "method.alpha",
+    "dropout": "method.dropout",
+    "learning rate": "schedule.learning_rate",
+    "epoch": "schedule.epochs",
+    "batch size": "schedule.batch_size",
+    "max length": "schedule.max_length",
+    "length": "schedule.max_length",
+    "seed": "schedule.seed",
+    "quantization": "model.quantization",
+    "checkpointing": "schedule.gradient_checkpointing",
+    "step": "schedule.max_steps",
+}
+LEAST_LENGTH = 256
+
+
+def read_requests(message: Message, planned: RunConfig | None) -> tuple[dict[str, Any], list[str]]:
+    """Fields of the run file that a message sets (None: leave it to the planner again), and remarks.
+
+    `planned` is the run file so far, which "longer" and "less memory" start from. A value that the run file does not
+    bear is not set; the remark gives the fault.
+    """
+    wanted: dict[str, Any] = {}
+    remarks: list[str] = []
+    for match in message.take(_BACK):
+        wanted[_FIELDS[_singular(match[1])]] = None
+    for field, pattern in _PATTERNS:
+        for match in message.take(pattern):
+            if not message.negated(match.start()):
+                wanted[field] = _value(match["value"])
+    for match in message.take(_REPLAY):
+        wanted["steering.replay_share"] = int(match[1] or match[2]) / 100
+    if list(message.take(_WHOLE)):
+        wanted["model.quantization"] = "none"
+    for match in message.take(_NF4):
+        wanted.setdefault("model.quantization", "none" if message.negated(match.start()) else "nf4")
+    for match in message.take(_CHECKPOINTING):
+        wanted["schedule.gradient_checkpointing"] = not message.negated(match.start())
+    for match in message.take(_MODULES):
+        names = re.findall(r"[a-z]+_proj|\b[qkvo]\b", match[0].lower())
+        wanted["method.target_modules"] = [name if "_" in name else f"{name}_proj" for name in names]
+    more, said = _relative(message, planned)
+    return _checked(wanted | more, planned or RunConfig(), [*remarks, *said])
+
+
+def _relative(message: Message, planned: RunConfig | None) -> tuple[dict[str, Any], list[str]]:
+    longer, shorter = list(message.take(_LONGER)), list(message.take(_SHORTER))
+    memory = list(message.take(_MEMORY))
+    if not (longer or shorter or memory):
+        return {}, []
+    if planned is None:
+        return {}, ["There is no plan yet to change; once there is one, say that again."]
+    if memory:
+        return _less_memory(planned)
+    if longer and planned.schedule.max_steps is not None:
+        return {"schedule.max_steps": planned.schedule.max_steps * 2}, []
+    factor = 2 if longer else 0.5
+    return {"schedule.epochs": min(100.0, max(0.1, planned.schedule.epochs * factor))}, []
+
+
+def _less_memory(planned: RunConfig) -> tuple[dict[str, Any], list[str]]:
+    """The next lever on memory, the cheapest first (lecture L1.11).
+
+    What already saves memory is kept, or the planner would give it up in exchange for the smaller batch.
+    """
+    changes, remark = _next_lever(planned)
+    if planned.model.quantization == "nf4":
+        changes = {"model.quantization": "nf4"} | changes
+    if planned.schedule.gradient_checkpointing:
+        changes = {"schedule.gradient_checkpointing": True} | changes
+    return changes, [remark]
+
+
+def _next_lever(planned: RunConfig) -> tuple[dict[str, Any], str]:
+    schedule = planned.schedule
+    if schedule.batch_size > 1:
+        half = schedule.batch_size // 2
+        effective = schedule.batch_size * schedule.accumulation
+        return {"schedule.batch_size": half, "schedule.accumulation": max(1, effective // half)}, (
+            f"Less memory: batches of {half} instead of {schedule.batch_size}, and {effective} rows a step as before "
+            "(lecture L1.11)."
+        )
+    if not schedule.gradient_checkpointing:
+        return {"schedule.gradient_checkpointing": True}, (
+            "Less memory: gradient checkpointing, about half the memory for a fifth more time (lecture L1.11)."
+        )
+    if planned.model.quantization == "none" and planned.hardware.device == "cuda":
+        return {"model.quantization": "nf4"}, "Less memory: the base in 4 bits (QLoRA, lecture L1.3)."
+    if schedule.max_length > LEAST_LENGTH:
+        half = max(LEAST_LENGTH, schedule.max_length // 2)
+        return {"schedule.max_length": half}, f"Less memory: rows of at most {half} tokens; longer ones are cut."
+    return {}, "Every lever on memory is turned already; a smaller base model is what is left."
+
+
+def _checked(wanted: dict[str, Any], planned: RunConfig, remarks: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """Only what the run file bears, each field tried by itself."""
+    kept = {}
+    for name, value in wanted.items():
+        if value is not None:
+            data = planned.model_dump(mode="json")
+            section, _, field = name.partition(".")
+            data[section][field] = value
+            try:
+                run_config.parse(data)
+            except ConfigError as error:
+                remarks = [*remarks, f"I left {name} as it was: {error.faults[0].message}"]
+                continue
+        kept[name] = value
+    return kept, remarks
+
+
+def _value(text: str) -> int | float:
+    number = number_value(text) if text.isalpha() else float(text)
+    return int(number) if number == int(number) and "." not in text and "e" not in text.lower() else number
+
+
+def _singular(name: str) -> str:
+    return re.sub(r"s(?=ation\b)", "z", name.lower().removesuffix("s"))
