@@ -6,15 +6,21 @@ import gc
 import shutil
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evaluators import generation
-from trainer import card, events, models, runs, scoring
+from trainer import card, events, hardware, models, preflight, runs, scoring, sizing
 from trainer.config import RunConfig
-from trainer.data.prepare import prepare
+from trainer.data.prepare import Prepared, prepare
 from trainer.data.templates import conversation
 from trainer.methods import lora
 from trainer.objectives import sft
 from trainer.reporting import COMPLETE, Reporter, StopRequested, TrainingEvents, peak_memory_gib
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedTokenizerBase
+    from trl.trainer.sft_trainer import SFTTrainer
 
 SAMPLE_TOKENS = 120  # of a sample answer while training; a longer one would hold up the steps
 
@@ -56,11 +62,8 @@ def train(config: RunConfig, reporter: Reporter) -> None:
         return [events.SampleEvent(prompt=ask, answer=said) for ask, said in zip(questions, answers, strict=True)]
 
     watch = TrainingEvents(reporter, config.evaluation.sample_every, take_samples)
-    trainer = sft.build(
-        config, model, tokenizer, prepared, folder / "checkpoints", [watch], evaluate_first=checkpoint is None
-    )
     began = time.perf_counter()
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    trainer = _train(config, model, tokenizer, prepared, checkpoint, watch)
     if watch.diverged:
         raise TrainingError("The loss is no longer a number; lower schedule.learning_rate and start again.")
     if reporter.stop_requested():
@@ -83,6 +86,7 @@ def train(config: RunConfig, reporter: Reporter) -> None:
     if config.evaluation.forgetting:
         forgetting = scoring.measure_forgetting(config, model, tokenizer, reporter.progress)
     first, last = _validation_losses(folder)
+    predicted = sizing.estimate(config, hardware.detect())
     report = scoring.Report(
         table=table,
         validation_loss=scoring.BeforeAfter(before=first, after=last),
@@ -92,12 +96,46 @@ def train(config: RunConfig, reporter: Reporter) -> None:
         trainable_share=lora.trainable_share(model),
         tokens_per_second=watch.tokens_per_second,
         peak_gib=peak_memory_gib(config.hardware.device),
+        predicted_gib=predicted.peak_gib if predicted else None,
         training_minutes=training_minutes,
         evaluating_minutes=(time.perf_counter() - began) / 60,
     )
     runs.write_atomically(folder / "report.json", report.model_dump_json(indent=1))
     runs.write_atomically(folder / "README.md", card.model_card(config, prepared.manifest, report))
     reporter.enter("done")
+
+
+def _train(
+    config: RunConfig,
+    model: PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prepared: Prepared,
+    checkpoint: Path | None,
+    watch: TrainingEvents,
+) -> SFTTrainer:
+    """Train to the end; where memory runs out, go on from the last checkpoint with smaller batches, and say so."""
+    reporter = watch.reporter
+    folder = reporter.folder / "checkpoints"
+    start = preflight.adapter_weights(model)
+    while True:
+        try:
+            preflight.try_longest_rows(config, model, tokenizer, prepared, reporter)
+            trainer = sft.build(config, model, tokenizer, prepared, folder, [watch], evaluate_first=checkpoint is None)
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+            return trainer
+        except (RuntimeError, MemoryError) as error:
+            smaller = preflight.with_smaller_batch(config) if preflight.is_out_of_memory(error) else None
+            if smaller is None:
+                raise
+        # Out of the handler, so that nothing holds the tensors of the failed step.
+        config = smaller
+        preflight.restore(model, start)
+        checkpoint = last_checkpoint(folder, reporter)
+        batch, effective = config.schedule.batch_size, config.schedule.batch_size * config.schedule.accumulation
+        reporter.warn(
+            f"Memory ran out: going on {'from the last checkpoint' if checkpoint else 'from the start'} with batches "
+            f"of {batch}; {effective} rows a step as before."
+        )
 
 
 def last_checkpoint(folder: Path, reporter: Reporter) -> Path | None:

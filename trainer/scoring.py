@@ -16,6 +16,7 @@ from trainer.config import HeldOutSet, RunConfig
 from trainer.data.formats import RowError, to_row
 from trainer.data.sources import STARTER_FOLDER, STARTER_PREFIX, DataError, path_of, read_records
 from trainer.data.templates import conversation
+from trainer.sizing import Range
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -52,6 +53,8 @@ class Report(BaseModel):
     trainable_share: float
     tokens_per_second: float
     peak_gib: float
+    predicted_gib: Range | None = None
+    """What the plan had said of the peak; None where the model or the card is not in the catalogue."""
     training_minutes: float
     evaluating_minutes: float
 

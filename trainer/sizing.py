@@ -84,7 +84,7 @@ def estimate(
     gpu = _gpu(config, machine)
     if model is None or (config.hardware.device == "cuda" and gpu is None):
         return None
-    limit = gpu.memory_gib if gpu else machine.memory_gib
+    limit = limit_gib(config, machine) or 0.0
     bf16 = gpu.bf16 if gpu else machine.cpu_bf16
     low, high = memory_parts(config, model, bf16=bf16)
     peak = Range(low=round(sum(low.values()), 2), high=round(sum(high.values()), 2))
@@ -96,6 +96,14 @@ def estimate(
         hours=hours,
         parts={name: round(value, 3) for name, value in high.items()},
     )
+
+
+def limit_gib(config: RunConfig, machine: Machine) -> float | None:
+    """Memory that the run may use, in GiB; None where its GPU is not known."""
+    if config.hardware.device == "cpu":
+        return machine.memory_gib
+    gpu = _gpu(config, machine)
+    return gpu.memory_gib if gpu else None
 
 
 def fit(peak: Range, limit_gib: float) -> Fit:

@@ -170,6 +170,8 @@ def _costs(found: dict[str, Any]) -> str:
         facts["scoring time"] = duration(60 * found["evaluating_minutes"])
     if "peak_gib" in found:
         facts["memory, peak"] = f"{found['peak_gib']:.1f} GiB"
+        if said := found.get("predicted_gib"):
+            facts["memory, predicted"] = f"{said['low']:.1f} to {said['high']:.1f} GiB"
     if "trainable_share" in found:
         facts["weights trained"] = f"{found['trainable_share']:.2%}"
     return facts_list(facts)

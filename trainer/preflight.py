@@ -1,0 +1,96 @@
+"""Before a run: two real steps on its longest rows; and smaller batches where memory is not enough (lecture L1.13)."""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainer import hardware, sizing
+from trainer.config import RunConfig
+from trainer.data.prepare import Prepared
+from trainer.objectives import sft
+from trainer.reporting import Reporter, peak_memory_gib
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
+
+STEPS = 2  # the first makes the optimiser's states, the second meets them
+_NEVER = 10**6
+
+
+def try_longest_rows(
+    config: RunConfig,
+    model: PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prepared: Prepared,
+    reporter: Reporter,
+) -> None:
+    """Train on the longest rows for two steps, tell what memory they took, and put the adapter back as it was.
+
+    Raises what PyTorch raises where memory is not enough; see `is_out_of_memory`.
+    """
+    reporter.progress("trying the longest rows", 0, 1)
+    longest = sorted(prepared.train, key=lambda row: len(row["input_ids"]))[-config.schedule.batch_size :]
+    short = config.model_copy(deep=True)
+    short.schedule.max_steps, short.schedule.accumulation = STEPS, 1
+    short.schedule.checkpoint_every = short.evaluation.every = _NEVER
+    before = adapter_weights(model)
+    with tempfile.TemporaryDirectory(prefix=".preflight-", dir=reporter.folder) as folder:
+        try:
+            sft.build(
+                short, model, tokenizer, replace(prepared, train=longest), Path(folder), [], evaluate_first=False
+            ).train()
+        finally:
+            restore(model, before)
+    device, limit = config.hardware.device, sizing.limit_gib(config, hardware.detect())
+    peak = peak_memory_gib(device)
+    reporter.progress(f"trying the longest rows: {peak:.1f} GiB at the peak", 1, 1)
+    if limit is not None and peak > (1 - sizing.FREE_SHARE) * limit:
+        reporter.warn(
+            f"The longest rows took {peak:.1f} of {limit:.1f} GiB: less than a fifth is left free (lecture L1.13). "
+            "If memory runs out, the batch is halved."
+        )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether PyTorch could not get memory, on a GPU or from the system."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def with_smaller_batch(config: RunConfig) -> RunConfig | None:
+    """The same run with at most half the batch and as many rows a step as before; None where the batch is 1 already."""
+    schedule = config.schedule
+    effective = schedule.batch_size * schedule.accumulation
+    smaller = [size for size in range(1, schedule.batch_size // 2 + 1) if effective % size == 0]
+    if not smaller:
+        return None
+    changed = config.model_copy(deep=True)
+    changed.schedule.batch_size = smaller[-1]
+    changed.schedule.accumulation = effective // smaller[-1]
+    return changed
+
+
+def adapter_weights(model: PeftModel) -> dict[str, Tensor]:
+    """A copy of what is trained."""
+    return {name: one.detach().clone() for name, one in model.named_parameters() if one.requires_grad}
+
+
+def restore(model: PeftModel, weights: dict[str, Tensor]) -> None:
+    """Put the copy back, without gradients, and give freed memory back to the device."""
+    import torch
+
+    with torch.no_grad():
+        for name, one in model.named_parameters():
+            if name in weights:
+                one.copy_(weights[name])
+    model.zero_grad(set_to_none=True)
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
