@@ -89,7 +89,7 @@ def test_plan_prints_the_contract(tmp_path: Path):
     assert set(plan) == {"answers", "missing", "reply", "config", "reasons", "estimate", "alternatives"}
     assert (plan["answers"]["task"], plan["answers"]["examples"]) == ("report_generation", 3000)
     assert set(plan["reasons"][0]) == {"field", "value", "why", "source"}
-    assert set(plan["estimate"]) == {"peak_gib", "limit_gib", "fits", "hours", "parts"}
+    assert set(plan["estimate"]) == {"peak_gib", "limit_gib", "fits", "hours", "parts", "usd"}
     assert config.load(out).model_dump(mode="json") == plan["config"]
     incomplete = bedside("plan", "--json", given="a summary model\n")
     assert json.loads(incomplete.stdout)["config"] is None and incomplete.returncode == 0

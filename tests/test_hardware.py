@@ -55,10 +55,10 @@ def test_bf16_is_read_from_the_processor_s_flags(monkeypatch, flags, bf16):
 
 
 def test_what_nvidia_smi_prints_becomes_devices():
-    text = "NVIDIA A100-SXM4-80GB, 81920\nNVIDIA GeForce RTX 2080 Ti, 11264\nnot a line\n"
+    text = "NVIDIA A100-SXM4-80GB, 81920\nNVIDIA GeForce GTX 1080 Ti, 11264\nnot a line\n"
     assert hardware.parse_nvidia_smi(text) == [
         GpuDevice(name="NVIDIA A100-SXM4-80GB", memory_gib=80.0, row="a100-80gb"),
-        GpuDevice(name="NVIDIA GeForce RTX 2080 Ti", memory_gib=11.0, row=None),
+        GpuDevice(name="NVIDIA GeForce GTX 1080 Ti", memory_gib=11.0, row=None),
     ]
     assert hardware.parse_nvidia_smi(text)[1].plan_name == "11gb"
 

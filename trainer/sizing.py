@@ -66,6 +66,8 @@ class Estimate(BaseModel):
     fits: Fit
     hours: Range | None
     parts: dict[str, float]
+    usd: Range | None = None
+    """What the hours cost where the card is rented, from the catalogue's range of prices."""
 
 
 def estimate(
@@ -95,6 +97,7 @@ def estimate(
         fits=fit(peak, limit),
         hours=hours,
         parts={name: round(value, 3) for name, value in high.items()},
+        usd=_price(hours, gpu),
     )
 
 
@@ -231,6 +234,13 @@ def _cpu_seconds(config: RunConfig, model: BaseModelRow, machine: Machine, token
         slower *= 1.5
     rate = CPU_TOKENS_PER_SECOND[1 - end] * cores / slower * CPU_MEASURED_PARAMS_B / model.params_b
     return tokens / rate
+
+
+def _price(hours: Range | None, gpu: GpuRow | None) -> Range | None:
+    if hours is None or gpu is None or gpu.usd_per_hour is None:
+        return None
+    low, high = gpu.usd_per_hour
+    return Range(low=round(hours.low * low, 2), high=round(hours.high * high, 2))
 
 
 def _gpu(config: RunConfig, machine: Machine) -> GpuRow | None:

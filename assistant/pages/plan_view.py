@@ -9,10 +9,10 @@ from pydantic import BaseModel
 
 from assistant.pages.run_view import facts_list
 from assistant.pages.style import Tone, badge
-from assistant.planner.advice import Alternative
+from assistant.planner.advice_alternatives import Alternative
 from assistant.planner.advice_models import Reason
 from assistant.planner.answers import QUESTIONS, Answers, missing
-from assistant.planner.replies import time_words
+from assistant.planner.replies import price_words, time_words
 from trainer.config import RunConfig
 from trainer.sizing import Estimate
 
@@ -64,12 +64,14 @@ def estimate(config: RunConfig, found: Estimate | None) -> str:
         f'<i class="bs-high" style="width:{high:.1f}%"></i><i style="width:{low:.1f}%"></i>'
         f'<b style="left:{min(end, 99.6):.1f}%"><span>{limit:.3g} GiB</span></b></div>'
     )
+    rented = {"if rented": price_words(found.usd)} if found.usd else {}
     facts = facts_list(
         {
             "memory needed": f"{peak.low:.1f} to {peak.high:.1f} GiB",
             "kept free": f"{FREE_SHARE:.0%} of {limit:.3g} GiB (hatched)",
             "training": time_words(found.hours) if found.hours else "depends on the file's rows",
         }
+        | rented
     )
     parts = "".join(f"<tr><td>{escape(name)}</td><td>{gib:.2f} GiB</td></tr>" for name, gib in found.parts.items())
     return (
@@ -135,13 +137,15 @@ def alternatives(found: list[Alternative]) -> str:
         changes = [f"{_label(name)} {_text(to)}" for name, to in one.changes.items()]
         if len(changes) > 4:
             changes = [*changes[:4], f"and {len(changes) - 4} more"]
+        stands = " bs-stands" if not one.changes else ""
+        taken = f'<p class="bs-say">Say “{escape(one.say)}”</p>' if one.changes else ""
         items.append(
-            f'<div class="bs-sample"><div class="bs-row"><q>{escape(one.label.capitalize())}</q>{badge(word, tone)}'
-            f"</div><p>{escape(', '.join(changes))}</p>"
+            f'<div class="bs-way{stands}"><div class="bs-row"><q>{escape(one.label.capitalize())}</q>'
+            f"{badge(word, tone)}</div><p>{escape(', '.join(changes))}</p>"
             f'<p class="bs-soft">{one.estimate.peak_gib.low:.1f} to {one.estimate.peak_gib.high:.1f} GiB'
-            f"{escape(time)}. {escape(one.gives_up)}</p></div>"
+            f"{escape(time)}. {escape(one.gives_up)}</p>{taken}</div>"
         )
-    return f'<div class="bs-card"><h3>Other ways</h3>{"".join(items)}</div>'
+    return f'<div class="bs-card"><h3>Other ways</h3><div class="bs-ways">{"".join(items)}</div></div>'
 
 
 def _said(answers: Answers, name: str) -> str:

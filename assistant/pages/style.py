@@ -210,6 +210,11 @@ details[open] > summary::after { content: "\\2212"; }
 .bs-table td { padding: 9px 16px 9px 0; border-top: 1px solid var(--bs-line); vertical-align: top; }
 .bs-table td:not(:first-child) .bs-soft { white-space: nowrap; }
 .bs-table strong { font-weight: 600; color: var(--bs-accent); }
+.bs-ways { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: 12px; }
+.bs-way { padding: 12px 14px; border: 1px solid var(--bs-line); border-radius: 8px; overflow-wrap: anywhere; }
+.bs-stands { border-color: var(--bs-accent); }
+.bs-way q { quotes: none; font-weight: 600; }
+.bs-way p { margin: 6px 0 0; font-size: .92rem; }
 .bs-sample { padding: 12px 0; border-top: 1px solid var(--bs-line); }
 .bs-sample:last-child { padding-bottom: 0; }
 .bs-sample q { quotes: none; font-weight: 600; }

@@ -9,18 +9,16 @@ from typing import Any
 from pydantic import BaseModel
 
 from assistant.planner import advice_training, starter_run
+from assistant.planner.advice_alternatives import Alternative, by_priority, nearest_that_fit
 from assistant.planner.advice_models import (
     LEVERS,
     Reason,
     choose_hardware,
     choose_model,
-    larger_model,
     make_it_fit,
-    smaller_models,
 )
 from assistant.planner.answers import Answers, holds_patient_data, uses_starter
 from trainer import config as run_config
-from trainer import sizing
 from trainer.config import DataSource, RunConfig
 from trainer.hardware import Machine
 from trainer.sizing import Estimate
@@ -38,28 +36,40 @@ class Plan(BaseModel):
     alternatives: list[Alternative] = []
 
 
-class Alternative(BaseModel):
-    """Another plan beside the first: what differs, what it needs and what it gives up."""
-
-    label: str
-    changes: dict[str, Any]
-    estimate: Estimate
-    gives_up: str
-
-
 def advise(answers: Answers, machine: Machine) -> Plan:
-    """The plan for these answers, with up to two others beside it."""
-    plan, rows, row_tokens = _plan(answers, machine)
-    plan.alternatives = _alternatives(plan, answers, machine, rows, row_tokens)
+    """The plan for these answers, with others beside it: fastest, balanced and best, or the nearest that fit."""
+
+    def make(wanted: Answers) -> tuple[RunConfig, Estimate | None]:
+        made = _by_priority(wanted, machine)
+        return made.config, made.estimate
+
+    plan = _by_priority(answers, machine)
+    if plan.estimate is not None:
+        others = by_priority if plan.estimate.fits == "fits" else nearest_that_fit
+        plan.alternatives = others(plan.config, answers, make)
     return plan
 
 
-def _plan(answers: Answers, machine: Machine) -> tuple[Plan, int | None, float | None]:
+def _by_priority(answers: Answers, machine: Machine) -> Plan:
+    """Speed: one model smaller, else half the passes. Quality: one larger where it fits, else more of the same."""
+    if answers.priority not in ("speed", "quality"):
+        return _plan(answers, machine)
+    step = -1 if answers.priority == "speed" else 1
+    plan = _plan(answers, machine)
+    other = _plan(answers, machine, size_step=step)
+    fits = other.estimate is not None and other.estimate.fits == "fits"
+    if other.config.model.name != plan.config.model.name and (fits or step < 0):
+        return other
+    return _plan(answers, machine, effort=0.5 if step < 0 else 1.5)
+
+
+def _plan(answers: Answers, machine: Machine, size_step: int = 0, effort: float = 1.0) -> Plan:
+    """`size_step`: one base model larger or smaller than usual; `effort`: factor on the passes over the data."""
     reasons: list[Reason] = []
     config = RunConfig(format_version=run_config.FORMAT_VERSION)
     config.hardware, found = choose_hardware(answers, machine)
     reasons += found
-    name, batch, reason = choose_model(answers, config.hardware)
+    name, batch, reason = choose_model(answers, config.hardware, size_step)
     config.model.name = name
     reasons.append(reason)
     reasons += _task(config, answers)
@@ -67,6 +77,7 @@ def _plan(answers: Answers, machine: Machine) -> tuple[Plan, int | None, float |
     reasons += found
     reasons += advice_training.method(config, answers)
     reasons += advice_training.schedule(config, answers, batch, rows)
+    reasons += advice_training.with_effort(config, answers, effort, reasons)
     planned = config.model_copy(deep=True)
     _set(config, answers.settings)
     wanted_length = config.schedule.max_length
@@ -78,7 +89,7 @@ def _plan(answers: Answers, machine: Machine) -> tuple[Plan, int | None, float |
     reasons.append(
         Reason(field="output.name", value=config.output.name, why="Task and model, to be told apart.", source="Bedside")
     )
-    return Plan(config=config, reasons=reasons, estimate=estimate), rows, row_tokens
+    return Plan(config=config, reasons=reasons, estimate=estimate)
 
 
 def _task(config: RunConfig, answers: Answers) -> list[Reason]:
@@ -212,53 +223,6 @@ def _with_requests(
     if "method.rank" in settings and "method.alpha" not in settings:
         kept["method.alpha"] = kept["method.alpha"].model_copy(update={"value": config.method.alpha})
     return list(kept.values())
-
-
-def _alternatives(
-    plan: Plan, answers: Answers, machine: Machine, rows: int | None, row_tokens: float | None
-) -> list[Alternative]:
-    if plan.estimate is None:
-        return []
-    found = []
-    doubtful = plan.estimate.fits != "fits"
-    for name in smaller_models(plan.config.model.name):
-        smaller = _with_model(answers, name, machine)
-        if smaller.estimate is not None and smaller.estimate.fits == "fits":
-            lost = "A smaller model knows less medicine and reasons less well."
-            label = "nearest that fits" if doubtful else "fastest"
-            found.append(_alternative(label, plan, smaller, lost))
-            break
-    if not doubtful:
-        name = larger_model(plan.config.model.name)
-        larger = _with_model(answers, name, machine) if name else None
-        if larger is not None and larger.estimate is not None and larger.estimate.fits != "does_not_fit":
-            found.append(_alternative("best", plan, larger, "Takes longer, and more memory."))
-        elif plan.config.schedule.epochs < 3 and rows:
-            longer = plan.config.model_copy(deep=True)
-            longer.schedule.epochs = plan.config.schedule.epochs * 2
-            estimate = sizing.estimate(longer, machine, rows, row_tokens)
-            if estimate:
-                changes = {"schedule.epochs": longer.schedule.epochs}
-                found.append(
-                    Alternative(label="best", changes=changes, estimate=estimate, gives_up="Takes twice as long.")
-                )
-    return found
-
-
-def _with_model(answers: Answers, name: str, machine: Machine) -> Plan:
-    return _plan(answers.model_copy(update={"base_model": name}), machine)[0]
-
-
-def _alternative(label: str, plan: Plan, other: Plan, gives_up: str) -> Alternative:
-    assert other.estimate is not None
-    changes: dict[str, Any] = {}
-    mine, theirs = plan.config.model_dump(mode="json"), other.config.model_dump(mode="json")
-    for section, fields in theirs.items():
-        if isinstance(fields, dict) and section != "output":
-            changes |= {
-                f"{section}.{name}": value for name, value in fields.items() if mine[section].get(name) != value
-            }
-    return Alternative(label=label, changes=changes, estimate=other.estimate, gives_up=gives_up)
 
 
 def _lines(path: Path) -> int | None:

@@ -66,6 +66,11 @@ def choose_hardware(answers: Answers, machine: Machine) -> tuple[HardwareSection
     else:
         name = machine.gpus[0].plan_name
     row = catalogue.gpu(name)
+    if row is not None and not row.cuda:
+        why = f"Bedside trains on NVIDIA cards and on CPUs; {name} is neither, so this is planned for a CPU."
+        return HardwareSection(device="cpu", gpu=None, precision="auto"), [
+            Reason(field="hardware.device", value="cpu", why=why, source="your answer")
+        ]
     memory = f" with {row.memory_gib:g} GiB" if row else ""
     why = f"A GPU trains many times faster than a CPU; planned for one {name}{memory}."
     if (answers.gpu_count or 1) > 1:
@@ -82,8 +87,25 @@ def choose_hardware(answers: Answers, machine: Machine) -> tuple[HardwareSection
     ]
 
 
-def choose_model(answers: Answers, hardware: HardwareSection) -> tuple[str, int, Reason]:
-    """Name of the base model, the batch size to begin with, and the reason."""
+def choose_model(answers: Answers, hardware: HardwareSection, step: int = 0) -> tuple[str, int, Reason]:
+    """Name of the base model, the batch size to begin with, and the reason.
+
+    `step` takes one model smaller (-1) or larger (1) than usual; a model that the user named or sized stays.
+    """
+    name, batch, reason = _usual_model(answers, hardware)
+    if step == 0 or answers.base_model is not None or answers.model_params_b is not None:
+        return name, batch, reason
+    smaller = next((one for _, one, *_ in _BY_MEMORY if _size(one) < _size(name)), None)
+    other = smaller if step < 0 else larger_model(name)
+    if other is None:
+        return name, batch, reason
+    why = f"One size {'below' if step < 0 else 'above'} the usual for this machine, because you want " + (
+        "speed" if step < 0 else "quality"
+    )
+    return other, batch, _reason(other, f"{why}; not gated, and free to use (Apache-2.0).", reason.source)
+
+
+def _usual_model(answers: Answers, hardware: HardwareSection) -> tuple[str, int, Reason]:
     memory = _memory(hardware)
     if answers.base_model is not None:
         return answers.base_model, _batch(memory), _reason(answers.base_model, "You named it.", "your answer")
@@ -96,15 +118,11 @@ def choose_model(answers: Answers, hardware: HardwareSection) -> tuple[str, int,
     if memory is None:
         why = "Small enough to train on a CPU in minutes; needs no download and no licence to accept (Apache-2.0)."
         return EMBEDDED, 4, _reason(EMBEDDED, why, "measured on this machine")
-    if uses_starter(answers) and answers.priority != "quality":
+    if uses_starter(answers):
         why = "The starter data is made for this small model, which learns it in minutes on any device."
         return EMBEDDED, 4, _reason(EMBEDDED, why, "measured on this machine")
     place = next(index for index, (least, *_) in enumerate(_BY_MEMORY) if memory >= least)
     why = f"The largest open model that trains on {memory:g} GiB with a fifth of it free"
-    if answers.priority == "speed" and place + 1 < len(_BY_MEMORY):
-        sizes = [name for _, name, *_ in _BY_MEMORY]
-        place = next((later for later in range(place + 1, len(sizes)) if sizes[later] != sizes[place]), place)
-        why = f"One size below the largest that {memory:g} GiB hold, because you want speed"
     _, name, batch, source = _BY_MEMORY[place]
     return name, batch, _reason(name, f"{why}; not gated, and free to use (Apache-2.0).", source)
 
@@ -174,6 +192,12 @@ def larger_model(name: str) -> str | None:
 def _open_models() -> list[BaseModelRow]:
     # Gated models need an account, and some licences forbid commercial use: neither is chosen for the user.
     return [row for row in catalogue.base_models() if not row.gated and row.licence == "apache-2.0" and not row.medical]
+
+
+def _size(name: str) -> float:
+    row = catalogue.base_model(name)
+    assert row is not None
+    return row.params_b
 
 
 def _memory(hardware: HardwareSection) -> float | None:

@@ -38,6 +38,8 @@ _LENGTHS = {
     "dialogue": 2048,
 }
 _EFFECTIVE_BATCH = 16
+_FEW_SHOT = 100  # lecture L3.3: 5-100 examples
+_HIGHEST_RANK = 64  # lecture L1.9: large knowledge
 
 
 def method(config: RunConfig, answers: Answers) -> list[Reason]:
@@ -96,18 +98,21 @@ def schedule(config: RunConfig, answers: Answers, batch: int, rows: int | None) 
         row = catalogue.base_model(config.model.name)
         schedule.max_length = min(schedule.max_length, row.context if row else schedule.max_length)
         schedule.epochs = _epochs(rows)
-    rate, why, source = _learning_rate(config, default_run)
+    rate, why, source = _learning_rate(config, default_run, rows)
     schedule.learning_rate = rate
     measured = "Tuned by measuring, so that the default run ends in about five minutes on two cores."
+    few = rows is not None and rows <= _FEW_SHOT
     how_many = f"for {rows:,} examples" if rows else "for a set of unknown size"
     return [
         Reason(field="schedule.learning_rate", value=rate, why=why, source=source),
         Reason(
             field="schedule.epochs",
             value=schedule.epochs,
-            source="measured on this machine" if default_run else "lecture L3.19",
+            source="measured on this machine" if default_run else "lecture L3.3" if few else "lecture L3.19",
             why=measured
             if default_run
+            else f"{schedule.epochs:g} passes {how_many}: the low end of 20-50 for 5-100 examples."
+            if few
             else f"{schedule.epochs:g} passes {how_many}: 3 in the recipe, more for small sets, fewer for large.",
         ),
         Reason(
@@ -139,7 +144,32 @@ def schedule(config: RunConfig, answers: Answers, batch: int, rows: int | None) 
     ]
 
 
-def _learning_rate(config: RunConfig, default_run: bool) -> tuple[float, str, str]:
+def with_effort(config: RunConfig, answers: Answers, effort: float, reasons: list[Reason]) -> list[Reason]:
+    """Fewer passes for speed; for quality more, with twice the rank. Rewrites the reasons; returns none of its own."""
+    if effort == 1.0:
+        return []
+    more = effort > 1
+    config.schedule.epochs *= effort
+    if more:
+        config.method.rank = min(_HIGHEST_RANK, 2 * config.method.rank)
+        config.method.alpha = 2 * config.method.rank
+    found = {"schedule.epochs": config.schedule.epochs}
+    found |= {"method.rank": config.method.rank, "method.alpha": config.method.alpha} if more else {}
+    for reason in reasons:
+        if reason.field in found:
+            reason.value = found[reason.field]
+            reason.why += f" {'More' if more else 'Half'}, because you want {answers.priority}."
+    return []
+
+
+def _learning_rate(config: RunConfig, default_run: bool, rows: int | None) -> tuple[float, str, str]:
+    if rows is not None and rows <= _FEW_SHOT and not default_run:
+        why = "So few examples take a high rate: 5e-3 to 1e-2 (L3.3), which is above L1.6's 1e-3 to 5e-3 and often "
+        return (
+            1e-3,
+            f"{why}diverges; this is the low end of both. A loss that is no number ends the run.",
+            "lecture L3.3",
+        )
     row = catalogue.base_model(config.model.name)
     shown = "The lecture contradicts itself: 1e-3 to 5e-3 (L1.6) against 3e-4 in both of its recipes (L3.18, L3.19)."
     if default_run:
@@ -263,6 +293,8 @@ def is_default_run(config: RunConfig, answers: Answers) -> bool:
 def _epochs(rows: int | None) -> float:
     if rows is None or 500 <= rows < 20_000:
         return 3.0
+    if rows <= _FEW_SHOT:
+        return 20.0
     if rows < 500:
         return 5.0
     return 2.0 if rows < 100_000 else 1.0

@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from assistant.planner import conduct, drafts, explanations, replies, requests, suggestions, what_if
-from assistant.planner.advice import Alternative, Plan, advise
+from assistant.planner.advice import Plan, advise
+from assistant.planner.advice_alternatives import Alternative
 from assistant.planner.advice_models import Reason
 from assistant.planner.answers import Answers, merge, missing
 from assistant.planner.drafts import Before, Draft, Message

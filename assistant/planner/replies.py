@@ -126,13 +126,12 @@ def summary(plan: Plan, answers: Answers, refusals: list[str]) -> str:
             }[estimate.fits]
         )
         if estimate.hours is not None:
-            said.append(f"Training takes about {time_words(estimate.hours)}.")
-        nearest = next((other for other in plan.alternatives if other.label == "nearest that fits"), None)
-        if nearest:
-            name = nearest.changes.get("model.name")
-            said.append(
-                f"The nearest that fits is {name} ({nearest.estimate.peak_gib.high:.1f} GiB): say “use {name}”."
-            )
+            price = f", at {price_words(estimate.usd)} where the card is rented" if estimate.usd else ""
+            said.append(f"Training takes about {time_words(estimate.hours)}{price}.")
+        near = [one for one in plan.alternatives if one.label == "nearest that fits"]
+        if near:
+            ways = "; ".join(f"“{one.say}” ({one.estimate.peak_gib.high:.1f} GiB)" for one in near)
+            said.append(f"The nearest that fit, in words that you can say: {ways}.")
     else:
         said.append("I do not know this model or card, so I cannot say what memory it needs.")
     if answers.objective == "preference":
@@ -166,6 +165,12 @@ def _hardware(changes: Answers) -> str:
     row = catalogue.gpu(changes.gpu)
     name = changes.gpu + (f" ({row.memory_gib:g} GiB)" if row else "")
     return f"{changes.gpu_count} x {name}" if (changes.gpu_count or 1) > 1 else f"the GPU {name}"
+
+
+def price_words(usd: Range) -> str:
+    """A range of US dollars, to the cent below ten."""
+    low, high = (f"{value:.2f}" if value < 10 else f"{value:,.0f}" for value in (usd.low, usd.high))
+    return f"{low} to {high} US dollars"
 
 
 def time_words(hours: Range) -> str:

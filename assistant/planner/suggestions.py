@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from assistant.planner.advice import Alternative
+from assistant.planner.advice_alternatives import Alternative
 
 MOST = 4
 FIRST = ["Use the starter data on this machine, to answer clinical questions", "Interpret test results"]
@@ -18,5 +18,4 @@ def next_answers(missing: list[str], alternatives: list[Alternative]) -> list[st
     """At most `MOST` things to say: answers to the open question, or changes to the plan that stands."""
     if missing:
         return _ANSWERS[missing[0]]
-    models = [one.changes["model.name"] for one in alternatives if "model.name" in one.changes]
-    return [*(f"Use {name}" for name in models[:2]), "Quality first", "Speed first"][:MOST]
+    return [*(one.say for one in alternatives if one.changes), "Why this model?", "Use rank 32"][:MOST]

@@ -1,5 +1,6 @@
 """Answers → run file: exact values, each with its reason, and a plan that fits its machine."""
 
+import json
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from assistant.planner import starter_run
 from assistant.planner.advice import Plan, advise
 from assistant.planner.answers import Answers
+from trainer import catalogue
 from trainer import config as run_config
 from trainer.hardware import GpuDevice, Machine
 
@@ -123,7 +125,7 @@ def test_the_rate_follows_the_size_and_shows_the_contradiction(model, rate):
     assert all(found in why for found in ("1e-3 to 5e-3", "L1.6", "3e-4", "L3.18"))
 
 
-@pytest.mark.parametrize(("examples", "epochs"), [(100, 5), (3000, 3), (50_000, 2), (500_000, 1)])
+@pytest.mark.parametrize(("examples", "epochs"), [(100, 20), (101, 5), (3000, 3), (50_000, 2), (500_000, 1)])
 def test_smaller_sets_are_passed_over_more_often(examples, epochs):
     assert plan(examples=examples).config.schedule.epochs == epochs
 
@@ -131,6 +133,13 @@ def test_smaller_sets_are_passed_over_more_often(examples, epochs):
 @pytest.mark.parametrize(("adaptation", "replay"), [("high", 0.05), ("moderate", 0.2), ("low", 0.4), (None, 0.1)])
 def test_replay_follows_the_level_of_adaptation(adaptation, replay):
     assert plan(adaptation=adaptation).config.steering.replay_share == replay
+
+
+def test_few_examples_take_the_few_shot_rate_and_show_the_contradiction():
+    made = plan(examples=60)
+    assert (made.config.schedule.learning_rate, made.config.schedule.epochs) == (1e-3, 20)
+    why = reason(made, "schedule.learning_rate")
+    assert why.source == "lecture L3.3" and "5e-3 to 1e-2" in why.why and "1e-3 to 5e-3" in why.why
 
 
 def test_fixed_choices_of_the_lecture():
@@ -200,10 +209,47 @@ def test_a_named_model_wins_and_the_nearest_that_fits_is_offered():
     assert made.config.model.name == "qwen2.5-32b-instruct"
     assert made.estimate is not None and made.estimate.fits == "does_not_fit"
     assert (made.config.schedule.batch_size, made.config.schedule.gradient_checkpointing) == (1, True)
-    (nearest,) = made.alternatives
-    assert nearest.label == "nearest that fits"
-    assert nearest.changes["model.name"] == "qwen2.5-7b-instruct"
-    assert nearest.estimate.fits == "fits"
+    nearest, card = made.alternatives
+    assert {one.label for one in made.alternatives} == {"nearest that fits"}
+    assert nearest.changes["model.name"] == "qwen2.5-7b-instruct" and nearest.say == "Use qwen2.5-7b-instruct"
+    assert "model.name" not in card.changes and card.say == f"On one {card.changes['hardware.gpu']}"
+    assert nearest.estimate.fits == card.estimate.fits == "fits"
+
+
+def test_a_value_that_was_asked_for_and_keeps_it_from_fitting_can_be_given_back():
+    made = plan(gpu="rtx-4090", settings={"model.quantization": "none", "schedule.max_length": 8192})
+    assert made.estimate is not None and made.estimate.fits == "tight"
+    ways = {one.say: one for one in made.alternatives}
+    assert ways["forget the max length"].changes == {"schedule.max_length": 1024}
+    assert ways["forget the quantization"].changes == {"model.quantization": "nf4"}
+
+
+def test_an_apple_machine_is_planned_for_its_cpu_and_says_why():
+    made = plan(gpu="m3-max-64gb")
+    assert (made.config.hardware.device, made.config.hardware.gpu) == ("cpu", None)
+    assert "NVIDIA cards and on CPUs" in reason(made, "hardware.device").why
+
+
+def test_a_rented_machine_comes_with_its_price():
+    made = plan(gpu="a100-80gb")
+    assert made.estimate is not None and made.estimate.hours is not None and made.estimate.usd is not None
+    row = catalogue.gpu("a100-80gb")
+    assert row is not None and row.usd_per_hour is not None
+    assert made.estimate.usd.high == pytest.approx(made.estimate.hours.high * row.usd_per_hour[1], abs=0.01)
+    at_home = plan(gpu="cpu").estimate
+    assert at_home is not None and at_home.usd is None
+
+
+def test_a_model_in_a_folder_is_estimated_by_its_config(tmp_path):
+    config = {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9}
+    config |= {"num_key_value_heads": 3, "vocab_size": 49152, "max_position_embeddings": 8192}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": True}))
+    own = plan(base_model=str(tmp_path), gpu="cpu").estimate
+    known = plan(base_model="smollm2-135m-instruct", gpu="cpu").estimate
+    assert own is not None and known is not None
+    assert own.peak_gib.high == pytest.approx(known.peak_gib.high, rel=0.01)
+    (tmp_path / "config.json").write_text("{}")
+    assert plan(base_model=str(tmp_path), gpu="cpu").estimate is None
 
 
 def test_a_gated_or_medical_model_comes_with_what_must_be_known():
@@ -223,17 +269,32 @@ def test_a_size_leads_to_the_nearest_open_model():
     assert plan(model_params_b=0.135, gpu="cpu").config.model.name == "smollm2-135m-instruct"
 
 
-def test_alternatives_are_one_faster_and_one_better_plan():
-    made = plan(gpu="rtx-4090")
-    assert [other.label for other in made.alternatives] == ["fastest", "best"]
-    fastest, best = made.alternatives
-    assert made.estimate is not None and made.estimate.hours is not None
-    assert fastest.estimate.hours is not None and best.estimate.hours is not None
-    assert fastest.estimate.hours.high < made.estimate.hours.high < best.estimate.hours.high
-    assert all(other.gives_up for other in made.alternatives)
+@pytest.mark.parametrize("gpu", ["cpu", "rtx-4090", "a100-40gb"])
+@pytest.mark.parametrize("priority", [None, "speed", "quality"])
+@pytest.mark.parametrize("base_model", [None, "qwen2.5-1.5b-instruct"])
+def test_fastest_balanced_and_best_stand_beside_every_plan_that_fits(gpu, priority, base_model):
+    made = plan(gpu=gpu, priority=priority, base_model=base_model)
+    assert [other.label for other in made.alternatives] == ["fastest", "balanced", "best"]
+    hours = [other.estimate.hours.high for other in made.alternatives if other.estimate.hours]
+    assert len(hours) == 3 and hours == sorted(hours) and len(set(hours)) == 3
+    (stands,) = [other for other in made.alternatives if not other.changes]
+    assert stands.label == {None: "balanced", "speed": "fastest", "quality": "best"}[priority]
+    assert stands.estimate == made.estimate
+    assert all(other.gives_up and other.estimate.fits == "fits" for other in made.alternatives)
     # The changes are those that lead from this plan to the other, as the form and --set take them.
-    settings = {name: str(value) for name, value in fastest.changes.items()}
-    assert run_config.with_values(made.config, settings).model.name == fastest.changes["model.name"]
+    for other in made.alternatives:
+        settings = {name: str(value) for name, value in other.changes.items()}
+        changed = run_config.with_values(made.config, settings)
+        wanted = {"fastest": "speed", "balanced": "balanced", "best": "quality"}[other.label]
+        same = plan(gpu=gpu, priority=wanted, base_model=base_model).config
+        assert changed == same.model_copy(update={"output": changed.output})
+
+
+def test_a_named_model_stays_whatever_the_priority():
+    fast = plan(base_model="qwen2.5-1.5b-instruct", priority="speed").config
+    best = plan(base_model="qwen2.5-1.5b-instruct", priority="quality").config
+    assert fast.model.name == best.model.name == "qwen2.5-1.5b-instruct"
+    assert (fast.schedule.epochs, best.schedule.epochs, best.method.rank) == (1.5, 4.5, 32)
 
 
 def test_speed_takes_a_smaller_model():

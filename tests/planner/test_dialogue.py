@@ -111,7 +111,7 @@ def test_a_contradiction_is_the_only_question_of_its_turn():
 def test_what_does_not_fit_is_said_with_the_nearest_that_does_and_can_be_taken():
     draft, turn = talk("qwen 32b on a 3060, 500 notes, diagnosis, synthetic")
     assert turn.estimate is not None and turn.estimate.fits == "does_not_fit"
-    assert "which does not fit" in turn.reply and "say “use qwen2.5-7b-instruct”" in turn.reply
+    assert "which does not fit" in turn.reply and "“Use qwen2.5-7b-instruct”" in turn.reply
     _, turn = dialogue.reply(draft, "use qwen2.5-7b-instruct")
     assert turn.estimate is not None and turn.estimate.fits == "fits"
 
@@ -134,7 +134,7 @@ def test_the_turn_is_the_object_of_the_command_line():
     content = turn.model_dump(mode="json")
     assert list(content) == ["answers", "missing", "reply", "config", "reasons", "estimate", "alternatives"]
     assert set(content["reasons"][0]) == {"field", "value", "why", "source"}
-    assert list(content["estimate"]) == ["peak_gib", "limit_gib", "fits", "hours", "parts"]
+    assert list(content["estimate"]) == ["peak_gib", "limit_gib", "fits", "hours", "parts", "usd"]
     assert Turn.model_validate(content) == turn
 
 
