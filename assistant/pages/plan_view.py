@@ -134,7 +134,9 @@ def alternatives(found: list[Alternative]) -> str:
     for one in found:
         word, tone = _FITS[one.estimate.fits]
         time = f", {time_words(one.estimate.hours)}" if one.estimate.hours else ""
-        changes = [f"{_label(name)} {_text(to)}" for name, to in one.changes.items()]
+        # How often is measured and saved follows from the number of steps, and is no choice between plans.
+        told = {name: to for name, to in one.changes.items() if not name.endswith("every")}
+        changes = [f"{_label(name)} {_text(to)}" for name, to in told.items()]
         if len(changes) > 4:
             changes = [*changes[:4], f"and {len(changes) - 4} more"]
         stands = " bs-stands" if not one.changes else ""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
-from assistant.planner import conduct, drafts, explanations, replies, requests, suggestions, what_if
+from assistant.planner import chat_model, conduct, drafts, explanations, replies, requests, suggestions, what_if
 from assistant.planner.advice import Plan, advise
 from assistant.planner.advice_alternatives import Alternative
 from assistant.planner.advice_models import Reason
@@ -118,10 +118,23 @@ def _facts(text: str, draft: Draft, plan: Plan | None) -> Reading:
     settings, remarks = requests.read_requests(message, plan.config if plan else None)
     # Told apart first: the rank and the epochs of a request are not numbers of examples.
     reading = read(message.rest.replace("\x1f", " "), hardware.detect(), known=draft.answers, asked=draft.asked)
+    address = chat_model.configured()
+    if address and text.strip():
+        reading = _with_proposal(address, text, draft.answers, reading)
     if settings:
         reading.changes = reading.changes.model_copy(update={"settings": settings})
     reading.remarks = [*remarks, *reading.remarks]
     return reading
+
+
+def _with_proposal(address: str, text: str, known: Answers, reading: Reading) -> Reading:
+    """What the chat model read is added; where both read a fact, the deterministic reading stands."""
+    proposal = chat_model.propose(chat_model.connect(address), text, known)
+    own = reading.changes.model_dump(exclude_unset=True)
+    changes = Answers.model_validate(proposal.changes | own)
+    warning = chat_model.warning(address, merge(known, changes).contains_phi)
+    remarks = [part for part in (*reading.remarks, proposal.remark, warning) if part]
+    return Reading(changes=changes, remarks=remarks)
 
 
 def _merge(step: _Step) -> _Step:
