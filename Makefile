@@ -22,6 +22,7 @@ check: .venv/installed-dev
 # Measurements; each prints both sides and their ratio.
 bench: .venv/installed-dev
 	$(BIN)/python bench/answer_loss.py
+	$(BIN)/python bench/sizing.py
 
 install: .venv/installed-dev
 

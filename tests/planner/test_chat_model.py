@@ -1,17 +1,26 @@
 """A chat model beside the planner, against a scripted server: it may propose, and never decides."""
 
 import json
+import socket
+import subprocess
+import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from assistant.planner import chat_model, dialogue
 from assistant.planner.answers import Answers
-from trainer import hardware
+from trainer import hardware, models
 from trainer.hardware import Machine
+
+
+NO_USE = "The chat model gave no usable answer; I read that myself."
+FAILED = "The chat model's answer did not pass the check; I read that myself."
 
 
 class Server:
@@ -129,6 +138,43 @@ def test_a_remote_model_is_warned_of_while_patient_data_is_in_play():
     assert "models.example.org reads this conversation" in chat_model.warning(remote, None)
     assert chat_model.warning(remote, True) and not chat_model.warning(remote, False)
     assert not chat_model.warning(local, True)
+
+
+@pytest.mark.timeout(180)
+def test_a_real_server_with_the_embedded_model(embedded_cache: Path, monkeypatch: pytest.MonkeyPatch):
+    """`transformers serve` with a model too small for the task: it answers, and what it says is checked or left."""
+    folder = models.find(models.EMBEDDED).folder
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("transformers")), "serve", "--host", "127.0.0.1"]
+    command += ["--port", str(port), str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(port, process)
+        address = f"http://127.0.0.1:{port}/v1#{folder}"
+        assert str(chat_model.connect(address).invoke("Say hello.").content).strip()
+        monkeypatch.setattr(chat_model, "TIMEOUT_SECONDS", 90.0)
+        proposal = chat_model.propose(chat_model.connect(address), "NER, 3k notes", Answers(), 90)
+        Answers.model_validate(proposal.changes)
+        assert proposal.remark in ("", NO_USE, FAILED)
+        monkeypatch.setenv(chat_model.VARIABLE, address)
+        draft, _ = dialogue.reply(dialogue.new_draft(), "NER, 3k notes")
+        assert (draft.answers.task, draft.answers.examples) == ("ner", 3000)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
+            return
+        except OSError:
+            time.sleep(0.3)
+    raise AssertionError("transformers serve did not start")
 
 
 def test_without_a_chat_model_none_is_asked(server: Server, monkeypatch: pytest.MonkeyPatch):
