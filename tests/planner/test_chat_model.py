@@ -18,7 +18,6 @@ from assistant.planner.answers import Answers
 from trainer import hardware, models
 from trainer.hardware import Machine
 
-
 NO_USE = "The chat model gave no usable answer; I read that myself."
 FAILED = "The chat model's answer did not pass the check; I read that myself."
 
