@@ -75,6 +75,8 @@ def choose_hardware(answers: Answers, machine: Machine) -> tuple[HardwareSection
     why = f"A GPU trains many times faster than a CPU; planned for one {name}{memory}."
     if (answers.gpu_count or 1) > 1:
         why += f" You have {answers.gpu_count}; a run uses one of them for now."
+    if row and row.note:
+        why += f" {row.note}"
     hardware = HardwareSection(device="cuda", gpu=name, precision="auto")
     return hardware, [
         Reason(field="hardware.device", value="cuda", why=why, source="your answer"),

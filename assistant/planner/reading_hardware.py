@@ -107,6 +107,7 @@ def read_hardware(message: Message, machine: Machine, asked: bool) -> tuple[dict
             f"I have no figures for “{other[0]}”. Training needs an NVIDIA GPU: tell me how much memory it has "
             "(“a 24 GB card”), or say “this machine”."
         )
+    cards: list[str] = []
     for match in list(_GPU.finditer(message.rest)):
         if not _is_gpu(message, match, asked):
             continue
@@ -115,7 +116,11 @@ def read_hardware(message: Message, machine: Machine, asked: bool) -> tuple[dict
             continue
         row = _row(match["name"], match["first"] or match["second"])
         if row is not None:
+            cards.append(row.name)
             changes = {"gpu": row.name, "gpu_count": _count(match["before"] or match["after"])}
+    named = list(dict.fromkeys(cards))
+    if len(named) > 1 and not message.corrects():
+        return {}, [f"You name {' and '.join(named[:2])}. Which of the two will the run use?"]
     for match in message.take(_VRAM):
         size = float(match["size"] or match["size2"])
         if not message.negated(match.start()) and 1 <= size <= 400:

@@ -171,7 +171,8 @@ _OBJECTIVES = [
     (
         "adversarial",
         r"\badversarial\w*|\brobust(?:ness)?\b|\btypos?\b|\bmisspell\w+|\bspelling mistakes\b|\bred[- ]team\w*"
-        r"|\bjailbreak\w*|\bprompt injection",
+        r"|\bjailbreak\w*|\bprompt injection"
+        r"|\brefus\w+\b[^.;!?]{0,30}\b(?:dangerous|harmful|unsafe)",
     ),
     (
         "preference",

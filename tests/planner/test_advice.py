@@ -230,6 +230,12 @@ def test_an_apple_machine_is_planned_for_its_cpu_and_says_why():
     assert "NVIDIA cards and on CPUs" in reason(made, "hardware.device").why
 
 
+def test_what_must_be_known_of_a_machine_stands_with_it():
+    row = catalogue.gpu("space-zerogpu")
+    assert row is not None and row.note
+    assert row.note in reason(plan(gpu="space-zerogpu"), "hardware.device").why
+
+
 def test_a_rented_machine_comes_with_its_price():
     made = plan(gpu="a100-80gb")
     assert made.estimate is not None and made.estimate.hours is not None and made.estimate.usd is not None

@@ -142,6 +142,7 @@ FIRST_MESSAGES = [
     # Objective, priority, adaptation.
     ("make it robust to typos", {"objective": "adversarial"}),
     ("doctors ranked pairs of answers", {"objective": "preference"}),
+    ("make it refuse dangerous requests", {"objective": "adversarial"}),
     ("data on heart attacks", {"specialty": "cardiology"}),
     ("I need it by tomorrow", {"priority": "speed"}),
     ("quality above all", {"priority": "quality"}),
@@ -243,6 +244,15 @@ def test_made_up_and_real_at_once_is_asked_about_and_not_guessed():
     assert reading.remarks == [
         "You say that the data is made up and that it is from real patients. Which of the two is it?"
     ]
+
+
+@pytest.mark.parametrize("text", ["an A100 or a 4090", "on a 4090, with my A100", "RTX 3090 / V100, 3k notes"])
+def test_two_cards_are_asked_about_and_not_guessed(text):
+    reading = read(text, LAPTOP)
+    assert reading.changes.gpu is None
+    assert reading.remarks[0].startswith("You name ") and reading.remarks[0].endswith(
+        "Which of the two will the run use?"
+    )
 
 
 def test_a_card_that_is_not_in_the_catalogue_is_named_and_not_guessed():
