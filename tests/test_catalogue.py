@@ -6,6 +6,7 @@ import pytest
 
 from trainer import catalogue
 from trainer.catalogue import BaseModelRow
+from trainer.catalogue.datasets import data_set, data_sets
 from trainer.sizing import linear_shapes
 
 
@@ -77,21 +78,35 @@ def test_prices_are_ranges_and_stand_where_a_machine_is_rented():
         assert row.kind != "rented" or row.usd_per_hour is not None, row.name
 
 
-def test_the_trainer_cannot_use_apple_s_machines():
-    assert {row.kind for row in catalogue.gpus() if not row.cuda} == {"apple"}
-    assert all(not row.cuda for row in catalogue.gpus() if row.kind == "apple")
+def test_of_apple_s_machines_and_those_without_a_gpu_only_the_processor_counts():
+    without = {row.name for row in catalogue.gpus() if not row.cuda}
+    apple = {row.name for row in catalogue.gpus() if row.kind == "apple"}
+    assert without == apple | {"space-cpu-basic", "space-cpu-upgrade", "colab-cpu", "kaggle-cpu"}
+    assert all((row.cores is not None) == (not row.cuda) for row in catalogue.gpus())
+
+
+def test_published_data_sets_say_what_they_allow():
+    names = {row.name for row in data_sets()}
+    assert names >= {"medinstruct", "healthcaremagic", "medqa", "medmcqa", "pubmedqa", "chatdoctor", "medquad"}
+    assert names >= {"mts-dialog", "bc5cdr", "medsafetybench"}
+    for row in data_sets():
+        assert row.licence and row.notes.endswith(".") and row.source, row.name
+        for name in (row.name, row.name.upper(), *row.aliases):
+            assert data_set(name) == row, name
+        assert (row.use == "any") == (row.restriction() == ""), row.name
+    assert data_set("nothing") is None
 
 
 def test_cards_before_ampere_do_not_compute_in_bf16():
     old = ("2060", "2070", "2080", "2080 ti", "t4", "v100", "p100", "colab-t4", "space-t4-small", "space-t4-medium")
-    without = {row.name for row in catalogue.gpus() if not row.bf16}
+    without = {row.name for row in catalogue.gpus() if not row.bf16 and row.cuda}
     found = [catalogue.gpu(name) for name in (*old, "v100 32gb")]
     assert without == {row.name for row in found if row is not None}
 
 
 def test_a_rented_machine_has_the_card_that_its_name_says():
     for row in catalogue.gpus():
-        if row.kind != "rented" or row.name == "space-zerogpu":
+        if row.kind != "rented" or row.name == "space-zerogpu" or not row.cuda:
             continue
         inside = catalogue.gpu("a100-80gb" if row.name == "space-a100-large" else row.name.split("-")[1])
         assert inside is not None
@@ -137,9 +152,8 @@ def test_a_card_known_by_its_memory_gets_the_speed_of_the_slowest_like_it():
     row = catalogue.gpu("24gb")
     assert row is not None
     similar = [gpu for gpu in catalogue.gpus() if 0.8 * 24 <= gpu.memory_gib <= 1.25 * 24]
-    # An M2 of that memory is slower still, and no card that a run could be on.
-    slowest = min(similar, key=lambda gpu: gpu.bf16_tflops)
-    assert slowest.name == "m2-24gb"
+    # Machines without such a card are slower still.
+    assert min(similar, key=lambda gpu: gpu.bf16_tflops).name == "kaggle-cpu"
     slowest = min((gpu for gpu in similar if gpu.cuda), key=lambda gpu: gpu.bf16_tflops)
     assert (row.name, row.memory_gib, row.bf16_tflops) == ("24gb", 24.0, slowest.bf16_tflops)
     assert (row.kind, row.cuda) == ("data_centre", True)

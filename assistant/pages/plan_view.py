@@ -48,7 +48,7 @@ def known(answers: Answers) -> str:
 def estimate(config: RunConfig, found: Estimate | None) -> str:
     """Peak memory as a bar against the limit, with the fifth that is to stay free, and the hours."""
     title = f'<span class="bs-big">{escape(config.output.name)}</span>'
-    where = config.hardware.gpu or ("this machine's CPU" if config.hardware.device == "cpu" else "a GPU")
+    where = config.hardware.gpu or ("a CPU" if config.hardware.device == "cpu" else "a GPU")
     under = f'<p class="bs-soft">{escape(config.model.name)} · {escape(where)}</p>'
     if found is None:
         text = "No estimate: this model or this GPU is not in the catalogue."

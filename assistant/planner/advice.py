@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
-from assistant.planner import advice_training, starter_run
+from assistant.planner import advice_data, advice_training
 from assistant.planner.advice_alternatives import Alternative, by_priority, nearest_that_fit
 from assistant.planner.advice_models import (
     LEVERS,
@@ -16,14 +15,15 @@ from assistant.planner.advice_models import (
     choose_hardware,
     choose_model,
     make_it_fit,
+    planned_machine,
+    said,
 )
-from assistant.planner.answers import Answers, holds_patient_data, uses_starter
+from assistant.planner.answers import Answers, uses_starter
 from trainer import config as run_config
-from trainer.config import DataSource, RunConfig
+from trainer.config import RunConfig
 from trainer.hardware import Machine
 from trainer.sizing import Estimate
 
-_MEDICAL_SHARES = {"high": 0.95, "moderate": 0.8, "low": 0.6}
 _SYSTEM_PROMPT = "You are a clinical assistant."
 
 
@@ -40,10 +40,10 @@ def advise(answers: Answers, machine: Machine) -> Plan:
     """The plan for these answers, with others beside it: fastest, balanced and best, or the nearest that fit."""
 
     def make(wanted: Answers) -> tuple[RunConfig, Estimate | None]:
-        made = _by_priority(wanted, machine)
+        made = _by_priority(wanted, planned_machine(wanted, machine))
         return made.config, made.estimate
 
-    plan = _by_priority(answers, machine)
+    plan = _by_priority(answers, planned_machine(answers, machine))
     if plan.estimate is not None:
         others = by_priority if plan.estimate.fits == "fits" else nearest_that_fit
         plan.alternatives = others(plan.config, answers, make)
@@ -73,16 +73,17 @@ def _plan(answers: Answers, machine: Machine, size_step: int = 0, effort: float 
     config.model.name = name
     reasons.append(reason)
     reasons += _task(config, answers)
-    rows, row_tokens, found = _data(config, answers)
-    reasons += found
+    found_data = advice_data.data(config, answers)
+    rows, row_tokens = found_data.rows, found_data.row_tokens
+    reasons += found_data.reasons
     reasons += advice_training.method(config, answers)
-    reasons += advice_training.schedule(config, answers, batch, rows)
+    reasons += advice_training.schedule(config, answers, batch, found_data)
     reasons += advice_training.with_effort(config, answers, effort, reasons)
     planned = config.model_copy(deep=True)
     _set(config, answers.settings)
     wanted_length = config.schedule.max_length
     estimate, levers = make_it_fit(config, machine, rows, row_tokens, answers.settings)
-    reasons += advice_training.memory_reasons(config, levers, estimate, wanted_length)
+    reasons += advice_training.memory_reasons(config, levers, estimate, wanted_length, found_data.long_row_tokens)
     reasons += advice_training.rhythm(config, answers, rows)
     reasons = _with_requests(reasons, config, planned, answers.settings)
     config.output.name = _name(config)
@@ -107,9 +108,9 @@ def _task(config: RunConfig, answers: Answers) -> list[Reason]:
     )
     reasons = [Reason(field="task.name", value=config.task.name, why=why, source=source)]
     if config.task.other_tasks:
-        reasons.append(_said("task.other_tasks", config.task.other_tasks, "The same model serves these too."))
+        reasons.append(said("task.other_tasks", config.task.other_tasks, "The same model serves these too."))
     if config.task.specialty:
-        reasons.append(_said("task.specialty", config.task.specialty, "The specialty that you named."))
+        reasons.append(said("task.specialty", config.task.specialty, "The specialty that you named."))
     why = "The same words stand before every conversation, in training and in use, so that both answers are comparable."
     reasons.append(Reason(field="task.system_prompt", value=config.task.system_prompt, why=why, source="lecture L2.3"))
     kinds = {
@@ -126,78 +127,6 @@ def _task(config: RunConfig, answers: Answers) -> list[Reason]:
     )
     reasons.append(Reason(field="objective.kind", value="sft", why=why, source=source))
     return reasons
-
-
-def _data(config: RunConfig, answers: Answers) -> tuple[int | None, float | None, list[Reason]]:
-    """Sources, patient data, replay; also how many rows there are and their mean length, where known."""
-    rows, row_tokens = answers.examples, None
-    reasons: list[Reason] = []
-    if answers.dataset is not None and uses_starter(answers):
-        config.data.sources = starter_run.starter_data(answers.dataset)
-        config.evaluation.held_out = starter_run.starter_held_out(answers.dataset)
-        config.evaluation.sample_prompts = list(starter_run.SAMPLE_PROMPTS)
-        rows, row_tokens = starter_run.starter_rows(config.data.sources), starter_run.ROW_TOKENS
-        why = "The set that ships with Bedside: written for it, with no patient data."
-        reasons.append(
-            Reason(
-                field="data.sources",
-                value=[source.name for source in config.data.sources],
-                why=why,
-                source="examples/data",
-            )
-        )
-        names = [f"{held_out.name} ({held_out.items})" for held_out in config.evaluation.held_out]
-        why = "Never trained on; base, prompted base and tuned model are scored on them."
-        if names:
-            reasons.append(Reason(field="evaluation.held_out", value=", ".join(names), why=why, source="lecture L3.20"))
-        why = "Answered now and then during training, so that the change can be seen."
-        reasons.append(
-            Reason(
-                field="evaluation.sample_prompts",
-                value=len(config.evaluation.sample_prompts),
-                why=why,
-                source="lecture L3.11",
-            )
-        )
-    elif answers.dataset is not None:
-        config.data.sources = [DataSource(name=answers.dataset, rows=None)]
-        reasons.append(_said("data.sources", [answers.dataset], "The file that you named."))
-        rows = rows or _lines(Path(answers.dataset).expanduser())
-    else:
-        why = "No file has been named yet; the run can start once one is, or with the starter data."
-        reasons.append(Reason(field="data.sources", value=[], why=why, source="your answer"))
-    config.data.contains_phi = holds_patient_data(answers)
-    why = {
-        False: "The starter data is synthetic." if answers.contains_phi is None else "You said that it holds none.",
-        True: "You said that it does; nothing is trained on it until it is de-identified, which Bedside cannot do yet.",
-        None: "Not known; only a clear no can be trained on.",
-    }[config.data.contains_phi]
-    reasons.append(Reason(field="data.contains_phi", value=config.data.contains_phi, why=why, source="lecture L3.20"))
-    tiny_budget = advice_training.is_default_run(config, answers)
-    why = "10-20 % are kept for the validation loss; the low end leaves more to train on."
-    config.data.validation_share = 0.1
-    if tiny_budget:
-        config.data.validation_share = starter_run.VALIDATION_SHARE
-        why = (
-            "Half of the usual 10-20 %: the starter sets have held-out files of their own, and five minutes are short."
-        )
-    share = config.data.validation_share
-    reasons.append(Reason(field="data.validation_share", value=share, why=why, source="lecture L3.11"))
-    usual = starter_run.REPLAY_SHARE if tiny_budget else 0.1
-    config.steering.replay_share = round(1 - _MEDICAL_SHARES[answers.adaptation], 2) if answers.adaptation else usual
-    if answers.adaptation:
-        why, source = (
-            f"{answers.adaptation.capitalize()} adaptation: {_MEDICAL_SHARES[answers.adaptation]:.0%} medical text.",
-            "lecture L2.10",
-        )
-    elif tiny_budget:
-        why = "Less than the usual 10-20 %: most rows here are a line long, and a general answer is not."
-        source = "lecture L2.8"
-    else:
-        why = "General text against forgetting: 10-20 %, of which the low end (L2.10 takes 20 % as its baseline)."
-        source = "lecture L2.8"
-    reasons.append(Reason(field="steering.replay_share", value=config.steering.replay_share, why=why, source=source))
-    return rows, row_tokens, reasons
 
 
 def _set(config: RunConfig, settings: dict[str, Any]) -> None:
@@ -225,24 +154,9 @@ def _with_requests(
     return list(kept.values())
 
 
-def _lines(path: Path) -> int | None:
-    """Rows of a JSONL or CSV file that is there and not huge, for the estimate; the data page counts properly."""
-    try:
-        if path.suffix.lower() not in {".jsonl", ".ndjson", ".csv"} or path.stat().st_size > 50_000_000:
-            return None
-        lines = path.read_bytes().count(b"\n")
-    except OSError:
-        return None
-    return max(1, lines - (path.suffix.lower() == ".csv"))
-
-
 def _name(config: RunConfig) -> str:
     model = re.sub(r"-instruct.*$", "", config.model.name.rsplit("/", 1)[-1])
     return f"{config.task.name.replace('_', '-')}-{model}"[:80]
-
-
-def _said(field: str, value: Any, why: str) -> Reason:
-    return Reason(field=field, value=value, why=why, source="your answer")
 
 
 Plan.model_rebuild()

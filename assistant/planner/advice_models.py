@@ -38,6 +38,11 @@ class Reason(BaseModel):
     source: str
 
 
+def said(field: str, value: Any, why: str) -> Reason:
+    """A value that the user gave."""
+    return Reason(field=field, value=value, why=why, source="your answer")
+
+
 class Levers(BaseModel):
     """What is turned until a run fits: each step costs time or precision, the cheaper ones first (lecture L1.11)."""
 
@@ -67,7 +72,12 @@ def choose_hardware(answers: Answers, machine: Machine) -> tuple[HardwareSection
         name = machine.gpus[0].plan_name
     row = catalogue.gpu(name)
     if row is not None and not row.cuda:
-        why = f"Bedside trains on NVIDIA cards and on CPUs; {name} is neither, so this is planned for a CPU."
+        has = f"{row.cores} cores and {row.memory_gib:g} GiB"
+        why = (
+            f"Bedside cannot use Apple's GPUs, so this is planned for the processor of {name}: {has}."
+            if row.kind == "apple"
+            else f"{name} has no GPU: {has}. {row.note}".strip()
+        )
         return HardwareSection(device="cpu", gpu=None, precision="auto"), [
             Reason(field="hardware.device", value="cpu", why=why, source="your answer")
         ]
@@ -87,6 +97,14 @@ def choose_hardware(answers: Answers, machine: Machine) -> tuple[HardwareSection
             source="your answer",
         ),
     ]
+
+
+def planned_machine(answers: Answers, machine: Machine) -> Machine:
+    """The machine whose processor a run is planned for: another one without a usable GPU where one is named."""
+    row = catalogue.gpu(answers.gpu) if answers.gpu not in (None, "cpu") else None
+    if row is None or row.cuda or row.cores is None:
+        return machine
+    return Machine(cpu_name=row.name, cores=row.cores, memory_gib=row.memory_gib, cpu_bf16=False)
 
 
 def choose_model(answers: Answers, hardware: HardwareSection, step: int = 0) -> tuple[str, int, Reason]:

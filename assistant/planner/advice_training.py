@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from assistant.planner import starter_run
-from assistant.planner.advice_models import EMBEDDED, Levers, Reason
+from assistant.planner.advice_data import DataFound
+from assistant.planner.advice_models import Levers, Reason
 from assistant.planner.answers import Answers, uses_starter
 from trainer import catalogue, sizing
 from trainer.config import RunConfig
@@ -37,6 +38,7 @@ _LENGTHS = {
     "summarization": 2048,
     "dialogue": 2048,
 }
+_LENGTH_STEPS = (256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192)
 _EFFECTIVE_BATCH = 16
 _FEW_SHOT = 100  # lecture L3.3: 5-100 examples
 _HIGHEST_RANK = 64  # lecture L1.9: large knowledge
@@ -83,9 +85,9 @@ def method(config: RunConfig, answers: Answers) -> list[Reason]:
     ]
 
 
-def schedule(config: RunConfig, answers: Answers, batch: int, rows: int | None) -> list[Reason]:
+def schedule(config: RunConfig, answers: Answers, batch: int, data: DataFound) -> list[Reason]:
     """Batch, length and epochs to begin with (memory may make them smaller), rate and regularisation."""
-    schedule, default_run = config.schedule, is_default_run(config, answers)
+    schedule, default_run, rows = config.schedule, starter_run.is_default_run(config, answers), data.rows
     if default_run:
         schedule.batch_size, schedule.accumulation = starter_run.BATCH_SIZE, starter_run.ACCUMULATION
         schedule.max_length, schedule.epochs = starter_run.MAX_LENGTH, starter_run.EPOCHS
@@ -94,13 +96,14 @@ def schedule(config: RunConfig, answers: Answers, batch: int, rows: int | None) 
         effective = _EFFECTIVE_BATCH if rows is None or rows >= 200 else 8
         schedule.batch_size = min(batch, effective)
         schedule.accumulation = effective // schedule.batch_size
-        schedule.max_length = max(_LENGTHS[task] for task in [config.task.name, *config.task.other_tasks])
+        schedule.max_length = _max_length(config, data.long_row_tokens)
         row = catalogue.base_model(config.model.name)
         schedule.max_length = min(schedule.max_length, row.context if row else schedule.max_length)
         schedule.epochs = _epochs(rows)
     rate, why, source = _learning_rate(config, default_run, rows)
     schedule.learning_rate = rate
     measured = "Tuned by measuring, so that the default run ends in about five minutes on two cores."
+    passes = "1 pass" if schedule.epochs == 1 else f"{schedule.epochs:g} passes"
     few = rows is not None and rows <= _FEW_SHOT
     how_many = f"for {rows:,} examples" if rows else "for a set of unknown size"
     return [
@@ -111,9 +114,9 @@ def schedule(config: RunConfig, answers: Answers, batch: int, rows: int | None) 
             source="measured on this machine" if default_run else "lecture L3.3" if few else "lecture L3.19",
             why=measured
             if default_run
-            else f"{schedule.epochs:g} passes {how_many}: the low end of 20-50 for 5-100 examples."
+            else f"{passes} {how_many}: the low end of 20-50 for 5-100 examples."
             if few
-            else f"{schedule.epochs:g} passes {how_many}: 3 in the recipe, more for small sets, fewer for large.",
+            else f"{passes} {how_many}: 3 in the recipe, more for small sets, fewer for large.",
         ),
         Reason(
             field="schedule.warmup_share",
@@ -142,6 +145,13 @@ def schedule(config: RunConfig, answers: Answers, batch: int, rows: int | None) 
             source="measured on this machine" if default_run else "lecture L1.8",
         ),
     ]
+
+
+def _max_length(config: RunConfig, long_row: int | None) -> int:
+    """From the data where it was read, else by task."""
+    if long_row is None:
+        return max(_LENGTHS[task] for task in [config.task.name, *config.task.other_tasks])
+    return next((length for length in _LENGTH_STEPS if length >= long_row), _LENGTH_STEPS[-1])
 
 
 def with_effort(config: RunConfig, answers: Answers, effort: float, reasons: list[Reason]) -> list[Reason]:
@@ -187,7 +197,9 @@ def _learning_rate(config: RunConfig, default_run: bool, rows: int | None) -> tu
     return 3e-4, f"{shown} The recipes' rate is taken: theirs were measured.", "lecture L3.18"
 
 
-def memory_reasons(config: RunConfig, levers: Levers, estimate: Estimate | None, wanted_length: int) -> list[Reason]:
+def memory_reasons(
+    config: RunConfig, levers: Levers, estimate: Estimate | None, wanted_length: int, long_row: int | None
+) -> list[Reason]:
     """Why the levers on memory stand where they do."""
     schedule = config.schedule
     if estimate is None:
@@ -247,9 +259,12 @@ def memory_reasons(config: RunConfig, levers: Levers, estimate: Estimate | None,
         Reason(
             field="schedule.max_length",
             value=levers.max_length,
-            source="lecture L2.2",
-            why="Room for the question of this task and an answer of 150-300 tokens; longer "
-            "rows are cut, and counted."
+            source="lecture L2.2" if long_row is None else "measured on the data",
+            why=(
+                "Room for the question of this task and an answer of 150-300 tokens; longer rows are cut, and counted."
+                if long_row is None
+                else f"98 % of the file's first rows have up to about {long_row} tokens; longer are cut, and counted."
+            )
             + (" Made shorter to save memory." if levers.max_length < wanted_length else ""),
         ),
     ]
@@ -259,7 +274,7 @@ def rhythm(config: RunConfig, answers: Answers, rows: int | None) -> list[Reason
     """How often is measured, sampled and saved: about ten times a run, at most every 500 steps."""
     steps = sizing.total_steps(config, rows or 1000)
     every = max(5, min(500, steps // 10))
-    if is_default_run(config, answers):
+    if starter_run.is_default_run(config, answers):
         every = starter_run.EVALUATE_EVERY
     config.evaluation.every = config.evaluation.sample_every = config.schedule.checkpoint_every = every
     why = f"About ten times in {steps} steps" + (" (every 100-500 steps is for longer runs)." if every < 100 else ".")
@@ -284,10 +299,6 @@ def rhythm(config: RunConfig, answers: Answers, rows: int | None) -> list[Reason
             why="General questions before and after training; a loss above 5 % is a warning.",
         ),
     ]
-
-
-def is_default_run(config: RunConfig, answers: Answers) -> bool:
-    return uses_starter(answers) and config.model.name == EMBEDDED
 
 
 def _epochs(rows: int | None) -> float:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from trainer import catalogue
+from trainer.catalogue.datasets import data_set
 from trainer.config import Task
 
 Question = Literal["task", "examples", "gpu", "contains_phi"]
@@ -35,7 +36,7 @@ class Answers(BaseModel):
     priority: Literal["speed", "balanced", "quality"] | None = None
     specialty: str | None = None
     dataset: str | None = None
-    """starter, a starter set such as starter/lab, or a file's path."""
+    """starter, a starter set such as starter/lab, a published set of the catalogue, or a file's path."""
     adaptation: Literal["high", "moderate", "low"] | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
     """Values of the run file that the user asked for by name ("use rank 32"), by field."""
@@ -49,9 +50,11 @@ def uses_starter(answers: Answers) -> bool:
 
 
 def holds_patient_data(answers: Answers) -> bool | None:
-    """What the user said; the starter data was written for this project and holds none."""
-    if answers.contains_phi is None and uses_starter(answers):
-        return False
+    """What the user said; the starter data was written for Bedside and holds none, nor do published examinations."""
+    if answers.contains_phi is None and answers.dataset is not None:
+        published = data_set(answers.dataset)
+        if uses_starter(answers) or (published is not None and not published.patient_text):
+            return False
     return answers.contains_phi
 
 

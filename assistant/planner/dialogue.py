@@ -134,7 +134,7 @@ def _with_proposal(address: str, text: str, known: Answers, reading: Reading) ->
     changes = Answers.model_validate(proposal.changes | own)
     warning = chat_model.warning(address, merge(known, changes).contains_phi)
     remarks = [part for part in (*reading.remarks, proposal.remark, warning) if part]
-    return Reading(changes=changes, remarks=remarks)
+    return Reading(changes=changes, remarks=remarks, choices=reading.choices)
 
 
 def _merge(step: _Step) -> _Step:
@@ -154,7 +154,7 @@ def _respond(step: _Step) -> tuple[Draft, Turn]:
         "messages": [*step.draft.messages, *said],
         "answers": step.answers,
         "asked": turn.missing[0] if turn.missing else None,
-        "offered": suggestions.next_answers(turn.missing, turn.alternatives),
+        "offered": step.reading.choices or suggestions.next_answers(turn.missing, turn.alternatives),
     }
     changed = step.answers != step.draft.answers
     if changed:

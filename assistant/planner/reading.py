@@ -8,11 +8,14 @@ from typing import Any
 from pydantic import BaseModel
 
 from assistant.planner.answers import Answers
-from assistant.planner.reading_hardware import read_hardware, read_models, this_machine
+from assistant.planner.reading_hardware import read_hardware, this_machine
+from assistant.planner.reading_models import read_models
 from assistant.planner.reading_numbers import read_examples
 from assistant.planner.reading_privacy import NO, NOT_SURE, YES, read_privacy
+from assistant.planner.reading_retractions import read_denials, read_retractions
 from assistant.planner.reading_tasks import read_choices, read_specialty, read_tasks
-from assistant.planner.reading_text import Message
+from assistant.planner.reading_text import Message, alternatives
+from trainer.catalogue.datasets import data_set, data_sets
 from trainer.hardware import Machine
 
 _PATH = re.compile(
@@ -22,12 +25,17 @@ _PATH = re.compile(
     r"|parquet|xlsx))(?![\w/])",
     re.IGNORECASE,
 )
+_PUBLISHED = re.compile(
+    rf"(?<![\w./-])(?:{alternatives([name for row in data_sets() for name in (row.name, *row.aliases)])})(?![\w/-])"
+    r"(?:\s+(?:data ?-?set|set|data|corpus|questions)\b)?",
+    re.IGNORECASE,
+)
 _STARTER_SET = re.compile(r"\bstarter/[a-z]+\b", re.IGNORECASE)
 _STARTER = re.compile(
     r"\b(?:starter|demo|example|toy|built-?in|bundled|packaged|included|shipped)[\s-]+(?:clinical "
     r"|training )?(?:data(?:-?set)?s?|sets?|rows|examples|pack)\b"
     r"|\bsample (?:data|dataset|set)\b|\byour (?:own )?(?:data|dataset|examples|sample)\b|\bthe (?:starter"
-    r"|demo)(?: one)?\b"
+    r"|demo) one\b"
     r"|\bstarter\b|\bdata that (?:ships|comes) with\b",
     re.IGNORECASE,
 )
@@ -41,6 +49,8 @@ class Reading(BaseModel):
 
     changes: Answers
     remarks: list[str] = []
+    choices: list[str] = []
+    """What may be said in answer to a remark that asks which of two is meant."""
 
     @property
     def understood(self) -> bool:
@@ -56,12 +66,13 @@ def read(text: str, machine: Machine, known: Answers | None = None, asked: str |
     """
     known = known or Answers()
     message = Message(text)
-    changes: dict[str, Any] = {}
+    changes = read_retractions(message)
     # Files and models first: their names hold numbers and words that would be read as something else.
     changes |= _dataset(message)
-    changes |= read_models(message)
-    hardware, remarks = read_hardware(message, machine, asked == "gpu")
-    changes |= hardware
+    model, remarks = read_models(message)
+    hardware, said = read_hardware(message, machine, asked == "gpu")
+    changes |= model | hardware
+    remarks += said
     contains_phi, unknown, remark = read_privacy(message, asked == "contains_phi")
     if contains_phi is not None:
         changes["contains_phi"] = contains_phi
@@ -69,21 +80,32 @@ def read(text: str, machine: Machine, known: Answers | None = None, asked: str |
         changes |= {"contains_phi": None, "unknown": ["contains_phi"]}
     if remark:
         remarks.append(remark)
-    examples = read_examples(message, asked == "examples", known.examples is not None)
+    changes |= read_choices(message)
+    examples, said = read_examples(message, asked == "examples", known.examples is not None)
     if examples is not None:
         changes["examples"] = examples
-    changes |= read_choices(message)
+    remarks += said
     changes |= read_tasks(message, asked == "task", asked is None and known.task is None, known.task is not None)
+    published = data_set(changes.get("dataset") or "")
+    if published is not None:
+        if known.task is None:
+            changes.setdefault("task", published.task)
+        remarks += [published.restriction()] if published.restriction() else []
     changes |= read_specialty(message)
+    changes = read_denials(message, known) | changes
     if asked is not None and not changes and not remarks:
         changes, remarks = _bare_answer(message, machine, asked)
-    return Reading(changes=Answers.model_validate(changes), remarks=remarks)
+    return Reading(changes=Answers.model_validate(changes), remarks=remarks, choices=message.choices)
 
 
 def _dataset(message: Message) -> dict[str, Any]:
     for match in message.take(_PATH):
         if not message.negated(match.start()):
             return {"dataset": next(filter(None, match.groups())).replace("\\ ", " ")}
+    for match in message.take(_PUBLISHED):
+        row = data_set(re.sub(r"\s+(?:data ?-?set|set|data|corpus|questions)$", "", match[0], flags=re.IGNORECASE))
+        if row is not None and not message.denied(match):
+            return {"dataset": row.name}
     for match in message.take(_STARTER_SET):
         return {"dataset": match[0].lower()}
     for match in message.take(_STARTER):

@@ -5,65 +5,12 @@ from __future__ import annotations
 import re
 from re import Match
 
-from assistant.planner.reading_text import CORRECTION, Message
+from assistant.planner.reading_number_words import DIGITS, NUMBER, SCALE, WORD, number_value
+from assistant.planner.reading_text import Message
 
-_WORDS = {
-    "a": 1,
-    "an": 1,
-    "one": 1,
-    "two": 2,
-    "three": 3,
-    "four": 4,
-    "five": 5,
-    "six": 6,
-    "seven": 7,
-    "eight": 8,
-    "nine": 9,
-    "ten": 10,
-    "eleven": 11,
-    "twelve": 12,
-    "thirteen": 13,
-    "fourteen": 14,
-    "fifteen": 15,
-    "sixteen": 16,
-    "seventeen": 17,
-    "eighteen": 18,
-    "nineteen": 19,
-    "twenty": 20,
-    "thirty": 30,
-    "forty": 40,
-    "fifty": 50,
-    "sixty": 60,
-    "seventy": 70,
-    "eighty": 80,
-    "ninety": 90,
-    "couple": 2,
-    "few": 3,
-    "several": 5,
-    "half": 0.5,
-}
-_SCALES = {
-    "dozen": 12,
-    "hundred": 100,
-    "thousand": 1000,
-    "grand": 1000,
-    "k": 1000,
-    "million": 10**6,
-    "mio": 10**6,
-    "mil": 10**6,
-    "m": 10**6,
-}
-_WORD = "|".join(sorted((word for word in _WORDS if len(word) > 2), key=len, reverse=True))
-_DIGITS = r"\d{1,3}(?:[, ]\d{3})+(?!\d)|\d+(?:\.\d+)?"
-_SCALE = r"(?:\s*(?:k|m|mio|mil)\b|\s*(?:hundred|thousand|million|grand|dozen)s?\b)"
-_SPELT = (
-    rf"(?:(?:an?\s+)?(?:{_WORD})(?:[\s-](?:{_WORD}))?(?:\s+and\s+a\s+half)?(?:\s+of)?(?:\s+an?)?|an?)"
-    r"\s+(?:hundred|thousand|million|grand|dozen)s?(?:\s+thousand)?\b(?:\s+and\s+(?:twenty|thirty"
-    r"|forty|fifty|sixty|seventy|eighty|ninety))?"
-)
-NUMBER = rf"(?:{_SPELT}|(?:{_DIGITS}){_SCALE}?)"
 _NOUN = (
-    r"(?:training |labell?ed |annotated )?(?:examples?|exampels|samples?|rows?|records?|notes?"
+    r"(?:training |labell?ed |annotated )?(?:discharge (?:summar(?:y|ies)|notes|letters)|examples?|exampels|samples?"
+    r"|rows?|records?|notes?"
     r"|reports?|cases?|questions?"
     r"|pairs?|q ?& ?as?|qas?|conversations?|dialogu?es?|chats?|messages?|letters?|summar(?:y|ies)|documents?|docs?"
     r"|files?|entries|items?|instances?|instructions?|abstracts?|articles?|patients?|studies|scans?"
@@ -75,8 +22,8 @@ _NOUN = (
 )
 _EDGE = r"(?<![\w.,/$€£#-])"
 _RANGE = re.compile(
-    rf"{_EDGE}(?:between\s+)?(?P<low>{_DIGITS})(?P<low_scale>{_SCALE})?\s*(?:-|to|or|and)\s*(?P<high>{_DIGITS})"
-    rf"(?P<scale>{_SCALE})?(?=\s|[.,;!?)]|$)",
+    rf"{_EDGE}(?:between\s+)?(?P<low>{DIGITS})(?P<low_scale>{SCALE})?\s*(?:-|to|or|and)\s*(?P<high>{DIGITS})"
+    rf"(?P<scale>{SCALE})?(?=\s|[.,;!?)]|$)(?:\s+(?:[a-z'&-]+\s+)?{_NOUN})?",
     re.IGNORECASE,
 )
 _COUNT = re.compile(
@@ -86,8 +33,9 @@ _COUNT = re.compile(
 )
 _PER_CLASS = re.compile(
     rf"{_EDGE}(?P<each>\d+)\s+(?:[a-z]+\s+)?(?:per|for each|in each|each)\s+(?:class|category|label)\b.{{0,20}}?"
-    rf"(?P<classes>{_DIGITS}|{_WORD})\s+(?:classes|categories|labels)"
-    rf"|{_EDGE}(?P<classes2>{_DIGITS}|{_WORD})\s+(?:classes|categories|labels)\b.{{0,20}}?(?P<each2>\d+)\s+(?:[a-z]+\s+)?(?:per"
+    rf"(?P<classes>{DIGITS}|{WORD})\s+(?:classes|categories|labels)"
+    rf"|{_EDGE}(?P<classes2>{DIGITS}|{WORD})\s+(?:classes|categories"
+    rf"|labels)\b.{{0,20}}?(?P<each2>\d+)\s+(?:[a-z]+\s+)?(?:per"
     r"|for each|in each|each)\b",
     re.IGNORECASE,
 )
@@ -98,7 +46,7 @@ _OTHER = re.compile(
         |min(?:ute)?s?\b|weeks?\b|epochs?\b|steps?\b|classes\b|categories\b|labels\b|cores?\b|threads?\b|[kmgt]i?b\b|gigs?\b
         |gigabytes?\b|megabytes?\b|mg\b|mcg\b|ml\b|mmhg\b|bpm\b|pages?\b|doctors?\b|clinicians?\b|nurses?\b|physicians?\b
         |radiologists?\b|reviewers?\b|experts?\b|hospitals?\b|sites?\b|clinics?\b|centres?\b|centers?\b|people\b|users?\b
-        |departments?\b|specialt(?:y|ies)\b|languages?\b|-?fold\b|-?shots?\b|[ap]m\b|dollars?\b|euros?\b|context\b|bits?\b
+        |departments?\b|specialt(?:y|ies)\b|languages?\b|-?fold\b|times\b|-?shots?\b|[ap]m\b|dollars?\b|euros?\b|context\b|bits?\b
         |(?:[a-z]+\s+)?(?:a|per|each|every)\s+(?:day|week|month|year|patient|hour))
     | \b(?:rank|r|alpha|lr|learning\srate|batch(?:\ssize)?|epochs?|seed|version|v|step|type|grade
         |stage|phase|level|covid|icd|aged?
@@ -113,8 +61,8 @@ _OTHER = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _DATA_SIZE = re.compile(
-    rf"{_EDGE}(?:{_DIGITS})\s*(?:[kmgt]i?b|gigs?|gigabytes?|megabytes?)\s+(?:of\s+)?(?:data|text"
-    r"|notes?|reports?|records?)\b",
+    rf"{_EDGE}(?P<size>{DIGITS})\s*(?P<unit>[kmgt]i?b|gigs?|gigabytes?|megabytes?|terabytes?)\s+(?:worth\s+)?(?:of\s+)?"
+    r"(?:[a-z]+\s+){0,2}?(?:data|text|notes?|reports?|records?|letters?|documents?)\b",
     re.IGNORECASE,
 )
 _HEDGE = re.compile(
@@ -125,56 +73,40 @@ _HEDGE = re.compile(
 _HELD_BACK = re.compile(
     r"^\s*(?:\w+\s+)?(?:for|as|to)\s+(?:test|valid|evaluat|hold)|^\s*(?:test|validation|held)", re.IGNORECASE
 )
+_IN_ALL = re.compile(r"\b(?:in total|total(?:ly)?|altogether|all together|in all|overall|sum)\b", re.IGNORECASE)
+_ADDED = re.compile(r"\b(?:and|plus|as well|another|more|also|with|further|additional)\b|[+,&]", re.IGNORECASE)
 _TEST_NOUN = re.compile(r"\b(?:test|validation|evaluation|held[- ]out)\b", re.IGNORECASE)
 
 
 MOST_EXAMPLES = 10**10
 """A larger number is no number of examples."""
+CHARACTERS_PER_NOTE = 2000
+"""Taken for a clinical note where only the size of the text was said; told, so that it can be corrected."""
 
 
-def number_value(text: str) -> float:
-    """The value of a written number: "5,000", "1.2M", "twelve hundred", "a couple of hundred", "half a million"."""
-    plain = re.sub(r"(?<=\d)[, ](?=\d{3})", "", text.lower())
-    plain = re.sub(r"(?<=\d)(?=[a-z])", " ", plain)
-    tail = re.search(r"(?:hundred|thousand)s?\s+and\s+([a-z]+)$", plain)
-    added = _WORDS.get(tail[1], 0) if tail else 0
-    plain = plain[: tail.start(1)] if tail and added else plain
-    total, scale = 0.0, 1
-    for word in re.findall(r"[a-z]+|\d+(?:\.\d+)?", plain):
-        singular = word.removesuffix("s") if word != "several" else word
-        if word[0].isdigit():
-            total += float(word)
-        elif singular in _SCALES:
-            scale *= _SCALES[singular]
-        elif word == "half" and total:
-            total += 0.5
-        elif word == "half":
-            total = 0.5
-        elif word in _WORDS and (word not in ("a", "an") or not total):
-            # "a couple", "a few": the article is not a one of its own.
-            total = _WORDS[word] if total == 1 and _WORDS[word] < 10 else total + _WORDS[word]
-    # "hundred" alone is one hundred, but 0 stays 0.
-    return (total if re.search(r"\d", plain) else total or 1) * scale + added
-
-
-def read_examples(message: Message, asked: bool, counting: bool) -> int | None:
-    """The number of examples, or None where the message gives none.
+def read_examples(message: Message, asked: bool, counting: bool) -> tuple[int | None, list[str]]:
+    """The number of examples (None where the message gives none), and remarks.
 
     `asked`: the message answers "how many?". `counting`: a number of examples is known, so that a correction
-    ("actually 8000") may leave the noun out.
+    ("actually 8000") may leave the noun out. Two totals that cannot both be meant are asked about.
     """
-    for _ in message.take(_DATA_SIZE):
-        pass
+    sizes = list(message.take(_DATA_SIZE))
     for match in message.take(_PER_CLASS):
         each, classes = match["each"] or match["each2"], match["classes"] or match["classes2"]
-        return round(min(number_value(each) * number_value(classes), MOST_EXAMPLES)) or None
+        return round(min(number_value(each) * number_value(classes), MOST_EXAMPLES)) or None, []
     _blank_others(message)
     for match in message.take(_RANGE):
-        scale = match["low_scale"] or match["scale"] or ""
-        value = number_value(match["low"] + scale)
+        low, high = _ends(match)
+        if not (20 if not asked else 1) <= low <= MOST_EXAMPLES:
+            continue
+        if high > 2 * low and re.search(r"\bor\b", match[0]):
+            return None, [
+                message.either_or(
+                    "numbers of examples", [f"{low:,} examples", f"{high:,} examples"], "Which one is it?"
+                )
+            ]
         # The low end: a plan must not count on rows that may not be there.
-        if (20 if not asked else 1) <= value <= MOST_EXAMPLES:
-            return int(value)
+        return low, []
     found = [
         (match, value)
         for match in message.take(_COUNT)
@@ -182,17 +114,57 @@ def read_examples(message: Message, asked: bool, counting: bool) -> int | None:
     ]
     kept = [(match, value) for match, value in found if not message.negated(match.start())]
     training = [(match, value) for match, value in kept if not _is_held_back(message, match)] or kept
-    if not training:
-        return None
-    first, last = training[0][0], training[-1][0]
-    if len(training) > 1 and not CORRECTION.search(message.original[first.end() : last.start()]):
-        named = [(match, value) for match, value in training if match["noun"]]
-        # "2,000 notes and 1,000 letters": together.
-        if len(named) > 1:
-            return sum(value for _, value in named)
-        if named:
-            return named[0][1]
-    return training[-1][1]
+    if training:
+        return _total(message, training)
+    return _from_size(sizes)
+
+
+def _ends(match: Match[str]) -> tuple[int, int]:
+    low_scale, scale = match["low_scale"] or "", match["scale"] or ""
+    return int(number_value(match["low"] + (low_scale or scale))), int(number_value(match["high"] + scale))
+
+
+def _total(message: Message, counts: list[tuple[Match[str], int]]) -> tuple[int | None, list[str]]:
+    """One number of several: the last of a correction, a sum that is given, else the parts added up."""
+    (first, _), (last, newest) = counts[0], counts[-1]
+    if len(counts) == 1 or message.replaces(first, last):
+        return newest, []
+    for match, value in counts:
+        around = message.original[max(0, match.start() - 25) : match.end() + 25]
+        if _IN_ALL.search(around):
+            return value, []
+    named = [(match, value) for match, value in counts if match["noun"]]
+    if not named:
+        return newest, []
+    different = list(dict.fromkeys(value for _, value in named))
+    same_things = len({_noun(match) for match, _ in named}) < len(named)
+    between = message.original[named[0][0].end() : named[-1][0].start()]
+    if len(different) > 1 and same_things and not _ADDED.search(between):
+        return None, [
+            message.either_or("numbers of examples", [f"{value:,} examples" for value in different], "Which one is it?")
+        ]
+    # "2,000 notes and 1,000 letters": together.
+    return sum(different) if same_things and not _ADDED.search(between) else sum(value for _, value in named), []
+
+
+def _which(message: Message, values: list[int]) -> str:
+    return message.either_or("numbers", [f"{value:,} examples" for value in values], "Which one is it?")
+
+
+def _noun(match: Match[str]) -> str:
+    return match["noun"].split()[-1].lower().removesuffix("s")
+
+
+def _from_size(sizes: list[Match[str]]) -> tuple[int | None, list[str]]:
+    """A number of notes from a size in bytes, which is a guess and said to be one."""
+    if not sizes:
+        return None, []
+    scale = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}[sizes[-1]["unit"][0].lower()]
+    notes = max(1, round(number_value(sizes[-1]["size"]) * scale / CHARACTERS_PER_NOTE))
+    if notes > MOST_EXAMPLES:
+        return None, []
+    said = f"I take {sizes[-1][0].strip()} for about {notes:,} notes of {CHARACTERS_PER_NOTE:,} characters each; "
+    return notes, [said + "say the number if you know it."]
 
 
 def _blank_others(message: Message) -> None:

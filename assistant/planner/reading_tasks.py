@@ -20,7 +20,7 @@ _END = (
 )
 _ENTITIES = (
     r"drugs?|medic(?:ation|ine)s?|dos(?:e|es|age|ages)|entit(?:y|ies)|diagnos[ei]s|symptoms?|names?"
-    r"|problems?|terms?|allerg(?:y|ies)|findings"
+    r"|problems?|terms?|allerg(?:y|ies)|findings|diseases?|chemicals?|genes?|lesions?|complaints?"
     r"|measurements?|values?|codes|mentions|procedures?|routes?|conditions?|identifiers|phi"
 )
 _PATIENTS = r"(?:patient|people|famil(?:y|ies)|parent|carer|relative|lay)"
@@ -85,8 +85,16 @@ _STRONG = [
     (
         "report_generation",
         rf"\b(?:draft|writ|generat|creat|produc|compos|dictat|prepar)\w*\b{_OBJECT}\b(?:reports?|impressions?"
-        r"|notes?|letters?|findings|documentation|discharge\w*)\b",
+        r"|notes?|letters?|findings|documentation|discharge\w*|conclusions?)\b",
     ),
+    (
+        "report_generation",
+        r"\b(?:turn\w*|convert\w*|transform\w*)\b[^.;!?\n]{0,60}\b(?:in)?to (?:\w+ ){0,2}(?:notes?|letters?|reports?"
+        r"|documentation)\b"
+        r"|\b(?:reports?|impressions?|conclusions?|letters?|notes) (?:to be |being )?(?:drafted|written|dictated"
+        r"|generated)\b",
+    ),
+    ("summarization", r"\b(?:turn\w*|convert\w*)\b[^.;!?\n]{0,60}\b(?:in)?to (?:\w+ ){0,2}summar(?:y|ies)\b"),
     (
         "report_generation",
         r"\b(?:report[- ](?:generation|writing|drafting|writer|generator)|(?:radiology|pathology|imaging"
@@ -180,7 +188,8 @@ _OBJECTIVES = [
         r"|sets?)|\b(?:human|doctor|expert|clinician|reviewer)s?'? preferences"
         r"|\brank(?:ed|ing|ings)? (?:of )?(?:pairs|answers|responses)(?: of (?:answers|responses))?"
         r"|\bpairs of answers\b|\bchosen (?:and|/|vs\.?) rejected|\bpair-?wise\b"
-        r"|\bthumbs (?:up|down)|\bvot(?:es|ed) (?:on|for) answers|\bbetter of two answers",
+        r"|\bthumbs (?:up|down)(?: (?:and|or) (?:thumbs )?down)?(?: (?:on|for) (?:the |their )?(?:answers"
+        r"|responses))?|\bvot(?:es|ed) (?:on|for) answers|\bbetter of two answers",
     ),
     ("sft", r"\bsft\b|\bsupervised (?:fine-?tuning|training|run)\b|\binstruction[- ]tun\w+"),
 ]
@@ -210,7 +219,8 @@ _ADAPTATIONS = [
         "low",
         r"\b(?:low|light|slight|mild|gentle)(?:ly)? (?:adapt\w+|speciali[sz]\w+|touch)|\b60 ?/ ?40\b"
         r"|\b(?:keep|retain|preserve)\w* (?:its |the |all )?general (?:abilit\w+|skills?|knowledge"
-        r"|capabilit\w+)|\bmostly general\b",
+        r"|capabilit\w+)|\bmostly general\b"
+        r"|\b(?:not|n't|never) (?:forget|lose|unlearn)\w* (?:\w+ ){0,3}(?:general|what it (?:knows|knew|can))",
     ),
     ("moderate", r"\b(?:moderate(?:ly)?|medium) (?:adapt\w+|speciali[sz]\w+)|\b80 ?/ ?20\b"),
 ]

@@ -112,7 +112,7 @@ def understood(changes: Answers, machine: Machine) -> str:
 def summary(plan: Plan, answers: Answers, refusals: list[str]) -> str:
     """The plan in a few sentences, and what keeps it from being started here."""
     config, estimate = plan.config, plan.estimate
-    where = f"one {config.hardware.gpu}" if config.hardware.device == "cuda" else "this machine's CPU"
+    where = f"one {config.hardware.gpu}" if config.hardware.device == "cuda" else _processor(answers)
     how = "with the base in 4 bits (QLoRA)" if config.model.quantization == "nf4" else "with LoRA"
     said = [f"Here is the plan: {config.model.name}, tuned {how} on {where}."]
     if estimate is not None:
@@ -144,6 +144,11 @@ def summary(plan: Plan, answers: Answers, refusals: list[str]) -> str:
     return " ".join(said) + "\n\nBefore it can start here:\n" + "\n".join(f"- {reason}" for reason in refusals)
 
 
+def _processor(answers: Answers) -> str:
+    other = answers.gpu not in (None, "cpu")
+    return f"the processor of {answers.gpu}" if other else "this machine's CPU"
+
+
 NOTHING = "I did not find anything for the plan in that."
 STANDS = (
     "You can still change anything, for example “actually 8k examples”, “use rank 32” or “on an A100”; ask “why r=16?” "
@@ -163,6 +168,8 @@ def _hardware(changes: Answers) -> str:
     if changes.gpu is None:
         return f"a GPU with {changes.vram_gib:g} GB"
     row = catalogue.gpu(changes.gpu)
+    if row is not None and not row.cuda:
+        return f"{row.name}, for its {row.cores} cores and {row.memory_gib:g} GiB"
     name = changes.gpu + (f" ({row.memory_gib:g} GiB)" if row else "")
     return f"{changes.gpu_count} x {name}" if (changes.gpu_count or 1) > 1 else f"the GPU {name}"
 

@@ -6,7 +6,9 @@ beside 0.1 of the lab values) drown the others.
 
 from __future__ import annotations
 
-from trainer.config import DataSource, HeldOutSet
+from assistant.planner.advice_models import EMBEDDED
+from assistant.planner.answers import Answers, uses_starter
+from trainer.config import DataSource, HeldOutSet, RunConfig
 
 SOURCES = [
     DataSource(name="starter/clinical", rows=120),
@@ -54,3 +56,8 @@ def starter_held_out(dataset: str) -> list[HeldOutSet]:
 def starter_rows(sources: list[DataSource]) -> int:
     """Rows of starter sources before validation is kept back."""
     return sum(min(source.rows or 10**9, ROWS.get(source.name, 200)) for source in sources)
+
+
+def is_default_run(config: RunConfig, answers: Answers) -> bool:
+    """Whether this is the run that a newcomer starts with: the starter data on the embedded model."""
+    return uses_starter(answers) and config.model.name == EMBEDDED

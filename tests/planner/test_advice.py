@@ -227,7 +227,37 @@ def test_a_value_that_was_asked_for_and_keeps_it_from_fitting_can_be_given_back(
 def test_an_apple_machine_is_planned_for_its_cpu_and_says_why():
     made = plan(gpu="m3-max-64gb")
     assert (made.config.hardware.device, made.config.hardware.gpu) == ("cpu", None)
-    assert "NVIDIA cards and on CPUs" in reason(made, "hardware.device").why
+    assert reason(made, "hardware.device").why.endswith("for the processor of m3-max-64gb: 16 cores and 64 GiB.")
+    assert made.estimate is not None and made.estimate.limit_gib == 64
+
+
+def test_the_free_space_is_planned_with_its_own_memory():
+    made = plan(gpu="space-cpu-basic", task="summarization")
+    assert (made.config.hardware.device, made.config.hardware.gpu) == ("cpu", None)
+    assert made.estimate is not None and made.estimate.limit_gib == 15
+    assert "its disk is emptied" in reason(made, "hardware.device").why
+
+
+def test_the_length_comes_from_the_file_where_there_is_one(tmp_path):
+    file = tmp_path / "notes.jsonl"
+    short = [{"question": "Is it short?", "answer": "Yes. " * 20} for _ in range(97)]
+    long = [{"question": "Is it long?", "answer": "No. " * 900} for _ in range(3)]
+    file.write_text("\n".join(json.dumps(row) for row in short + long))
+    made = plan(gpu="rtx-4090", dataset=str(file), examples=None)
+    # 3,600 characters are about 1,200 tokens, and 3 % of the rows may not be cut.
+    assert made.config.schedule.max_length == 1536
+    assert reason(made, "schedule.max_length").source == "measured on the data"
+    file.write_text("\n".join(json.dumps(row) for row in short))
+    assert plan(gpu="rtx-4090", dataset=str(file), examples=None).config.schedule.max_length == 256
+
+
+def test_a_published_set_brings_its_rows_its_licence_and_that_it_holds_no_patients():
+    made = plan(gpu="rtx-4090", dataset="medqa", examples=None, contains_phi=None)
+    assert made.config.data.contains_phi is False
+    assert "10,178 examples" in reason(made, "schedule.epochs").why
+    research = plan(gpu="rtx-4090", dataset="healthcaremagic", examples=None, contains_phi=None)
+    assert research.config.data.contains_phi is None
+    assert "research only" in reason(research, "data.sources").why
 
 
 def test_what_must_be_known_of_a_machine_stands_with_it():

@@ -64,6 +64,8 @@ class GpuRow(_Row):
     bf16: bool
     cuda: bool = True
     """Whether the trainer can use it: false for Apple and AMD."""
+    cores: int | None = None
+    """Cores of its processor, where that is what a run can use: Apple's machines, and those without a GPU."""
     count: int = 1
     """Cards in the machine. A run uses one of them."""
     usd_per_hour: tuple[float, float] | None = None
