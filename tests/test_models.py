@@ -7,6 +7,8 @@ import pytest
 
 from trainer import models
 from trainer.config import RunConfig
+from trainer.data.formats import Row
+from trainer.data.templates import IGNORED, encode
 
 
 def test_a_model_that_cannot_be_had_says_where_it_was_looked_for():
@@ -24,12 +26,47 @@ def test_a_folder_without_safetensors_is_refused(tmp_path: Path):
         models.find(str(tmp_path))
 
 
-def test_a_model_without_a_chat_template_is_refused(tiny_model: Path, tmp_path: Path):
-    folder = tmp_path / "plain"
+CHAT = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "Is it so?"},
+    {"role": "assistant", "content": "Yes."},
+]
+
+
+def load_with_template(tiny_model: Path, folder: Path, template: str | None):
     shutil.copytree(tiny_model, folder)
-    (folder / "chat_template.jinja").unlink()
-    with pytest.raises(models.ModelError, match="has no chat template"):
-        models.load_base(RunConfig.model_validate({"model": {"name": str(folder)}}))
+    if template is None:
+        (folder / "chat_template.jinja").unlink()
+    else:
+        (folder / "chat_template.jinja").write_text(template)
+    _, tokenizer, found = models.load_base(RunConfig.model_validate({"model": {"name": str(folder)}}))
+    return tokenizer, found.template_note
+
+
+def test_a_model_that_was_never_tuned_to_chat_gets_a_plain_template_and_says_so(tiny_model: Path, tmp_path: Path):
+    tokenizer, note = load_with_template(tiny_model, tmp_path / "plain", None)
+    assert note.startswith("The model ships no chat template")
+    text = tokenizer.apply_chat_template(CHAT[:2], tokenize=False, add_generation_prompt=True)
+    assert isinstance(text, str) and text.endswith("Be brief.\n\n### Question\nIs it so?\n\n### Answer\n")
+    # The mask stops where the answer begins, and the end mark is trained.
+    row = Row(prompt=CHAT[1:2], completion=CHAT[2:])
+    encoded = encode(row, tokenizer, "Be brief.")
+    trained = [token for token in encoded["labels"] if token != IGNORED]
+    assert tokenizer.decode(trained) == f"Yes.{tokenizer.eos_token}"
+
+
+def test_a_template_that_takes_no_system_prompt_gets_it_before_the_question(tiny_model: Path, tmp_path: Path):
+    ends = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}"
+    refuses = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}" + ends
+    leaves_out = "{% for m in messages if m['role'] != 'system' %}<{{ m['role'] }}>{{ m['content'] }}{% endfor %}"
+    for number, template in enumerate((refuses, leaves_out)):
+        tokenizer, note = load_with_template(tiny_model, tmp_path / str(number), template)
+        assert "takes no system prompt" in note
+        text = tokenizer.apply_chat_template(CHAT, tokenize=False)
+        assert text == "<user>Be brief.\n\nIs it so?<assistant>Yes."
+        assert tokenizer.apply_chat_template(CHAT[1:], tokenize=False) == "<user>Is it so?<assistant>Yes."
+    tokenizer, note = load_with_template(tiny_model, tmp_path / "bears", ends)
+    assert (note, tokenizer.chat_template) == ("", ends)
 
 
 def test_a_half_written_conversion_is_not_used(home: Path, monkeypatch: pytest.MonkeyPatch):

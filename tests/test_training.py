@@ -129,3 +129,25 @@ def test_a_second_run_waits_for_the_first(tiny_run: RunConfig):
         event.time for event in first.events() if isinstance(event, events.StateEvent) and event.state == "preparing"
     ]
     assert began[0] >= ended[0] or other[0] >= swapped[0], "one at a time"
+
+
+def test_a_run_that_no_longer_gains_ends_early_and_keeps_the_best(tiny_run: RunConfig):
+    tiny_run.schedule.max_steps = 200
+    # Far too fast to go on gaining: the loss falls, then rises.
+    tiny_run.schedule.learning_rate = 0.08
+    tiny_run.schedule.patience = 2
+    tiny_run.schedule.checkpoint_every = tiny_run.evaluation.every = 3
+    run = wait(runs.start(runs.create(tiny_run)))
+    assert run.status.state == "done", run.status.error
+    assert run.status.step < 200
+    measured = {event.step: event.loss for event in run.events() if isinstance(event, events.EvalEvent)}
+    report = run.report()
+    assert report is not None
+    best = report["best_step"]
+    assert measured[best] == min(loss for step, loss in measured.items() if step > 0)
+    assert report["validation_loss"]["after"] == measured[best]
+    (stopped,) = [event for event in run.events() if isinstance(event, events.StopEvent)]
+    assert f"the adapter of step {best}, where it was lowest" in stopped.reason
+    # What is kept is that checkpoint's adapter, and not the last step's.
+    kept = (run.adapter / "adapter_model.safetensors").read_bytes()
+    assert kept == (run.folder / "checkpoints" / f"checkpoint-{best}" / "adapter_model.safetensors").read_bytes()

@@ -120,6 +120,13 @@ class ScheduleSection(Section):
         description="Recompute activations in the backward pass: about half the memory, slower (lecture L1.11).",
     )
     checkpoint_every: int = Field(default=50, ge=1, description="Steps between checkpoints that a run can resume from.")
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        le=100,
+        description="Ends the run after this many measurements of the validation loss without a gain of 0.001, and "
+        "keeps the best (lecture L3.13: 3-5); never if empty.",
+    )
     seed: int = Field(
         default=17, ge=0, le=2**31 - 1, description="Seed of the rows' order, the adapter's start and dropout."
     )
@@ -363,6 +370,13 @@ def _cross_faults(config: RunConfig) -> list[Fault]:
     if config.model.quantization == "nf4" and config.hardware.precision == "fp32":
         message = "4-bit weights are computed in bf16 or fp16; set hardware.precision to auto, or quantization to none."
         faults.append(Fault(field="model.quantization", message=message))
+    every, saved = config.evaluation.every, config.schedule.checkpoint_every
+    if config.schedule.patience is not None and saved % every:
+        message = (
+            f"the best checkpoint can only be kept where one is saved at a measurement: checkpoint_every ({saved}) has "
+            f"to be a multiple of evaluation.every ({every}); or leave patience empty."
+        )
+        faults.append(Fault(field="schedule.patience", message=message))
     trained = {source.name for source in config.data.sources if not source.name.startswith("starter/")}
     for index, held_out in enumerate(config.evaluation.held_out):
         if held_out.name in trained:

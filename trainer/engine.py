@@ -42,6 +42,8 @@ def train(config: RunConfig, reporter: Reporter) -> None:
     reporter.progress("loading the model", 0, 1)
     base, tokenizer, found = models.load_base(config, reporter.progress)
     reporter.progress("loading the model", 1, 1)
+    if found.template_note:
+        reporter.warn(found.template_note)
     prepared = prepare(config, tokenizer)
     for warning in prepared.warnings:
         reporter.warn(warning)
@@ -69,7 +71,8 @@ def train(config: RunConfig, reporter: Reporter) -> None:
     if reporter.stop_requested():
         _save_adapter(trainer.model, folder)
         raise StopRequested
-    if watch.evaluated_at != reporter.status.step:
+    best_step = _best_step(trainer, reporter)
+    if best_step is None and watch.evaluated_at != reporter.status.step:
         trainer.evaluate()
     training_minutes = (time.perf_counter() - began) / 60
     _save_adapter(trainer.model, folder)
@@ -85,7 +88,7 @@ def train(config: RunConfig, reporter: Reporter) -> None:
     forgetting = None
     if config.evaluation.forgetting:
         forgetting = scoring.measure_forgetting(config, model, tokenizer, reporter.progress)
-    first, last = _validation_losses(folder)
+    first, last = _validation_losses(folder, best_step)
     predicted = sizing.estimate(config, hardware.detect())
     report = scoring.Report(
         table=table,
@@ -97,6 +100,7 @@ def train(config: RunConfig, reporter: Reporter) -> None:
         tokens_per_second=watch.tokens_per_second,
         peak_gib=peak_memory_gib(config.hardware.device),
         predicted_gib=predicted.peak_gib if predicted else None,
+        best_step=best_step,
         training_minutes=training_minutes,
         evaluating_minutes=(time.perf_counter() - began) / 60,
     )
@@ -167,7 +171,22 @@ def _save_adapter(model: object, folder: Path) -> None:
     partial.rename(folder / "adapter")
 
 
-def _validation_losses(folder: Path) -> tuple[float, float]:
+def _best_step(trainer: SFTTrainer, reporter: Reporter) -> int | None:
+    """The step whose adapter is kept, where it has a patience: that of the lowest validation loss. Told as an event."""
+    state = trainer.state
+    if trainer.args.load_best_model_at_end is not True or state.best_model_checkpoint is None:
+        return None
+    best = int(state.best_model_checkpoint.rpartition("-")[2])
+    kept = f"the adapter of step {best}, where it was lowest ({state.best_metric:.3f}), is kept."
+    if state.global_step < state.max_steps:
+        reporter.event(events.StopEvent(reason=f"The validation loss no longer falls; {kept}"))
+    elif best < state.global_step:
+        reporter.warn(f"The validation loss rose again; {kept}")
+    return best
+
+
+def _validation_losses(folder: Path, best_step: int | None) -> tuple[float, float]:
     # From the events, not from this process: a resumed run measured its first loss in another one.
-    losses = [event.loss for event in events.read(folder / "events.jsonl") if isinstance(event, events.EvalEvent)]
-    return losses[0], losses[-1]
+    found = [event for event in events.read(folder / "events.jsonl") if isinstance(event, events.EvalEvent)]
+    kept = next((event for event in reversed(found) if event.step == best_step), found[-1])
+    return found[0].loss, kept.loss

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from trainer import catalogue, config
+from trainer import catalogue, chat_template, config
 from trainer.config import RunConfig
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ class FoundModel(BaseModel):
     folder: Path
     origin: str
     weights_sha256: str
+    template_note: str = ""
+    """What had to be done to its chat template, in a sentence."""
 
 
 def cache_folder() -> Path:
@@ -102,7 +104,7 @@ def load_base(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, FoundModel]:
     """Load the run's base model (in its precision, on its device) and its tokenizer.
 
-    Raises `ModelError` where the model cannot be had or has no chat template.
+    Raises `ModelError` where the model cannot be had or loaded.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 
@@ -130,8 +132,7 @@ def load_base(
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"The model in {found.folder} cannot be loaded: {reason}") from error
-    if not tokenizer.chat_template:
-        raise ModelError(f"The model {run.model.name!r} has no chat template; choose an instruct (chat) model.")
+    found.template_note = chat_template.make_usable(tokenizer)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model, tokenizer, found

@@ -55,6 +55,8 @@ class Report(BaseModel):
     peak_gib: float
     predicted_gib: Range | None = None
     """What the plan had said of the peak; None where the model or the card is not in the catalogue."""
+    best_step: int | None = None
+    """The step whose adapter was kept, where the run had a patience; else the last."""
     training_minutes: float
     evaluating_minutes: float
 

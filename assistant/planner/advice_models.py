@@ -128,7 +128,8 @@ def choose_model(answers: Answers, hardware: HardwareSection, step: int = 0) -> 
 def _usual_model(answers: Answers, hardware: HardwareSection) -> tuple[str, int, Reason]:
     memory = _memory(hardware)
     if answers.base_model is not None:
-        return answers.base_model, _batch(memory), _reason(answers.base_model, "You named it.", "your answer")
+        why = f"You named it. {_terms(answers.base_model)}".strip()
+        return answers.base_model, _batch(memory), _reason(answers.base_model, why, "your answer")
     if answers.model_params_b is not None:
         size = answers.model_params_b
         row = min(_open_models(), key=lambda row: abs(row.params_b - size) / size)
@@ -145,6 +146,22 @@ def _usual_model(answers: Answers, hardware: HardwareSection) -> tuple[str, int,
     why = f"The largest open model that trains on {memory:g} GiB with a fifth of it free"
     _, name, batch, source = _BY_MEMORY[place]
     return name, batch, _reason(name, f"{why}; not gated, and free to use (Apache-2.0).", source)
+
+
+def _terms(name: str) -> str:
+    """What must be known of a model that the user named: licence, gate, chat template."""
+    row = catalogue.base_model(name)
+    if row is None:
+        return ""
+    said = f"Its licence: {row.licence}."
+    if row.gated:
+        said += (
+            f" It is gated: accept the licence on the Hub page of {row.hub_id}, make a read token there, and run "
+            "`hf auth login` on the machine that trains; the token is never written into a run file."
+        )
+    if not row.chat_template:
+        said += " It was never tuned to chat, so a plain template is used for its questions and answers."
+    return said
 
 
 def make_it_fit(

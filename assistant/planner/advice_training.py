@@ -39,6 +39,7 @@ _LENGTHS = {
     "dialogue": 2048,
 }
 _LENGTH_STEPS = (256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192)
+_PATIENCE = 3
 _EFFECTIVE_BATCH = 16
 _FEW_SHOT = 100  # lecture L3.3: 5-100 examples
 _HIGHEST_RANK = 64  # lecture L1.9: large knowledge
@@ -277,6 +278,13 @@ def rhythm(config: RunConfig, answers: Answers, rows: int | None) -> list[Reason
     if starter_run.is_default_run(config, answers):
         every = starter_run.EVALUATE_EVERY
     config.evaluation.every = config.evaluation.sample_every = config.schedule.checkpoint_every = every
+    default_run = starter_run.is_default_run(config, answers)
+    config.schedule.patience = None if default_run else _PATIENCE
+    patience = (
+        "The default run is too short to be ended early."
+        if default_run
+        else f"Ends after {_PATIENCE} measurements without a gain (3-5; also L1.8), and keeps the best checkpoint."
+    )
     why = f"About ten times in {steps} steps" + (" (every 100-500 steps is for longer runs)." if every < 100 else ".")
     return [
         Reason(field="evaluation.every", value=every, why=why, source="lecture L3.11"),
@@ -286,6 +294,7 @@ def rhythm(config: RunConfig, answers: Answers, rows: int | None) -> list[Reason
             why="Together with the validation loss.",
             source="lecture L3.11",
         ),
+        Reason(field="schedule.patience", value=config.schedule.patience, why=patience, source="lecture L3.13"),
         Reason(
             field="schedule.checkpoint_every",
             value=every,

@@ -123,6 +123,31 @@ _TERMS: list[tuple[str, str, str]] = [
         "(lecture L1.8).",
     ),
     (
+        "early stopping",
+        r"early[\s-]stop\w*|patience",
+        "Early stopping ends a run once the validation loss has not fallen for 3 to 5 measurements, and keeps the "
+        "best checkpoint: what comes after is learnt by heart (lecture L3.13).",
+    ),
+    (
+        "packing",
+        r"packing|packed",
+        "Packing puts several short rows into one sequence, so that no padding is computed. Bedside batches rows of "
+        "similar length instead, which wastes little, and in which no row can see another.",
+    ),
+    (
+        "offloading",
+        r"offload\w*",
+        "Offloading keeps the optimiser or the weights in the computer's memory and not the GPU's: about 70 % less, "
+        "two to three times slower (lecture L1.11). QLoRA's paged optimiser offloads its own states when memory is short.",
+    ),
+    (
+        "gated models",
+        r"gated|hub token|hf token|access token|licen[cs]e|token (?:for|from) (?:the )?(?:hub|hugging)",
+        "A gated model is downloaded only once its maker's licence is accepted: log in to the Hugging Face Hub, accept "
+        "the licence on the model's page, make a read token in your settings there, and run `hf auth login` on the "
+        "machine that trains. Bedside never writes the token into a run file or a log.",
+    ),
+    (
         "overfitting",
         r"overfit\w*",
         "A model overfits when it learns its training rows by heart: the training loss falls on while the validation "

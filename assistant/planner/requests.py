@@ -29,6 +29,7 @@ _NAMED = [
         rf"{_IS}(?P<value>\d{{2,6}})\b",
     ),
     ("schedule.max_length", r"(?<![\w.-])(?P<value>\d{3,6})\s*tokens?\b(?!\s*(?:/|per|a)\s*s)"),
+    ("schedule.patience", rf"\bpatience{_IS}(?P<value>{_COUNT})\b"),
     ("schedule.seed", rf"\bseed{_IS}(?P<value>\d{{1,9}})\b"),
     ("schedule.weight_decay", rf"\bweight[\s-]decay{_IS}(?P<value>{_NUMBER})"),
 ]

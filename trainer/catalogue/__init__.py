@@ -44,7 +44,7 @@ class BaseModelRow(_Row):
     """Longest input that it was trained for, in tokens."""
     tied_embeddings: bool
     chat_template: bool
-    """Whether its tokenizer ships one, without which it is not trained."""
+    """Whether its tokenizer ships one; else a plain one is used, and said."""
     medical: bool
     source: str
     """The model card that the row follows."""

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from trl.trainer.sft_trainer import SFTTrainer
 
 
+LEAST_GAIN = 0.001
+"""Nats by which the validation loss must fall to count as better (lecture L3.13: 0.001-0.01)."""
+
+
 def build(
     config: RunConfig,
     model: PeftModel,
@@ -34,6 +38,7 @@ def build(
     """
     import torch
     from datasets import Dataset
+    from transformers import EarlyStoppingCallback
     from trl.trainer.sft_config import SFTConfig
 
     from trainer.objectives.answer_loss import AnswerLossTrainer
@@ -73,12 +78,17 @@ def build(
         save_strategy="steps",
         save_steps=schedule.checkpoint_every,
         save_total_limit=config.output.keep_checkpoints,
+        load_best_model_at_end=schedule.patience is not None,
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
         seed=schedule.seed,
         data_seed=schedule.seed,
         report_to="none",
         disable_tqdm=True,
         dataloader_pin_memory=not on_cpu,
     )
+    if schedule.patience is not None:
+        callbacks = [*callbacks, EarlyStoppingCallback(schedule.patience, LEAST_GAIN)]
     trainer = AnswerLossTrainer(
         model=model,
         args=settings,
