@@ -138,7 +138,8 @@ _TERMS: list[tuple[str, str, str]] = [
         "offloading",
         r"offload\w*",
         "Offloading keeps the optimiser or the weights in the computer's memory and not the GPU's: about 70 % less, "
-        "two to three times slower (lecture L1.11). QLoRA's paged optimiser offloads its own states when memory is short.",
+        "two to three times slower (lecture L1.11). QLoRA's paged optimiser offloads its states "
+        "when memory is short.",
     ),
     (
         "gated models",

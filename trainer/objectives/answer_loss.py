@@ -17,7 +17,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 CHUNK = 256  # positions; 256 x 49,152 fp32 logits are 48 MiB
 # Decoders whose logits are nothing but hidden state times output matrix: no bias, scale or soft cap.
-PLAIN_HEADS = {"llama", "mistral", "qwen2", "qwen3"}
+PLAIN_HEADS = {"llama", "mistral", "qwen2", "qwen3", "phi3"}
 
 
 class _AnswerLoss(torch.autograd.Function):
