@@ -20,6 +20,7 @@ from trainer.hardware import Machine
 
 _PATH = re.compile(
     r"\"([^\"\n]+\.(?:jsonl?|ndjson|csv|parquet|xlsx))\""
+    r"|\b([a-z]:\\[^\n\"',;:]{1,200}?\.(?:jsonl?|ndjson|csv|parquet|xlsx))(?![\w/])"
     r"|(?<![\w/.~-])((?:~|\.{1,2})?/[^\n\"',;:]{1,200}?\.(?:jsonl?|ndjson|csv|parquet|xlsx))(?![\w/])"
     r"|(?<![\w/.~-])((?:~|\.{1,2})?/?(?:[\w.-]|\\ )+(?:/(?:[\w.-]|\\ )+)*\.(?:jsonl?|ndjson|csv"
     r"|parquet|xlsx))(?![\w/])",

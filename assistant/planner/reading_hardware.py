@@ -35,7 +35,7 @@ _GPU = re.compile(
     r"|my))?"
     r"|(?:a\s+)?(?:pair|couple)\s+of)\s*(?:x|\*)?\s*)?"
     rf"(?:(?P<first>\d{{1,3}}){_GB}\s+)?(?:nvidia\s+)?(?:geforce\s+)?(?:tesla\s+)?"
-    rf"(?P<name>{alternatives(_NAMES)})(?P<form>[\s-]*(?:sxm\d?|pcie))?"
+    rf"(?P<name>{alternatives(_NAMES)})(?:'?s(?=\s*\())?(?P<form>[\s-]*(?:sxm\d?|pcie))?"
     rf"(?:[\s,-]*(?:\(|with\s+|w/\s*|of\s+)?(?P<second>\d{{1,3}}{_GB}(?!\s+of\s+(?!vram|memory|gpu))"
     rf"|\d{{1,3}}(?=\s*(?:or|/)\s*\d{{1,3}}{_GB})|[48]0\b(?!\s*[a-z])))?\)?'?s?(?![\w,]*\d)(?!\w)"
     rf"(?:\s*(?:or|/|vs\.?)\s*(?P<other>\d{{1,3}}){_GB})?"
@@ -64,6 +64,7 @@ _VRAM = re.compile(
     re.IGNORECASE,
 )
 _BARE_MEMORY = re.compile(r"^\W*(?:an?\s+)?(?:about\s+)?(\d{1,3})\s*(?:gb|gib|gigs?|g)?\W*$", re.IGNORECASE)
+_ANY_MEMORY = re.compile(rf"\b(\d{{1,3}}){_GB}", re.IGNORECASE)
 _NO_GPU = re.compile(
     r"\b(?:no|without(?: an?| any)?|(?:do|does|have|has|don't|doesn't|haven't|hasn't|ain't)(?:n't"
     r"| not)?(?: have| own| got)? (?:an?|any|no)) (?:gpus?|graphics cards?|cuda)\b"
@@ -74,7 +75,8 @@ _NO_GPU = re.compile(
 _CPU = re.compile(r"\bcpus?\b(?:[- ]only)?|\bprocessor only\b", re.IGNORECASE)
 _HERE = re.compile(
     r"\b(?:(?:my|this|our|the) (?:own )?(?:laptop|notebook|computer|machine|pc|desktop|workstation|box)"
-    r"|(?:use|run|train)(?: it)? here|on here|locally|this one here|laptop)\b",
+    r"|(?:use|run|train)(?: it)? here|on here|locally|this one here|laptop|(?:normal|ordinary|standard"
+    r"|office) (?:office )?(?:pc|computer|desktop))\b",
     re.IGNORECASE,
 )
 
@@ -165,7 +167,7 @@ def _without_card(message: Message, machine: Machine, asked: bool) -> tuple[dict
         return changes, remarks
     if here:
         return this_machine(machine), []
-    bare = _BARE_MEMORY.match(message.rest) if asked else None
+    bare = _BARE_MEMORY.match(message.rest) or _ANY_MEMORY.search(message.rest) if asked else None
     if bare and 4 <= int(bare[1]) <= 400:
         message.blank(bare)
         return {"vram_gib": float(bare[1]), "gpu_count": 1}, []

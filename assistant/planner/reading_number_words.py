@@ -54,7 +54,10 @@ _SCALES = {
 }
 WORD = "|".join(sorted((word for word in _WORDS if len(word) > 2), key=len, reverse=True))
 # "5.000" and "5,000" are five thousand; "1,5k" is fifteen hundred.
-DIGITS = r"[1-9]\d{0,2}(?:[, .]\d{3})+(?![\d])|\d+,\d{1,2}(?=\s?(?:k|m|mn|mio|mil|thousand|million)\b)|\d+(?:\.\d+)?"
+DIGITS = (
+    r"\d+k\d(?![\d\w])"
+    r"|[1-9]\d{0,2}(?:[, .]\d{3})+(?![\d])|\d+,\d{1,2}(?=\s?(?:k|m|mn|mio|mil|thousand|million)\b)|\d+(?:\.\d+)?"
+)
 SCALE = r"(?:\s*(?:k|m|mn|mio|mil)\b|\s*(?:hundred|thousand|million|grand|dozen)s?\b)"
 _BIG = r"(?:hundred|thousand|million|grand|dozen)s?"
 _PART = rf"(?:{WORD})(?:[\s-](?:{WORD}))?"
@@ -62,7 +65,7 @@ _SPELT = (
     rf"(?:an?\s+(?:good\s+)?)?(?:{_PART}(?:\s+and\s+an?\s+(?:half|quarter))?(?:\s+of)?(?:\s+an?)?\s+)?"
     rf"(?<=\s){_BIG}(?:\s+{_BIG})?\b"
     # "two thousand five hundred", "a hundred and fifty"; not "a hundred and a 4090".
-    rf"(?:\s+(?:and\s+)?{_PART}\s+hundred\b)?(?:\s+and\s+{_PART}(?![\w-]))?"
+    rf"(?:\s+(?:and\s+)?{_PART}\s+hundred\b)?(?:\s+and\s+{_PART}(?![\w-])|(?<=hundred)\s+{_PART}(?![\w-]))?"
 )
 # Tens without a larger scale: "fifty notes". Smaller ones are mostly no counts ("one report", "two sites").
 _TENS = (
@@ -74,7 +77,8 @@ NUMBER = rf"(?:{_SPELT}|(?:{DIGITS}){SCALE}?|{_TENS})"
 
 def number_value(text: str) -> float:
     """The value of a written number, digits and words alike; 1 where "hundred" or the like stands alone."""
-    plain = text.lower()
+    # "1k3" is 1.3k.
+    plain = re.sub(r"(\d+)k(\d)\b", r"\1.\2k", text.lower())
     if re.search(r"\d\.\d{3}\s*(?:m|mn|mio|mil|million)\b", plain) is None:
         plain = re.sub(r"(?<=\d)[, .](?=\d{3}(?!\d))", "", plain)
     plain = re.sub(r"(?<=\d),(?=\d)", ".", plain)

@@ -26,13 +26,18 @@ _RANGE = re.compile(
     rf"(?P<scale>{SCALE})?(?=\s|[.,;!?)]|$)(?:\s+(?:[a-z'&-]+\s+)?{_NOUN})?",
     re.IGNORECASE,
 )
+_SPELT_RANGE = re.compile(
+    rf"\b(?P<low>{WORD})\s*(?:-|to|or)\s*(?:{WORD})\s+(?P<scale>hundred|thousand|million|dozen)\b(?:\s+{_NOUN})?",
+    re.IGNORECASE,
+)
 _COUNT = re.compile(
     rf"{_EDGE}(?P<number>{NUMBER})(?![\w%])(?!\.\d)(?P<noun>(?:\s+(?!and\b|or\b|with\b|on\b|for\b"
     rf"|to\b)[a-z'&-]+){{0,3}}?\s+{_NOUN}|\s+{_NOUN}|\s+of\s+(?:them|those|these)\b)?",
     re.IGNORECASE,
 )
 _PER_CLASS = re.compile(
-    rf"{_EDGE}(?P<each>\d+)\s+(?:[a-z]+\s+)?(?:per|for each|in each|each)\s+(?:class|category|label)\b.{{0,20}}?"
+    rf"{_EDGE}(?P<each>\d+)\s+(?:[a-z]+\s+)?(?:(?:per|for each|in each|each)\s+(?:class|category|label)\b.{{0,20}}?"
+    r"|each\s+(?:for|in|of)\s+)"
     rf"(?P<classes>{DIGITS}|{WORD})\s+(?:classes|categories|labels)"
     rf"|{_EDGE}(?P<classes2>{DIGITS}|{WORD})\s+(?:classes|categories"
     rf"|labels)\b.{{0,20}}?(?P<each2>\d+)\s+(?:[a-z]+\s+)?(?:per"
@@ -49,10 +54,11 @@ _OTHER = re.compile(
         |departments?\b|specialt(?:y|ies)\b|languages?\b|-?fold\b|times\b|-?shots?\b|[ap]m\b|dollars?\b|euros?\b|context\b|bits?\b
         |(?:[a-z]+\s+)?(?:a|per|each|every)\s+(?:day|week|month|year|patient|hour))
     | \b(?:rank|r|alpha|lr|learning\srate|batch(?:\ssize)?|epochs?|seed|version|v|step|type|grade
-        |stage|phase|level|covid|icd|aged?
+        |stage|phase|level|covid|aged?
         |top|usmle|chapter|page|room|ward|temperature|cuda|python)\s*[=:-]?\s*(?:of\s+|is\s+|to\s+)?\d[\d.e-]*
     | \bbetween\s+(?:19[5-9]\d|20[0-4]\d)\s+and\s+(?:19[5-9]\d|20[0-4]\d)\b
         (?!\s+[a-z]*\s?(?:notes|reports|rows|examples|cases|records))
+    | (?<=\bicd)[\s-]*\d[\d.]*
     | [$€£]\s?\d[\d,.]*k?
     | \b(?:in|from|since|until|till|during|year|before|after)\s+(?:19[5-9]\d|20[0-4]\d)\b
         (?:\s*(?:-|to|and|until)\s*(?:19[5-9]\d|20[0-4]\d)\b)?
@@ -67,7 +73,7 @@ _DATA_SIZE = re.compile(
 )
 _HEDGE = re.compile(
     r"(?:\babout|\baround|\broughly|\bapprox(?:imately|\.)?|~|\bsome|\bonly|\bhave|\bgot|\bgot only"
-    r"|\bnearly|\balmost|\bover|\bmaybe|\bhas)\s*$",
+    r"|\bnearly|\balmost|\bover|\bmaybe|\bhas|\bn\s*=)\s*$",
     re.IGNORECASE,
 )
 _HELD_BACK = re.compile(
@@ -95,6 +101,8 @@ def read_examples(message: Message, asked: bool, counting: bool) -> tuple[int | 
         each, classes = match["each"] or match["each2"], match["classes"] or match["classes2"]
         return round(min(number_value(each) * number_value(classes), MOST_EXAMPLES)) or None, []
     _blank_others(message)
+    for match in message.take(_SPELT_RANGE):
+        return int(number_value(f"{match['low']} {match['scale']}")), []
     for match in message.take(_RANGE):
         low, high = _ends(match)
         if not (20 if not asked else 1) <= low <= MOST_EXAMPLES:
@@ -180,7 +188,8 @@ def _value(message: Message, match: Match[str], asked: bool, counting: bool) -> 
     scaled = re.search(r"[a-z]", match["number"], re.IGNORECASE) is not None
     alone = re.fullmatch(r"[\s\x1f]*(?:about|around|~|roughly)?\s*[\s\x1f.!]*", message.rest.replace(match[0], " "))
     before = message.original[: match.start()]
-    corrected = counting and message.corrects() and value >= 5
+    counted = counting or re.search(r"\d", before) is not None
+    corrected = counted and message.corrects() and value >= 5
     hedged = _HEDGE.search(before) is not None and value >= 20
     if match["noun"] or scaled or asked or hedged or corrected or (alone and value >= 20):
         return round(value)

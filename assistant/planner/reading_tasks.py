@@ -8,7 +8,7 @@ from typing import Any
 from assistant.planner.reading_text import Message
 
 _VERBS = (
-    r"summari[sz]|classif|categori[sz]|extract|pull|draft|writ|generat|explain|answer|interpret"
+    r"summari[sz]|classif|translat|categori[sz]|extract|pull|draft|writ|generat|explain|answer|interpret"
     r"|help|diagnos|triag|flag"
     r"|suggest|recommend|educat|chat|find|tag|identif|label|dictat|reply|predict|spot|read|inform"
 )
@@ -20,11 +20,23 @@ _END = (
 )
 _ENTITIES = (
     r"drugs?|medic(?:ation|ine)s?|dos(?:e|es|age|ages)|entit(?:y|ies)|diagnos[ei]s|symptoms?|names?"
-    r"|problems?|terms?|allerg(?:y|ies)|findings|diseases?|chemicals?|genes?|lesions?|complaints?"
+    r"|problems?|terms?|allerg(?:y|ies)|findings|diseases?|chemicals?|genes?|lesions?|complaints?|stag(?:e|es|ing)"
+    r"|sizes?|scores?|grades?|events?|vital signs|vitals|biomarkers?|mutations?|risk factors|social history"
     r"|measurements?|values?|codes|mentions|procedures?|routes?|conditions?|identifiers|phi"
 )
 _PATIENTS = r"(?:patient|people|famil(?:y|ies)|parent|carer|relative|lay)"
 _STRONG = [
+    (
+        "classification",
+        r"\b(?:referrals?|cases|messages|letters|patients|them) (?:to be )?(?:prioriti[sz]ed|triaged|sorted"
+        r"|classified)\b",
+    ),
+    ("classification", rf"\b(?:label|mark|tag)\w*\b{_OBJECT}\bas\b[^.;!?\n]{{0,40}}\bor\b"),
+    (
+        "diagnosis",
+        r"\b(?:find|finding|work out|get to|reach) (?:the|a) (?:right |likely )?diagnosis\b(?! (?:codes?|in|names?)\b)",
+    ),
+    ("classification", rf"\b(?:cod(?:e|ing)|map\w*|assign\w*)\b{_OBJECT}\b(?:icd|snomed|cpt|loinc)\S*"),
     (
         "ner",
         r"\b(?:extract\w*|pull(?:s|ing)?(?:\s+out)?|pick(?:s|ing)?\s+out|find(?:s|ing)?|tag(?:s|ging)?"
@@ -38,8 +50,14 @@ _STRONG = [
     (
         "classification",
         r"\b(?:classif\w+|categori[sz]\w+|triag\w+|sort(?:s|ing)?|flag(?:s|ging)?|label(?:l?ing)|assign\w*"
-        rf"|predict\w*|screen(?:s|ing)?)\b{_OBJECT}{_END}",
+        rf"|predict\w*|screen(?:s|ing)?|prioriti[sz]\w+ (?=referral|patient|case|message|request"
+        rf"|appointment))\b{_OBJECT}{_END}",
     ),
+    (
+        "classification",
+        rf"\b(?:decid\w*|determin\w*|tell\w*|judg\w*) (?:which|whether|if|how urgent)\b{_OBJECT}{_END}",
+    ),
+    ("ner", r"\bextract(?:ion|ing|s)?\b(?=\s*(?:[.;!?\n,]|$|and\b|or\b))"),
     ("summarization", rf"\b(?:summ?[ae]r[iy][sz]\w*|condens\w+|shorten\w*|boil\w* down|tl;?dr)\b{_OBJECT}{_END}"),
     ("summarization", rf"\b(?:draft|writ|generat|creat|produc|compos)\w*\b{_OBJECT}\bsummar(?:y|ies)\b"),
     (
@@ -49,13 +67,19 @@ _STRONG = [
     (
         "patient_education",
         r"\b(?:patient education|patient information|leaflets?|hand-?outs?|plain (?:language|english"
-        r"|words)|health literacy|(?:discharge|home|care) instructions|in (?:simple|lay|plain) (?:words"
+        r"|words)|health literacy|into (?:simple|lay|plain) (?:words|terms|language|english)|(?:discharge|home"
+        r"|care) instructions|in (?:simple|lay|plain) (?:words"
         r"|terms|language))\b",
+    ),
+    (
+        "dialogue",
+        r"\b(?:answer\w*|reply\w*|respond\w*) (?:to )?(?:our |the )?patients?'? (?:questions|queries|concerns)\b",
     ),
     ("dialogue", rf"\b(?:answer\w*|reply\w*|respond\w*|triage)\b{_OBJECT}\b(?:messages|emails|inbox|calls|chats)\b"),
     (
         "dialogue",
-        r"\b(?:chat-?bots?|chat(?:s|ting)? (?:with|to)|dialogue|convers(?:e|ation|ations|ational)(?!s? pairs)"
+        r"\b(?:chat-?bots?|chat(?:s|ting)? (?:with|to)|dialogue|(?<!from the )(?<!from a )(?<!of the )convers(?:e"
+        r"|ation|ations|ational)(?!s? pairs)"
         rf"|virtual (?:nurse|assistant|doctor)|talk(?:s|ing)? (?:to|with) {_PATIENTS}s?|patient messag\w+"
         r"|multi-?turn)\b",
     ),
@@ -93,6 +117,10 @@ _STRONG = [
         r"|documentation)\b"
         r"|\b(?:reports?|impressions?|conclusions?|letters?|notes) (?:to be |being )?(?:drafted|written|dictated"
         r"|generated)\b",
+    ),
+    (
+        "patient_education",
+        r"\btranslat\w+ (?:\w+ ){0,3}into (?:plain|lay|simple|easy) (?:language|words|terms|english)\b",
     ),
     ("summarization", r"\b(?:turn\w*|convert\w*)\b[^.;!?\n]{0,60}\b(?:in)?to (?:\w+ ){0,2}summar(?:y|ies)\b"),
     (
@@ -159,14 +187,14 @@ _SPECIALTIES = {
         "obstetrics and gynecology": r"\bobstetric\w*|\bgyna?ecolog\w*|\bob[/-]?gyn\b|\bmaternity\b|\bpregnan\w+",
         "endocrinology": r"\bendocrin\w+|\bdiabet\w+|\bthyroid\b",
         "nephrology": r"\bnephrolog\w+|\bkidney|\brenal\b|\bdialysis\b",
-        "pulmonology": r"\bpulmon\w+|\brespiratory\b|\basthma\b|\bcopd\b",
-        "gastroenterology": r"\bgastroent\w+|\bendoscop\w+|\bcolonoscop\w+|\bliver\b",
+        "pulmonology": r"\bpulmon\w+|\brespiratory\b|\bspirometr\w+|\blung function\b|\basthma\b|\bcopd\b",
+        "gastroenterology": r"\bgastro(?:ent\w+)?\b|\bendoscop\w+|\bcolonoscop\w+|\bliver\b",
         "infectious disease": r"\binfectious disease|\binfections?\b|\bmicrobiolog\w+|\bcovid\b|\bhiv\b",
         "ophthalmology": r"\bophthalm\w+|\beye\b|\bretina\w*",
         "orthopedics": r"\borthopa?ed\w+|\bfractures?\b",
         "primary care": r"\b(?:primary care|general practice|family (?:medicine|practice|doctors?))\b|\b(?-i:GPs?)\b",
         "pharmacy": r"\bpharmac(?:y|ists?)\b",
-        "nursing": r"\bnursing\b",
+        "nursing": r"\bnursing\b|\bnurses' (?=notes|handover|hand-over|reports|records)",
         "dentistry": r"\bdent(?:al|ist\w*)\b",
         "urology": r"\burolog\w+",
         "rheumatology": r"\brheumatolog\w+",
@@ -180,16 +208,19 @@ _OBJECTIVES = [
         "adversarial",
         r"\badversarial\w*|\brobust(?:ness)?\b|\btypos?\b|\bmisspell\w+|\bspelling mistakes\b|\bred[- ]team\w*"
         r"|\bjailbreak\w*|\bprompt injection"
-        r"|\brefus\w+\b[^.;!?]{0,30}\b(?:dangerous|harmful|unsafe)",
+        r"|\b(?:refus|declin|reject)\w*\b[^.;!?]{0,30}\b(?:dangerous|harmful|unsafe)",
     ),
     (
         "preference",
         r"\b(?:dpo|kto|orpo|rlhf)\b|\bpreference (?:pairs?|data|tuning|alignment|learning|optimi\w+"
         r"|sets?)|\b(?:human|doctor|expert|clinician|reviewer)s?'? preferences"
         r"|\brank(?:ed|ing|ings)? (?:of )?(?:pairs|answers|responses)(?: of (?:answers|responses))?"
-        r"|\bpairs of answers\b|\bchosen (?:and|/|vs\.?) rejected|\bpair-?wise\b"
+        r"|\bpairs of answers\b|\bchosen (?:and|/|vs\.?) rejected(?: (?:answers?|responses?|replies))?|\bpair-?wise\b"
         r"|\bthumbs (?:up|down)(?: (?:and|or) (?:thumbs )?down)?(?: (?:on|for) (?:the |their )?(?:answers"
-        r"|responses))?|\bvot(?:es|ed) (?:on|for) answers|\bbetter of two answers",
+        r"|responses))?|\bvot(?:es|ed) (?:on|for) answers|\bbetter of two answers"
+        r"|\b(?:rated|judged|chose|picked|decided|marked|said)\b[^.;!?]{0,30}\b(?:answer|reply|replies|response|two"
+        r"|version)s?\b"
+        r"[^.;!?]{0,20}\b(?:better|best|preferred)\b",
     ),
     ("sft", r"\bsft\b|\bsupervised (?:fine-?tuning|training|run)\b|\binstruction[- ]tun\w+"),
 ]
@@ -198,7 +229,8 @@ _PRIORITIES = [
         "quality",
         r"\bquality (?:above all|first|matters most|over speed|is (?:key|most important))|\b(?:best"
         r"|highest|top|maximum|max) (?:possible )?(?:quality|accuracy|results?)|\bas (?:good|accurate) as (?:possible"
-        r"|it can)|\bmost accurate\b|\baccuracy (?:first|matters|above all|over speed)|\bprioriti[sz]e (?:quality"
+        r"|it can)|\bmost accurate\b|\bcare (?:most|mainly|only) about (?:quality|accuracy)|\baccuracy (?:first"
+        r"|matters|above all|over speed)|\bprioriti[sz]e (?:quality"
         r"|accuracy)|\b(?:best|better) quality",
     ),
     (
@@ -220,6 +252,7 @@ _ADAPTATIONS = [
         r"\b(?:low|light|slight|mild|gentle)(?:ly)? (?:adapt\w+|speciali[sz]\w+|touch)|\b60 ?/ ?40\b"
         r"|\b(?:keep|retain|preserve)\w* (?:its |the |all )?general (?:abilit\w+|skills?|knowledge"
         r"|capabilit\w+)|\bmostly general\b"
+        r"|\b(?:stay|remain|still be|keep being) (?:\w+ ){0,2}(?:good|able|useful)\b[^.;!?]{0,20}\bgeneral\b"
         r"|\b(?:not|n't|never) (?:forget|lose|unlearn)\w* (?:\w+ ){0,3}(?:general|what it (?:knows|knew|can))",
     ),
     ("moderate", r"\b(?:moderate(?:ly)?|medium) (?:adapt\w+|speciali[sz]\w+)|\b80 ?/ ?20\b"),

@@ -43,7 +43,8 @@ _GONE = re.compile(
     re.IGNORECASE,
 )
 CORRECTION = re.compile(
-    r"\b(?:actually|sorry|no wait|wait|i mean|i meant|rather|scratch that|correction|make (?:it"
+    r"[,;.]\s*no\b|\b(?:actually|miscounted|i was wrong|my mistake|to be exact|more like|sorry|no wait|wait|i mean"
+    r"|i meant|rather|scratch that|correction|make (?:it"
     r"|that)|change (?:it|that)|instead|now|in fact|oops|(?:moved|switched|changed|upgraded) to|replaced (?:it )?(?:by"
     r"|with)|turns out|it is really|it's really)\b",
     re.IGNORECASE,

@@ -20,7 +20,8 @@ _LIST = """
     medication medications extract extracts extracting extraction classify classifies classified classifier
     classification triage interpret interprets interpretation laboratory education reasoning preference
     preferences adversarial quality accuracy tomorrow hundred thousand million laptop computer machine mistral
-    hospital clinical
+    hospital clinical explain explains
+    explained explaining
 """
 _WORDS = _LIST.split()
 # Spelt by ear rather than slipped.
