@@ -45,6 +45,8 @@ def test_a_run_does_all_it_should_and_can_be_repeated(tiny_run: RunConfig, tiny_
     report = run.report()
     assert report is not None and report["validation_loss"]["after"] < report["validation_loss"]["before"]
     assert report["table"][0]["n"] == 2
+    predicted = report["predicted_hours"]
+    assert 0 < predicted["low"] <= predicted["high"], "said beside the time that it took"
     card = (run.folder / "README.md").read_text()
     assert "not a medical device" in card and "rows.jsonl" in card
 

@@ -89,7 +89,9 @@ def train(config: RunConfig, reporter: Reporter) -> None:
     if config.evaluation.forgetting:
         forgetting = scoring.measure_forgetting(config, model, tokenizer, reporter.progress)
     first, last = _validation_losses(folder, best_step)
-    predicted = sizing.estimate(config, hardware.detect())
+    own_rows = prepared.manifest.train_rows - prepared.manifest.replay_rows + prepared.manifest.validation_rows
+    row_tokens = prepared.manifest.all_tokens / prepared.manifest.train_rows
+    predicted = sizing.estimate(config, hardware.detect(), own_rows, row_tokens)
     report = scoring.Report(
         table=table,
         validation_loss=scoring.BeforeAfter(before=first, after=last),
@@ -100,6 +102,7 @@ def train(config: RunConfig, reporter: Reporter) -> None:
         tokens_per_second=watch.tokens_per_second,
         peak_gib=peak_memory_gib(config.hardware.device),
         predicted_gib=predicted.peak_gib if predicted else None,
+        predicted_hours=predicted.hours if predicted else None,
         best_step=best_step,
         training_minutes=training_minutes,
         evaluating_minutes=(time.perf_counter() - began) / 60,

@@ -57,6 +57,8 @@ class Report(BaseModel):
     """What the plan had said of the peak; None where the model or the card is not in the catalogue."""
     best_step: int | None = None
     """The step whose adapter was kept, where the run had a patience; else the last."""
+    predicted_hours: Range | None = None
+    """What the sizing says of the training time, given the rows and their real lengths."""
     training_minutes: float
     evaluating_minutes: float
 

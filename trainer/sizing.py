@@ -271,4 +271,4 @@ def _gpu(config: RunConfig, machine: Machine) -> GpuRow | None:
 
 
 def _rounded(hours: float) -> float:
-    return round(hours, 3 if hours < 1 else 1)
+    return float(f"{hours:.3g}")

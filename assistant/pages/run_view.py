@@ -166,6 +166,8 @@ def _costs(found: dict[str, Any]) -> str:
             facts["perplexity, general text"] = f"{perplexity['before']:.1f} → {perplexity['after']:.1f}"
     if "training_minutes" in found:
         facts["training time"] = duration(60 * found["training_minutes"])
+        if said := found.get("predicted_hours"):
+            facts["training time, predicted"] = " to ".join(duration(3600 * said[end]) for end in ("low", "high"))
     if "evaluating_minutes" in found:
         facts["scoring time"] = duration(60 * found["evaluating_minutes"])
     if "peak_gib" in found:

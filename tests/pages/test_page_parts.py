@@ -116,3 +116,10 @@ def test_a_report_with_parts_missing_is_still_shown() -> None:
     shown = run_view.report({"table": [{"name": "<b>", "metric": "structure", "n": 3, "tuned": {"score": 0.5}}]})
     assert "&lt;b&gt;" in shown and "50%" in shown and "not measured" in shown
     assert run_view.report(None) == ""
+
+
+def test_a_report_shows_what_was_predicted_beside_what_was_measured() -> None:
+    predicted = {"predicted_gib": {"low": 1.5, "high": 3.5}, "predicted_hours": {"low": 0.1, "high": 0.2}}
+    shown = run_view.report({"peak_gib": 2.52, "training_minutes": 5.9} | predicted)
+    for words in ("2.5 GiB", "1.5 to 3.5 GiB", ">6 min<", "6 min to 12 min"):
+        assert words in shown, shown
