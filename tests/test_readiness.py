@@ -14,6 +14,12 @@ def config(**changes) -> RunConfig:
     return RunConfig.model_validate(READY | changes)
 
 
+def test_a_published_set_has_to_be_brought_as_a_file():
+    run = RunConfig.model_validate({"data": {"sources": [{"name": "MedQA"}], "contains_phi": False}})
+    (reason,) = refusals(run, MACHINE)
+    assert reason.startswith("Bedside cannot fetch medqa yet; download it (github.com/jind11/MedQA)")
+
+
 def test_a_ready_run_is_not_refused():
     assert refusals(config(), MACHINE) == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 
 from trainer import catalogue, config, sizing
+from trainer.catalogue.datasets import data_set
 from trainer.config import RunConfig
 from trainer.data.prepare import split_rows
 from trainer.data.sources import DataError
@@ -30,6 +31,13 @@ def refusals(config: RunConfig, machine: Machine) -> list[str]:
         reasons.append(
             "No data is chosen (data.sources is empty); name a JSONL, JSON or CSV file, or use the starter data."
         )
+    for source in config.data.sources:
+        published = data_set(source.name)
+        if published is not None:
+            reasons.append(
+                f"Bedside cannot fetch {published.name} yet; download it ({published.source}), and name its file in "
+                "data.sources."
+            )
     if config.hardware.device == "cuda" and not machine.gpus:
         planned = f" ({config.hardware.gpu})" if config.hardware.gpu else ""
         reasons.append(

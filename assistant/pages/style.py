@@ -234,6 +234,10 @@ details[open] > summary::after { content: "\\2212"; }
 #plan-chat .message-row { margin: 14px 18px; }
 #plan-chat .role, #plan-chat .prose, #plan-chat .prose * { font-size: 1rem; line-height: 1.55; }
 #plan-chat .prose p + p { margin-top: .6em; }
+#plan-chat .prose table { display: block; max-width: 100%; overflow-x: auto; margin: .6em 0 0; border: 0; }
+#plan-chat .prose :is(th, td) { padding: 4px 8px; font-size: .9rem; border: 0; word-break: normal;
+  overflow-wrap: normal; min-width: 4.5em; vertical-align: top; }
+#plan-chat .prose tr + tr td { border-top: 1px solid var(--bs-line); }
 #plan-chat code { background: none; border: 0; padding: 0; color: inherit; white-space: normal; display: inline; }
 #plan-ask { gap: 10px; flex-wrap: nowrap; }
 .bs-answer { background: var(--bs-card); border: 1px solid var(--bs-line); border-radius: 12px; padding: 20px 22px;
@@ -264,6 +268,6 @@ input[role=combobox] { text-overflow: ellipsis; padding-right: 24px !important; 
   #runs-report-table td:first-child { grid-column: 1 / -1; border-top: 1px solid var(--bs-line);
     padding: 10px 0 4px; }
   #runs-report-table .bs-soft { white-space: normal; }
-  #plan-chat .message-row { margin: 12px; }
+  #plan-chat .message-row { margin: 12px; max-width: calc(100% - 24px); }
 }
 """
