@@ -361,8 +361,8 @@ def _talk(draft: Any) -> Any:
     turn = None
     print(draft.messages[-1]["content"])
     _offer(draft.offered)
-    say("An empty line ends.")
-    while text := _line():
+    say("An empty line ends, and so does “quit”.")
+    while (text := _line()) and text.lower() not in ("quit", "exit", "bye"):
         draft, turn = dialogue.reply(draft, text)
         drafts.save(draft)
         print(turn.reply)

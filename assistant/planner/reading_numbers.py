@@ -191,7 +191,10 @@ def _value(message: Message, match: Match[str], asked: bool, counting: bool) -> 
     counted = counting or re.search(r"\d", before) is not None
     corrected = counted and message.corrects() and value >= 5
     hedged = _HEDGE.search(before) is not None and value >= 20
-    if match["noun"] or scaled or asked or hedged or corrected or (alone and value >= 20):
+    # "triage messages, 500, on a T4": a number that is a whole item of a list, and no year.
+    listed = re.search(r"[,;/]\s*$", before) and re.match(r"\s*(?:$|[,;/.])", message.original[match.end() :])
+    counted_in_list = listed and value >= 20 and not 1950 <= value <= 2049
+    if match["noun"] or scaled or asked or hedged or corrected or counted_in_list or (alone and value >= 20):
         return round(value)
     return None
 
