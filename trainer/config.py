@@ -60,7 +60,7 @@ class TaskSection(Section):
 
 
 class DataSource(Section):
-    name: Text = Field(description="starter/clinical and the like, or the path of a JSONL, JSON or CSV file.")
+    name: Text = Field(description="starter/clinical and the like, or the path of a JSONL, JSON, CSV or TSV file.")
     rows: int | None = Field(
         default=None, ge=1, description="At most this many rows, drawn with the run's seed; all if empty."
     )

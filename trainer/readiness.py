@@ -29,7 +29,7 @@ def refusals(config: RunConfig, machine: Machine) -> list[str]:
         )
     if not config.data.sources:
         reasons.append(
-            "No data is chosen (data.sources is empty); name a JSONL, JSON or CSV file, or use the starter data."
+            "No data is chosen (data.sources is empty); name a JSONL, JSON, CSV or TSV file, or use the starter data."
         )
     for source in config.data.sources:
         published = data_set(source.name)

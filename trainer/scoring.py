@@ -166,7 +166,8 @@ def _item(path: Path, place: str, record: dict[str, Any], system_prompt: str) ->
         prompt=conversation(row["prompt"], system_prompt),
         reference=row["completion"][0]["content"],
         label=record.get("label"),
-        options=record.get("options", []),
+        # Multiple choice brings its options as a mapping, which the question holds already.
+        options=options if isinstance(options := record.get("options", []), list) else [],
     )
 
 

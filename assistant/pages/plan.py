@@ -82,7 +82,7 @@ class _Page:
             self.send = gr.Button("Send", variant="primary", scale=0, min_width=90, elem_id="plan-send")
         with gr.Row(elem_id="plan-tools"):
             self.upload = gr.UploadButton(
-                "Upload data (JSONL, JSON, CSV)",
+                "Upload data (JSONL, JSON, CSV, TSV)",
                 file_types=list(uploads.ACCEPTED),
                 size="sm",
                 elem_id="plan-upload",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trainer import config
 
-ACCEPTED = (".jsonl", ".json", ".csv")
+ACCEPTED = (".jsonl", ".json", ".csv", ".tsv")
 MOST_MB = 200
 
 

@@ -19,10 +19,10 @@ from trainer.catalogue.datasets import data_set, data_sets
 from trainer.hardware import Machine
 
 _PATH = re.compile(
-    r"\"([^\"\n]+\.(?:jsonl?|ndjson|csv|parquet|xlsx))\""
-    r"|\b([a-z]:\\[^\n\"',;:]{1,200}?\.(?:jsonl?|ndjson|csv|parquet|xlsx))(?![\w/])"
-    r"|(?<![\w/.~-])((?:~|\.{1,2})?/[^\n\"',;:]{1,200}?\.(?:jsonl?|ndjson|csv|parquet|xlsx))(?![\w/])"
-    r"|(?<![\w/.~-])((?:~|\.{1,2})?/?(?:[\w.-]|\\ )+(?:/(?:[\w.-]|\\ )+)*\.(?:jsonl?|ndjson|csv"
+    r"\"([^\"\n]+\.(?:jsonl?|ndjson|csv|tsv|parquet|xlsx))\""
+    r"|\b([a-z]:\\[^\n\"',;:]{1,200}?\.(?:jsonl?|ndjson|csv|tsv|parquet|xlsx))(?![\w/])"
+    r"|(?<![\w/.~-])((?:~|\.{1,2})?/[^\n\"',;:]{1,200}?\.(?:jsonl?|ndjson|csv|tsv|parquet|xlsx))(?![\w/])"
+    r"|(?<![\w/.~-])((?:~|\.{1,2})?/?(?:[\w.-]|\\ )+(?:/(?:[\w.-]|\\ )+)*\.(?:jsonl?|ndjson|csv|tsv"
     r"|parquet|xlsx))(?![\w/])",
     re.IGNORECASE,
 )

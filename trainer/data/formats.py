@@ -1,12 +1,15 @@
 """Recognise how a row is written, and bring it into TRL's conversational prompt-completion type.
 
-Accepted: messages; prompt/completion; instruction[/input]/output (alpaca); question/answer; query/response;
-prompt/answer. A row that does not fit is reported with its place and its field; nothing is guessed.
+Accepted: messages; sharegpt's conversations; prompt/completion; instruction[/input]/output (alpaca); question/answer;
+query/response; prompt/answer; and what publishers write (`published_formats`). A row that does not fit is reported with
+its place and its field; nothing is guessed.
 """
 
 from __future__ import annotations
 
 from typing import Any, TypedDict
+
+from trainer.data import published_formats
 
 Message = dict[str, str]  # role (system, user or assistant) and content
 
@@ -41,6 +44,20 @@ def to_row(record: dict[str, Any]) -> Row:
     """Convert one record of any accepted format; raises `RowError` naming the field that is at fault."""
     if "messages" in record:
         return _from_messages(record["messages"])
+    turns = published_formats.sharegpt_messages(record)
+    if turns is not None:
+        return _from_messages(turns, "conversations")
+    try:
+        pair = published_formats.as_question_and_answer(record)
+    except (KeyError, TypeError) as error:
+        field = str(error.args[0]) if isinstance(error, KeyError) else "columns"
+        found = repr(record.get(field))[:60]
+        raise RowError(field, f"found {found}, which is not of its format; mend it or remove the row") from None
+    if pair is not None:
+        return Row(
+            prompt=[Message(role="user", content=_text(pair[0], "question"))],
+            completion=[Message(role="assistant", content=_text(pair[1], "answer"))],
+        )
     for ask, answer in _COLUMNS:
         if ask in record and answer in record:
             return _from_columns(record, ask, answer)
@@ -70,10 +87,10 @@ def _from_columns(record: dict[str, Any], ask: str, answer: str) -> Row:
     return Row(prompt=prompt, completion=completion)
 
 
-def _from_messages(value: Any) -> Row:
-    messages = _messages(value, "messages")
+def _from_messages(value: Any, field: str = "messages") -> Row:
+    messages = _messages(value, field)
     if len(messages) < 2 or messages[-1]["role"] != "assistant":
-        raise RowError("messages", "the last message is not the assistant's answer; add it or remove the row")
+        raise RowError(field, "the last message is not the assistant's answer; add it or remove the row")
     return Row(prompt=messages[:-1], completion=messages[-1:])
 
 

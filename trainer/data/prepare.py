@@ -65,7 +65,7 @@ def split_rows(config: RunConfig) -> tuple[list[Row], list[Row], list[Row], list
     never fall on both sides. Raises `DataError` where a source cannot be used.
     """
     if not config.data.sources:
-        raise DataError("data.sources is empty: name a file (JSONL, JSON or CSV), or the starter data.")
+        raise DataError("data.sources is empty: name a file (JSONL, JSON, CSV or TSV), or the starter data.")
     seed = config.schedule.seed
     train: list[Row] = []
     validation: list[Row] = []

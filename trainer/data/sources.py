@@ -1,4 +1,4 @@
-"""Where rows come from: the starter sets that ship with Bedside, and files of the user's (JSONL, JSON, CSV)."""
+"""Where rows come from: the starter sets that ship with Bedside, and files of the user's (JSONL, JSON, CSV, TSV)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import hashlib
 import json
 import random
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
+from trainer.data import iob
 from trainer.data.formats import Row, RowError, to_row
 
 STARTER_FOLDER = Path(__file__).resolve().parents[2] / "examples" / "data"
@@ -35,7 +37,9 @@ def path_of(name: str, split: Split) -> Path:
         return path
     path = Path(name).expanduser()
     if not path.is_file():
-        raise DataError(f"There is no file {name!r}; give the path of a JSONL, JSON or CSV file, or a starter set.")
+        raise DataError(
+            f"There is no file {name!r}; give the path of a JSONL, JSON, CSV or TSV file, or a starter set."
+        )
     return path
 
 
@@ -73,11 +77,13 @@ def read_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             yield from _json_lines(path)
         elif suffix == ".json":
             yield from _json(path)
-        elif suffix == ".csv":
-            yield from _csv(path)
+        elif suffix == ".tsv" and _has_tags(path):
+            yield from _tagged(path)
+        elif suffix in {".csv", ".tsv"}:
+            yield from _csv(path, "\t" if suffix == ".tsv" else ",")
         else:
             raise DataError(
-                f"{path.name}: files of type {suffix or 'no ending'} are not read; give JSONL, JSON or CSV."
+                f"{path.name}: files of type {suffix or 'no ending'} are not read; give JSONL, JSON, CSV or TSV."
             )
     except UnicodeDecodeError as error:
         raise DataError(f"{path.name}: not UTF-8 text (byte {error.start}); save the file as UTF-8.") from None
@@ -115,19 +121,39 @@ def _json(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise DataError(f"{path.name}: not valid JSON (line {error.lineno}: {error.msg}); mend the file.") from None
     except RecursionError:
         raise DataError(f"{path.name}: nested too deeply to be read; give a list of flat objects.") from None
+    if isinstance(value, dict) and value and all(isinstance(record, dict) for record in value.values()):
+        # PubMedQA's: an object of rows by their id.
+        yield from ((f"row {key!r}", record) for key, record in value.items())
+        return
     if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
-        raise DataError(f"{path.name}: expected a list of objects, one for each row.")
+        raise DataError(f"{path.name}: expected a list of objects, one for each row, or an object of them by id.")
     for number, record in enumerate(value, 1):
         yield f"row {number}", record
 
 
-def _csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _has_tags(path: Path) -> bool:
+    with path.open(encoding="utf-8-sig") as lines:
+        return iob.is_iob(islice(lines, 200))
+
+
+def _tagged(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    with path.open(encoding="utf-8-sig") as lines:
+        try:
+            for number, record in iob.sentences(lines):
+                yield f"the sentence of line {number}", record
+        except ValueError as error:
+            if isinstance(error, UnicodeDecodeError):
+                raise
+            raise DataError(f"{path.name}: {error}; mend the line.") from None
+
+
+def _csv(path: Path, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         try:
-            for number, record in enumerate(csv.DictReader(file, strict=True), 1):
+            for number, record in enumerate(csv.DictReader(file, strict=True, delimiter=delimiter), 1):
                 if None in record:
                     raise DataError(
-                        f"{path.name}: row {number} has more cells than the header; quote cells with commas."
+                        f"{path.name}: row {number} has more cells than the header; quote cells with separators."
                     )
                 yield f"row {number}", record
         except csv.Error as error:
