@@ -89,15 +89,16 @@ def read_hardware(message: Message, machine: Machine, asked: bool) -> tuple[dict
     if len(names) > 1 and not message.replaces(cards[0][0], cards[-1][0]):
         list(message.take(_CPU))
         return {}, [message.either_or("cards", names, _WHICH)]
-    changes: dict[str, Any] = {}
     if cards:
         match, row = cards[-1]
-        changes = {"gpu": row.name, "gpu_count": _count(match["before"] or match["after"] or match["many"])}
+        card = {"gpu": row.name, "gpu_count": _count(match["before"] or match["after"] or match["many"])}
         if match["other"] and (other := _row(match["name"], match["other"])) and other != row:
             return {}, [message.either_or("cards", [row.name, other.name], _WHICH)]
         if _or_cpu(message, match):
             return {}, [message.either_or("devices", [row.name, "the CPU"], _WHICH)]
-        return changes | _vram(message)[0], []
+        memory, remarks = _vram(message)
+        # How many there are was said of the card; "24 GB of VRAM each" says nothing of it.
+        return memory | card, remarks
     # Only where no card is named: "a PC with a 3090 next to my MacBook" is a 3090.
     if zero_gpu:
         return {}, zero_gpu
