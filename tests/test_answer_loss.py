@@ -1,6 +1,8 @@
 """The chunked loss equals PyTorch's cross-entropy, in value and gradient."""
 
+import pytest
 import torch
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from trainer.objectives import answer_loss as module
 from trainer.objectives.answer_loss import answer_loss
@@ -36,3 +38,16 @@ def test_batches_have_similar_lengths_in_mixed_order():
     assert firsts != sorted(firsts) and firsts != sorted(firsts, reverse=True)
     sampler.set_epoch(1)
     assert list(sampler) != order
+
+
+@pytest.mark.parametrize("model_type", sorted(module.PLAIN_HEADS))
+def test_the_logits_of_each_plain_head_are_the_hidden_state_times_the_output_matrix(model_type: str):
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "vocab_size": 50, "pad_token_id": 0}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(model_type, **shape, **heads)).eval()
+    ids = torch.arange(1, 9)[None]
+    with torch.no_grad():
+        hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
+        logits = model(input_ids=ids, use_cache=False).logits
+    torch.testing.assert_close(hidden @ model.get_output_embeddings().weight.T, logits)

@@ -177,7 +177,7 @@ def _save_adapter(model: object, folder: Path) -> None:
 def _best_step(trainer: SFTTrainer, reporter: Reporter) -> int | None:
     """The step whose adapter is kept, where it has a patience: that of the lowest validation loss. Told as an event."""
     state = trainer.state
-    if trainer.args.load_best_model_at_end is not True or state.best_model_checkpoint is None:
+    if state.best_model_checkpoint is None:
         return None
     best = int(state.best_model_checkpoint.rpartition("-")[2])
     kept = f"the adapter of step {best}, where it was lowest ({state.best_metric:.3f}), is kept."

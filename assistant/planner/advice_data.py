@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
@@ -77,12 +78,12 @@ def data(config: RunConfig, answers: Answers) -> DataFound:
     elif answers.dataset is not None:
         config.data.sources = [DataSource(name=answers.dataset, rows=None)]
         why = "The file that you named."
-        lengths = _lengths(Path(answers.dataset).expanduser())
+        lines, lengths = _file(Path(answers.dataset).expanduser())
         if lengths is not None:
             row_tokens, long_row = lengths
             why += f" Its first rows have about {row_tokens:.0f} tokens on average; 98 % are within about {long_row}."
         reasons.append(Reason(field="data.sources", value=[answers.dataset], why=why, source="your answer"))
-        rows = rows or _lines(Path(answers.dataset).expanduser())
+        rows = rows or lines
     else:
         why = "No file has been named yet; the run can start once one is, or with the starter data."
         reasons.append(Reason(field="data.sources", value=[], why=why, source="your answer"))
@@ -119,6 +120,21 @@ def data(config: RunConfig, answers: Answers) -> DataFound:
         source = "lecture L2.8"
     reasons.append(Reason(field="steering.replay_share", value=config.steering.replay_share, why=why, source=source))
     return DataFound(rows=rows, row_tokens=row_tokens, long_row_tokens=long_row, reasons=reasons)
+
+
+def _file(path: Path) -> tuple[int | None, tuple[float, int] | None]:
+    """Rows and lengths of a file, as `_lines` and `_lengths` tell them; (None, None) where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None, None
+    return _read_once(path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=8)
+def _read_once(path: Path, changed: int, size: int) -> tuple[int | None, tuple[float, int] | None]:
+    # A reply plans several times, for the alternatives too; the file is the same for all of them.
+    return _lines(path), _lengths(path)
 
 
 def _lengths(path: Path) -> tuple[float, int] | None:

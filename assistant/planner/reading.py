@@ -26,8 +26,9 @@ _PATH = re.compile(
     r"|parquet|xlsx))(?![\w/])",
     re.IGNORECASE,
 )
+_PUBLISHED_NAMES = [name for row in data_sets() for name in (row.name, *row.aliases)]
 _PUBLISHED = re.compile(
-    rf"(?<![\w./-])(?:{alternatives([name for row in data_sets() for name in (row.name, *row.aliases)])})(?![\w/-])"
+    rf"(?<![\w./-])(?P<name>{alternatives(_PUBLISHED_NAMES)})(?![\w/-])"
     r"(?:\s+(?:data ?-?set|set|data|corpus|questions)\b)?",
     re.IGNORECASE,
 )
@@ -91,7 +92,7 @@ def read(text: str, machine: Machine, known: Answers | None = None, asked: str |
     if published is not None:
         if known.task is None:
             changes.setdefault("task", published.task)
-        remarks += [published.restriction()] if published.restriction() else []
+        remarks += filter(None, [published.restriction()])
     changes |= read_specialty(message)
     changes = read_denials(message, known) | changes
     if asked is not None and not changes and not remarks:
@@ -104,7 +105,7 @@ def _dataset(message: Message) -> dict[str, Any]:
         if not message.negated(match.start()):
             return {"dataset": next(filter(None, match.groups())).replace("\\ ", " ")}
     for match in message.take(_PUBLISHED):
-        row = data_set(re.sub(r"\s+(?:data ?-?set|set|data|corpus|questions)$", "", match[0], flags=re.IGNORECASE))
+        row = data_set(match["name"])
         if row is not None and not message.denied(match):
             return {"dataset": row.name}
     for match in message.take(_STARTER_SET):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from assistant.planner.reading_numbers import number_value
+from assistant.planner.reading_number_words import number_value
 from assistant.planner.reading_places import placed, read_apple, read_cpu_place, read_place, read_zero_gpu
 from assistant.planner.reading_text import Message, alternatives
 from trainer import catalogue
@@ -123,7 +123,7 @@ def _cards(message: Message, asked: bool) -> list[tuple[re.Match[str], catalogue
         message.blank(match)
         row = _row(match["name"], match["first"] or match["second"])
         if row is not None and not message.denied(match):
-            cards.append((match, catalogue.gpu(placed(message, row.name)) or row))
+            cards.append((match, placed(message, row)))
     return cards
 
 
@@ -146,8 +146,8 @@ def _vram(message: Message) -> tuple[dict[str, Any], list[str]]:
     """Memory that is said to be a card's."""
     sizes = [
         (match, size)
-        for match in message.take(_VRAM)
-        if not message.negated(match.start()) and 1 <= (size := float(match["size"] or match["size2"])) <= 400
+        for match in message.mentions(_VRAM)
+        if 1 <= (size := float(match["size"] or match["size2"])) <= 400
     ]
     different = list(dict.fromkeys(f"{size:g} GB" for _, size in sizes))
     if len(different) > 1 and not message.replaces(sizes[0][0], sizes[-1][0]):
@@ -157,7 +157,7 @@ def _vram(message: Message) -> tuple[dict[str, Any], list[str]]:
 
 def _without_card(message: Message, machine: Machine, asked: bool) -> tuple[dict[str, Any], list[str]]:
     """The CPU, a rented place, this machine, or a bare size in answer to the question."""
-    here = [found for found in message.take(_HERE) if not message.negated(found.start())]
+    here = message.mentions(_HERE)
     cpu = [found for found in _CPU.finditer(message.rest) if not message.negated(found.start())]
     if list(message.take(_NO_GPU)) or cpu:
         row = read_cpu_place(message)

@@ -34,11 +34,11 @@ def read_models(message: Message) -> tuple[dict[str, Any], list[str]]:
         row = _row(match[0])
         if row is not None and not message.denied(match):
             named.append((match, row.name))
-    families = [found for found in message.take(_FAMILY) if not message.negated(found.start())]
+    families = message.mentions(_FAMILY)
     sizes: list[tuple[re.Match[str], float]] = []
-    for match in message.take(_SIZE):
+    for match in message.mentions(_SIZE):
         size = float(match["billions"]) if match["billions"] else float(match["millions"]) / 1000
-        if size > 0 and not message.negated(match.start()):
+        if size > 0:
             sizes.append((match, size))
     # "a Llama, the 8B one" is one model in two words.
     if len(families) == 1 and len(sizes) == 1 and not named:

@@ -9,7 +9,7 @@ from assistant.planner.reading_number_words import DIGITS, NUMBER, SCALE, WORD, 
 from assistant.planner.reading_text import Message
 
 _NOUN = (
-    r"(?:training |labell?ed |annotated )?(?:discharge (?:summar(?:y|ies)|notes|letters)|examples?|exampels|samples?"
+    r"(?:training |labell?ed |annotated )?(?:discharge (?:summar(?:y|ies)|notes|letters)|examples?|samples?"
     r"|rows?|records?|notes?"
     r"|reports?|cases?|questions?"
     r"|pairs?|q ?& ?as?|qas?|conversations?|dialogu?es?|chats?|messages?|letters?|summar(?:y|ies)|documents?|docs?"
@@ -108,11 +108,7 @@ def read_examples(message: Message, asked: bool, counting: bool) -> tuple[int | 
         if not (20 if not asked else 1) <= low <= MOST_EXAMPLES:
             continue
         if high > 2 * low and re.search(r"\bor\b", match[0]):
-            return None, [
-                message.either_or(
-                    "numbers of examples", [f"{low:,} examples", f"{high:,} examples"], "Which one is it?"
-                )
-            ]
+            return None, [_which(message, [low, high])]
         # The low end: a plan must not count on rows that may not be there.
         return low, []
     found = [
@@ -144,19 +140,17 @@ def _total(message: Message, counts: list[tuple[Match[str], int]]) -> tuple[int 
     named = [(match, value) for match, value in counts if match["noun"]]
     if not named:
         return newest, []
-    different = list(dict.fromkeys(value for _, value in named))
-    same_things = len({_noun(match) for match, _ in named}) < len(named)
     between = message.original[named[0][0].end() : named[-1][0].start()]
-    if len(different) > 1 and same_things and not _ADDED.search(between):
-        return None, [
-            message.either_or("numbers of examples", [f"{value:,} examples" for value in different], "Which one is it?")
-        ]
-    # "2,000 notes and 1,000 letters": together.
-    return sum(different) if same_things and not _ADDED.search(between) else sum(value for _, value in named), []
+    same_things = len({_noun(match) for match, _ in named}) < len(named)
+    if not same_things or _ADDED.search(between):
+        # "2,000 notes and 1,000 letters": together.
+        return sum(value for _, value in named), []
+    different = list(dict.fromkeys(value for _, value in named))
+    return (None, [_which(message, different)]) if len(different) > 1 else (different[0], [])
 
 
 def _which(message: Message, values: list[int]) -> str:
-    return message.either_or("numbers", [f"{value:,} examples" for value in values], "Which one is it?")
+    return message.either_or("numbers of examples", [f"{value:,} examples" for value in values], "Which one is it?")
 
 
 def _noun(match: Match[str]) -> str:

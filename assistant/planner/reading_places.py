@@ -56,17 +56,16 @@ _IN_SPACES = {
 }
 
 
-def placed(message: Message, card: str) -> str:
+def placed(message: Message, card: catalogue.GpuRow) -> catalogue.GpuRow:
     """The row of a card where the message says that it is rented in Colab or Spaces ("T4 on Colab": colab-t4)."""
-    name = card
+    name = card.name
     if any(not message.negated(found.start()) for found in _COLAB.finditer(message.rest)):
-        name = _IN_COLAB.get(card, card)
+        name = _IN_COLAB.get(name, name)
     elif any(not message.negated(found.start()) for found in _SPACE.finditer(message.rest)):
-        name = _IN_SPACES.get(card, card)
+        name = _IN_SPACES.get(name, name)
         if re.search(r"\b(?:medium|large)\b", message.rest, re.IGNORECASE):
-            larger = name.replace("-small", "-medium" if card == "t4" else "-large")
-            name = larger if catalogue.gpu(larger) else name
-    return name if catalogue.gpu(name) else card
+            name = name.replace("-small", "-medium" if card.name == "t4" else "-large")
+    return catalogue.gpu(name) or card
 
 
 def read_zero_gpu(message: Message) -> list[str]:
@@ -98,13 +97,8 @@ def read_place(message: Message) -> tuple[dict[str, str | int], list[str]]:
     """What a place without a card means: the free Space is a CPU, free Colab a T4."""
     if _named(message, _SPACE):
         return {"gpu": "space-cpu-basic", "gpu_count": 0}, [FREE_SPACE]
-    for match in message.take(_COLAB):
-        if message.negated(match.start()):
-            continue
-        if match["paid"]:
-            return {}, [PAID_COLAB]
-        if catalogue.gpu("colab-t4"):
-            return {"gpu": "colab-t4", "gpu_count": 1}, [FREE_COLAB]
+    if colab := message.mentions(_COLAB):
+        return ({}, [PAID_COLAB]) if colab[0]["paid"] else ({"gpu": "colab-t4", "gpu_count": 1}, [FREE_COLAB])
     return ({}, [KAGGLE]) if _named(message, _KAGGLE) else ({}, [])
 
 
@@ -119,6 +113,5 @@ def read_cpu_place(message: Message) -> str | None:
 
 
 def _named(message: Message, pattern: re.Pattern[str]) -> str:
-    """The first mention that is not denied; all are taken out."""
-    found = [match[0] for match in message.take(pattern) if not message.negated(match.start())]
-    return found[0] if found else ""
+    """The words of the first mention that is not denied; all are taken out."""
+    return next((match[0] for match in message.mentions(pattern)), "")

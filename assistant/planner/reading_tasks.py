@@ -272,15 +272,11 @@ def read_tasks(message: Message, asked: bool, seeking: bool, known: bool) -> dic
     # Places are compared in the text as it was, since taking one out does not move the others.
     found: list[tuple[int, str]] = []
     for task, pattern in STRONG:
-        for match in message.take(pattern):
-            if not message.negated(match.start()):
-                found.append((match.start(), task))
+        found += [(match.start(), task) for match in message.mentions(pattern)]
     listed = asked and len(message.original.split()) <= 6
     if (not found or listed) and (asked or seeking or (known and _CHANGE.search(message.original))):
         for task, pattern in NOUNS:
-            for match in message.take(pattern):
-                if not message.negated(match.start()):
-                    found.append((match.start(), task))
+            found += [(match.start(), task) for match in message.mentions(pattern)]
         # A noun is a weak sign: the first stands for the message, unless several are listed in answer to the question.
         found = sorted(found)[: None if asked else 1]
     tasks = list(dict.fromkeys(task for _, task in sorted(found)))
@@ -306,7 +302,6 @@ def read_choices(message: Message) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     for field, choices in CHOICES.items():
         for value, pattern in choices:
-            for match in message.take(pattern):
-                if not message.negated(match.start()):
-                    changes.setdefault(field, value)
+            if message.mentions(pattern):
+                changes.setdefault(field, value)
     return changes

@@ -72,6 +72,10 @@ class Message:
             self.blank(match)
             yield match
 
+    def mentions(self, pattern: re.Pattern[str]) -> list[Match[str]]:
+        """The matches that are not denied; all are taken out."""
+        return [match for match in self.take(pattern) if not self.negated(match.start())]
+
     def blank(self, match: Match[str]) -> None:
         """Take a match out. Unit separators keep the words on both sides apart."""
         self.rest = self.rest[: match.start()] + "\x1f" * (match.end() - match.start()) + self.rest[match.end() :]

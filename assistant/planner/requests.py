@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from assistant.planner.reading_numbers import number_value
+from assistant.planner.reading_number_words import number_value
 from assistant.planner.reading_text import Message
 from trainer import config as run_config
 from trainer.config import ConfigError, RunConfig
@@ -91,9 +91,8 @@ def read_requests(message: Message, planned: RunConfig | None) -> tuple[dict[str
     for match in message.take(_BACK):
         wanted[_FIELDS[_singular(match[1])]] = None
     for field, pattern in _PATTERNS:
-        for match in message.take(pattern):
-            if not message.negated(match.start()):
-                wanted[field] = _value(match["value"])
+        for match in message.mentions(pattern):
+            wanted[field] = _value(match["value"])
     for match in message.take(_REPLAY):
         wanted["steering.replay_share"] = int(match[1] or match[2]) / 100
     if list(message.take(_WHOLE)):

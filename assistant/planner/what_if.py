@@ -64,10 +64,6 @@ def _table(mine: Plan, theirs: Plan) -> str:
     return head + "\n".join(f"| {label} | {one} | {other} |" for label, one, other in rows)
 
 
-def _batches(plan: Plan) -> str:
-    return f"{plan.config.schedule.batch_size} x {plan.config.schedule.accumulation}"
-
-
 def _memory(plan: Plan) -> str:
     if plan.estimate is None:
         return "not known"

@@ -20,11 +20,13 @@ _FORM = re.compile(r"pcie?|sxm\d?")
 _BY_MEMORY = re.compile(r"^(\d{1,4}(?:\.\d)?)gb$")
 
 
-class _Row(BaseModel):
+class CatalogueRow(BaseModel):
+    """A row of one of the tables."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class BaseModelRow(_Row):
+class BaseModelRow(CatalogueRow):
     """A base model and the shape that its memory and speed follow from."""
 
     name: str
@@ -51,7 +53,7 @@ class BaseModelRow(_Row):
     aliases: list[str] = []
 
 
-class GpuRow(_Row):
+class GpuRow(CatalogueRow):
     """A GPU, or a machine with one or more, as training sees it."""
 
     name: str
@@ -80,20 +82,20 @@ class GpuRow(_Row):
 @cache
 def base_models() -> tuple[BaseModelRow, ...]:
     """All base models of the catalogue, in the order of the file."""
-    return tuple(BaseModelRow.model_validate(row) for row in _rows("base_models.yaml"))
+    return tuple(BaseModelRow.model_validate(row) for row in table("base_models.yaml"))
 
 
 @cache
 def gpus() -> tuple[GpuRow, ...]:
     """All GPUs of the catalogue, in the order of the file."""
-    return tuple(GpuRow.model_validate(row) for row in _rows("gpus.yaml"))
+    return tuple(GpuRow.model_validate(row) for row in table("gpus.yaml"))
 
 
 def base_model(name: str) -> BaseModelRow | None:
     """The model of this name, Hub id or alias, or in this folder; None where neither tells its shape."""
-    wanted = _plain(name)
+    wanted = plain_name(name)
     for row in base_models():
-        if wanted in {_plain(known) for known in (row.name, row.hub_id, *row.aliases)}:
+        if wanted in {plain_name(known) for known in (row.name, row.hub_id, *row.aliases)}:
             return row
     return _model_in_folder(Path(name).expanduser())
 
@@ -151,12 +153,12 @@ def gpu(name: str) -> GpuRow | None:
     A card known by its memory alone is given the speed of the slowest catalogue card of about that memory, so that
     its hours are not promised too short.
     """
-    wanted = _plain(name)
+    wanted = plain_name(name)
     for row in gpus():
-        if wanted in {_plain(known) for known in (row.name, *row.aliases)}:
+        if wanted in {plain_name(known) for known in (row.name, *row.aliases)}:
             return row
     for row in gpus():
-        if _own_card(row) and wanted == _plain(_without_memory(row.name)):
+        if _own_card(row) and wanted == plain_name(_without_memory(row.name)):
             return row
     match = _BY_MEMORY.match(name.strip().lower())
     return _unnamed_gpu(float(match[1])) if match and float(match[1]) > 0 else None
@@ -201,9 +203,11 @@ def _unnamed_gpu(memory_gib: float) -> GpuRow:
     return slowest.model_copy(update=own)
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """A name without its case and without what joins its parts: "RTX-4090" and "rtx 4090" are one."""
     return re.sub(r"[\s_-]+", "", name.lower())
 
 
-def _rows(file: str) -> list[dict[str, Any]]:
+def table(file: str) -> list[dict[str, Any]]:
+    """The rows of a table beside this file, as they stand in it."""
     return yaml.safe_load((_FOLDER / file).read_text(encoding="utf-8"))

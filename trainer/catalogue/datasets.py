@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
-from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
 
+from trainer.catalogue import CatalogueRow, plain_name, table
 from trainer.config import Task
 
-_FILE = Path(__file__).resolve().parent / "datasets.yaml"
 
-
-class DataSetRow(BaseModel):
+class DataSetRow(CatalogueRow):
     """A public data set."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     hub_id: str | None
@@ -34,7 +28,7 @@ class DataSetRow(BaseModel):
     """Whether real patients wrote it or are written about, so that it can identify them."""
     notes: str
     source: str
-    aliases: list[str] = []
+    aliases: list[str] = Field(default_factory=list)
 
     def restriction(self) -> str:
         """What must be known before it is used, in a sentence; empty where any use is allowed."""
@@ -49,17 +43,13 @@ class DataSetRow(BaseModel):
 @cache
 def data_sets() -> tuple[DataSetRow, ...]:
     """All data sets of the catalogue, in the order of the file."""
-    return tuple(DataSetRow.model_validate(row) for row in yaml.safe_load(_FILE.read_text(encoding="utf-8")))
+    return tuple(DataSetRow.model_validate(row) for row in table("datasets.yaml"))
 
 
 def data_set(name: str) -> DataSetRow | None:
     """The data set of this name, Hub id or alias, however it is joined; None where it is not known."""
-    wanted = _plain(name)
+    wanted = plain_name(name)
     for row in data_sets():
-        if wanted in {_plain(known) for known in (row.name, row.hub_id or row.name, *row.aliases)}:
+        if wanted in {plain_name(known) for known in (row.name, row.hub_id or row.name, *row.aliases)}:
             return row
     return None
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]+", "", name.lower())

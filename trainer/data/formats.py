@@ -36,6 +36,7 @@ _COLUMNS = [
     ("instruction", "output"),
     ("question", "answer"),
     ("query", "response"),
+    ("harmful_medical_request", "safe_response"),
 ]
 EXPECTED = "messages, " + ", ".join(f"{ask} + {answer}" for ask, answer in _COLUMNS)
 

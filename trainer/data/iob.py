@@ -13,15 +13,8 @@ _GLUED_AFTER = re.compile(r"[(\[{]$|^(?:-|/)$")
 
 def is_iob(lines: Iterable[str]) -> bool:
     """Whether every line that is not blank is a token and an IOB tag, and there is one."""
-    found = False
-    for line in lines:
-        if not line.strip():
-            continue
-        cells = line.rstrip("\r\n").split("\t")
-        if len(cells) < 2 or not _TAG.match(cells[-1]):
-            return False
-        found = True
-    return found
+    marked = [_token_and_tag(line) for line in lines if line.strip()]
+    return bool(marked) and None not in marked
 
 
 def sentences(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -33,19 +26,24 @@ def sentences(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     tags: list[str] = []
     first = 1
     for number, line in enumerate(lines, 1):
-        cells = line.rstrip("\r\n").split("\t")
         if not line.strip():
             if tokens:
                 yield first, {"tokens": tokens, "tags": tags}
             tokens, tags, first = [], [], number + 1
             continue
-        if len(cells) < 2 or not _TAG.match(cells[-1]):
+        cells = _token_and_tag(line)
+        if cells is None:
             raise ValueError(f"line {number} is not a token and an IOB tag (O, B-Name or I-Name)")
-        first = number if not tokens else first
+        first = first if tokens else number
         tokens.append(cells[0])
-        tags.append(cells[-1])
+        tags.append(cells[1])
     if tokens:
         yield first, {"tokens": tokens, "tags": tags}
+
+
+def _token_and_tag(line: str) -> tuple[str, str] | None:
+    cells = line.rstrip("\r\n").split("\t")
+    return (cells[0], cells[-1]) if len(cells) > 1 and _TAG.match(cells[-1]) else None
 
 
 def entities(tokens: list[str], tags: list[str]) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """Rows as publishers write them, brought into a question and its answer.
 
 Multiple choice (MedQA), question with abstracts (PubMedQA), dialogue and the note that it became (MTS-Dialog), marked
-entities (BC5CDR, presidio-research), harmful request and safe answer (MedSafetyBench), and sharegpt's conversations.
+entities (BC5CDR, presidio-research), and sharegpt's conversations.
 """
 
 from __future__ import annotations
@@ -94,10 +94,6 @@ def _entities(text: str, found: list[tuple[str, str]]) -> Pair:
     return f"List the entities in this text, each with its kind, one on a line.\n\n{text}", listed or "none"
 
 
-def _refusal(record: dict[str, Any]) -> Pair:
-    return str(record["harmful_medical_request"] or ""), str(record["safe_response"] or "")
-
-
 # What a row must have to be of a format; the first that fits is taken.
 _FORMATS: list[tuple[set[str], Callable[[dict[str, Any]], Pair]]] = [
     ({"question", "options"}, _multiple_choice),
@@ -105,5 +101,4 @@ _FORMATS: list[tuple[set[str], Callable[[dict[str, Any]], Pair]]] = [
     ({"dialogue", "section_text"}, _dialogue_to_note),
     ({"tokens", "tags"}, _tagged),
     ({"full_text", "spans"}, _personal_data),
-    ({"harmful_medical_request", "safe_response"}, _refusal),
 ]

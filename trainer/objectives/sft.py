@@ -79,8 +79,6 @@ def build(
         save_steps=schedule.checkpoint_every,
         save_total_limit=config.output.keep_checkpoints,
         load_best_model_at_end=schedule.patience is not None,
-        metric_for_best_model="eval_loss",
-        greater_is_better=False,
         seed=schedule.seed,
         data_seed=schedule.seed,
         report_to="none",
