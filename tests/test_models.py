@@ -8,7 +8,7 @@ import pytest
 from trainer import models
 from trainer.config import RunConfig
 from trainer.data.formats import Row
-from trainer.data.templates import IGNORED, encode
+from trainer.data.tokens import IGNORED, encode
 
 
 def test_a_model_that_cannot_be_had_says_where_it_was_looked_for():

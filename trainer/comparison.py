@@ -11,7 +11,7 @@ from evaluators.held_out import Item, with_examples
 from trainer import models, scoring
 from trainer.config import RunConfig
 from trainer.data.sources import STARTER_PREFIX
-from trainer.data.templates import conversation
+from trainer.data.tokens import conversation
 from trainer.runs import Run
 
 if TYPE_CHECKING:

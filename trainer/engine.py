@@ -12,7 +12,7 @@ from evaluators import generation
 from trainer import card, events, hardware, models, preflight, runs, scoring, sizing
 from trainer.config import RunConfig
 from trainer.data.prepare import Prepared, prepare
-from trainer.data.templates import conversation
+from trainer.data.tokens import conversation
 from trainer.methods import lora
 from trainer.objectives import sft
 from trainer.reporting import COMPLETE, Reporter, StopRequested, TrainingEvents, peak_memory_gib

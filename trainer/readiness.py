@@ -8,7 +8,7 @@ from trainer import catalogue, config, sizing
 from trainer.catalogue.datasets import data_set
 from trainer.config import RunConfig
 from trainer.data.prepare import split_rows
-from trainer.data.sources import DataError
+from trainer.data.records import DataError
 from trainer.hardware import Machine
 
 FREE_GIB = 1.0  # beside the checkpoints: the converted model, events, logs

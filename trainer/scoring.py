@@ -13,9 +13,11 @@ from pydantic import BaseModel
 from evaluators import forgetting, generation, held_out
 from evaluators.metrics import Proportion
 from trainer.config import HeldOutSet, RunConfig
-from trainer.data.formats import RowError, to_row
-from trainer.data.sources import STARTER_FOLDER, STARTER_PREFIX, DataError, path_of, read_records
-from trainer.data.templates import conversation
+from trainer.data.formats import to_row
+from trainer.data.records import DataError
+from trainer.data.rows import RowError
+from trainer.data.sources import STARTER_FOLDER, STARTER_PREFIX, path_of, read_records
+from trainer.data.tokens import conversation
 from trainer.sizing import Range
 
 if TYPE_CHECKING:

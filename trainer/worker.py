@@ -28,7 +28,7 @@ def main(folder: Path) -> int:
     status.pid = os.getpid()
 
     from trainer import engine, events
-    from trainer.data.sources import DataError
+    from trainer.data.records import DataError
     from trainer.methods.lora import MethodError
     from trainer.models import ModelError
     from trainer.reporting import Reporter, StopRequested

@@ -13,8 +13,10 @@ from assistant.planner.advice_models import Reason
 from assistant.planner.answers import Answers, holds_patient_data, uses_starter
 from trainer.catalogue.datasets import data_set
 from trainer.config import DataSource, RunConfig
-from trainer.data.formats import RowError, to_row
-from trainer.data.sources import DataError, read_records
+from trainer.data.formats import to_row
+from trainer.data.records import DataError
+from trainer.data.rows import RowError
+from trainer.data.sources import read_records
 
 _MEDICAL_SHARES = {"high": 0.95, "moderate": 0.8, "low": 0.6}
 _ROWS_LOOKED_AT = 300

@@ -7,27 +7,10 @@ its place and its field; nothing is guessed.
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any
 
 from trainer.data import published_formats
-
-Message = dict[str, str]  # role (system, user or assistant) and content
-
-
-class Row(TypedDict):
-    """One example: the conversation so far, and the answer to it (one assistant message)."""
-
-    prompt: list[Message]
-    completion: list[Message]
-
-
-class RowError(ValueError):
-    """A row cannot be used; `field` names the column, the text says what was found and what to do."""
-
-    def __init__(self, field: str, message: str):
-        self.field = field
-        super().__init__(message)
-
+from trainer.data.rows import Message, Row, RowError
 
 # question column(s), answer column; the first pair whose columns are all there is taken
 _COLUMNS = [

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,9 +9,10 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from trainer.config import RunConfig
-from trainer.data.formats import Row
-from trainer.data.sources import STARTER_PREFIX, DataError, file_hash, path_of, read_rows
-from trainer.data.templates import IGNORED, Encoded, encode
+from trainer.data.records import DataError
+from trainer.data.rows import Row, row_id
+from trainer.data.sources import STARTER_PREFIX, file_hash, path_of, read_rows
+from trainer.data.tokens import IGNORED, Encoded, encode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -138,11 +137,6 @@ def prepare(config: RunConfig, tokenizer: PreTrainedTokenizerBase) -> Prepared:
         validation_ids=[row_id(row) for row in validation],
     )
     return Prepared(train=encoded, validation=checks, manifest=manifest, warnings=warnings)
-
-
-def row_id(row: Row) -> str:
-    """A short hash of a row's content: equal rows have equal ids, whatever file they came from."""
-    return hashlib.sha256(json.dumps(row, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
 def _cut(rows: list[Encoded], limit: int) -> list[Encoded]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from trainer.data import iob
+from trainer.data.reading import iob
 
 Pair = tuple[str, str]
 _ANSWER_KEYS = ("answer_idx", "answer_key", "correct_option", "answer")

@@ -11,16 +11,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from trainer.data import iob
-from trainer.data.formats import Row, RowError, to_row
+from trainer.data.formats import to_row
+from trainer.data.reading import iob
+from trainer.data.records import DataError
+from trainer.data.rows import Row, RowError
 
 STARTER_FOLDER = Path(__file__).resolve().parents[2] / "examples" / "data"
 STARTER_PREFIX = "starter/"
 Split = Literal["train", "heldout"]
-
-
-class DataError(Exception):
-    """Data cannot be used; the text names file, row and field, what was found, and what to do."""
 
 
 def path_of(name: str, split: Split) -> Path:

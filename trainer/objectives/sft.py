@@ -1,6 +1,6 @@
 """Supervised fine-tuning through TRL's SFTTrainer, set up from a run file.
 
-Rows come to it tokenised and labelled (`trainer.data.templates`), and it leaves them as they are. The loss is ours for
+Rows come to it tokenised and labelled (`trainer.data.tokens`), and it leaves them as they are. The loss is ours for
 the common decoders: see `trainer.objectives.answer_loss`.
 """
 

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from trainer.config import RunConfig
-from trainer.data.formats import RowError, to_row
-from trainer.data.prepare import prepare, row_id, split_rows
-from trainer.data.sources import DataError, read_rows
-from trainer.data.templates import IGNORED, encode
+from trainer.data.formats import to_row
+from trainer.data.prepare import prepare, split_rows
+from trainer.data.records import DataError
+from trainer.data.rows import RowError, row_id
+from trainer.data.sources import read_rows
+from trainer.data.tokens import IGNORED, encode
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypedDict
 
-from trainer.data.formats import Message, Row
-from trainer.data.sources import DataError
+from trainer.data.records import DataError
+from trainer.data.rows import Message, Row
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

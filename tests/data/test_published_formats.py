@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from trainer.data import iob
-from trainer.data.formats import RowError, to_row
-from trainer.data.sources import DataError, read_rows
+from trainer.data.formats import to_row
+from trainer.data.reading import iob
+from trainer.data.records import DataError
+from trainer.data.rows import RowError
+from trainer.data.sources import read_rows
 
-CORPUS = Path(os.environ.get("BEDSIDE_CORPUS") or Path(__file__).resolve().parents[2] / "shared" / "data")
+CORPUS = Path(os.environ.get("BEDSIDE_CORPUS") or Path(__file__).resolve().parents[3] / "shared" / "data")
 
 
 @pytest.mark.parametrize(
