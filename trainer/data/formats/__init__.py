@@ -1,0 +1,6 @@
+"""How a record of a file is written, and the row that it becomes."""
+
+from trainer.data.formats.detection import Detection, converter, detect, to_row
+from trainer.data.formats.graded_answers import pairs_from_graded
+
+__all__ = ["Detection", "converter", "detect", "pairs_from_graded", "to_row"]
