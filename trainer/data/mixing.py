@@ -1,0 +1,161 @@
+"""What a run sees how often: general rows beside medical ones (lecture L2.8, L2.10), rare classes (lecture L3.20)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from pydantic import BaseModel
+
+MOST_REPEATS = 4
+"""Muennighoff et al. 2023 ("Scaling data-constrained language models"): up to four passes over the same data are about
+as good as new data; after that the gain fades."""
+
+
+def mix_general(medical: int, general: int, share: float, seed: int) -> tuple[list[int], list[str]]:
+    """Which of `general` general rows to mix into `medical` rows so that they are `share` of all, and what to say.
+
+    The lecture's fixed mixes (L2.10) are 0.1, 0.2, 0.3 and 0.5; by level of adaptation 0.05, 0.2 and 0.4.
+    Returns indices into the general rows: each once before any comes a second time, drawn with `seed`, at most
+    `MOST_REPEATS` times each. Where that is not enough the share falls short, and a sentence says what it is.
+    """
+    if not 0 <= share < 1:
+        raise ValueError(f"share is {share}; a share of general rows is at least 0 and under 1")
+    wanted = round(medical * share / (1 - share))
+    if not wanted:
+        return [], []
+    draw = random.Random(f"{seed}/general")
+    chosen: list[int] = []
+    for _ in range(MOST_REPEATS):
+        # sample() of all rows is a shuffle; the last pass takes what is still missing.
+        chosen += draw.sample(range(general), min(general, wanted - len(chosen)))
+    real = len(chosen) / (medical + len(chosen)) if chosen else 0.0
+    notes = []
+    if len(chosen) < wanted:
+        notes.append(
+            f"General rows are {real:.1%} of the mix where {share:.0%} was asked for, which takes {wanted:,}: there "
+            f"are {general:,}, and each is used {MOST_REPEATS} times at most (more adds little, Muennighoff et al. 2023)"
+            "; add general sources."
+        )
+    elif wanted > general:
+        notes.append(
+            f"The {general:,} general rows are used {wanted / general:.1f} times each, to be {real:.1%} of the mix; up "
+            f"to {MOST_REPEATS} times is about as good as new rows (Muennighoff et al. 2023)."
+        )
+    return chosen, notes
+
+
+class BalanceEffect(BaseModel):
+    """What balancing does to a training side. Shares are of the rows that have a class."""
+
+    before: dict[str, float]
+    after: dict[str, float]
+    rows_added: int
+    sentence: str
+
+
+def balance(labels: Sequence[str], most: int = MOST_REPEATS, seed: int = 0) -> tuple[list[int], BalanceEffect]:
+    """Repeat rows of rare classes towards equal shares, each row `most` times at most (lecture L3.20).
+
+    `labels` has a class for each row; rows with an empty one are kept once. Returns indices of rows: all rows in their
+    order, then the repeats, class by class, drawn with `seed`. For the training side only: a repeated row in the
+    validation would count twice.
+    """
+    members: dict[str, list[int]] = {}
+    for row, label in enumerate(labels):
+        if label:
+            members.setdefault(label, []).append(row)
+    counts = {label: len(members[label]) for label in sorted(members)}
+    largest = max(counts.values(), default=0)
+    indices = list(range(len(labels)))
+    after: dict[str, int] = {}
+    for label, count in counts.items():
+        draw = random.Random(f"{seed}/balance/{label}")
+        after[label] = min(largest, count * most)
+        missing = after[label] - count
+        while missing > 0:
+            drawn = draw.sample(members[label], min(count, missing))
+            indices += drawn
+            missing -= len(drawn)
+    added = len(indices) - len(labels)
+    shares = [{label: count / sum(one.values()) for label, count in one.items()} for one in (counts, after)]
+    return indices, BalanceEffect(
+        before=shares[0], after=shares[1], rows_added=added, sentence=_sentence(counts, after, shares, added, most)
+    )
+
+
+def _sentence(
+    counts: dict[str, int], after: dict[str, int], shares: list[dict[str, float]], added: int, most: int
+) -> str:
+    if not added:
+        return "The classes are equally frequent, or there is only one: nothing is repeated."
+    rarest = min(counts, key=lambda label: (counts[label], label))
+    sentence = (
+        f"{added:,} repeated rows are added: {rarest!r}, the rarest class, rises from {shares[0][rarest]:.1%} to "
+        f"{shares[1][rarest]:.1%}."
+    )
+    short = [label for label in counts if after[label] < max(after.values())]
+    if short:
+        named = ", ".join(repr(label) for label in short[:5]) + (
+            f" and {len(short) - 5} more" if len(short) > 5 else ""
+        )
+        sentence += f" Rows are used {most} times at most, which is not enough for equal shares of {named}."
+    return sentence
+
+
+def order_by_share(
+    batches: Sequence[list[int]], is_general: Sequence[bool], share: float, seed: int | str
+) -> list[list[int]]:
+    """The batches in a random order in which the share of general rows is `share` all the way, not just in the end.
+
+    After each batch the general rows seen so far are within one batch (of the largest's size) of their share of the
+    rows seen. As in error diffusion, a batch that has too many follows when there were too few, and the other way
+    round; which of them is drawn with `seed`. `is_general` says it for each row that batches may name.
+
+    `share` is what the rows hold, as `mix_general` left it: raises `ValueError` where the batches hold another share by
+    more than one batch, since no order could keep it.
+    """
+    sizes = [len(batch) for batch in batches]
+    general = [sum(is_general[row] for row in batch) for batch in batches]
+    rows, all_general = sum(sizes), sum(general)
+    if abs(all_general - share * rows) > max(sizes, default=0):
+        raise ValueError(
+            f"the batches hold {all_general / rows:.1%} general rows, not {share:.1%}: no order can keep that"
+        )
+    # How far each batch moves the count from the share held, in whole numbers: they sum to 0 exactly.
+    moves = [one * rows - size * all_general for one, size in zip(general, sizes, strict=True)]
+    draw = random.Random(f"{seed}/order")
+    waiting = list(range(len(batches)))
+    draw.shuffle(waiting)
+    below, level, above = (
+        [batch for batch in waiting if (moves[batch] > 0) - (moves[batch] < 0) == sign] for sign in (-1, 0, 1)
+    )
+    order: list[list[int]] = []
+    excess = 0
+    for left in range(len(batches), 0, -1):
+        if draw.random() * left < len(level):
+            batch = level.pop()
+        else:
+            # One that leads back always exists, because what is left sums to minus the excess.
+            back = (
+                below
+                if excess > 0 or (excess == 0 and draw.random() * (len(below) + len(above)) < len(below))
+                else above
+            )
+            batch = back.pop()
+        excess += moves[batch]
+        order.append(batches[batch])
+    return order
+
+
+def window_shares(order: Sequence[int], is_general: Sequence[bool], window: int) -> list[float]:
+    """The share of general rows in each `window` rows of an order, one window after the other; what is left over at the
+    end counts to the last window."""
+    if window < 1:
+        raise ValueError(f"window is {window}; it is a number of rows, at least 1")
+    starts = list(range(0, max(len(order) - window, 0) + 1, window)) if len(order) else []
+    ends = starts[1:] + [len(order)][: len(starts)]
+    return [
+        sum(is_general[row] for row in order[start:end]) / (end - start)
+        for start, end in zip(starts, ends, strict=True)
+    ]
