@@ -68,8 +68,8 @@ def test_a_record_becomes_a_row_of_the_templates_task():
         "prompt": [
             {
                 "role": "user",
-                "content": "Patient: 34 years\nGiven these symptoms, give a differential diagnosis and name the most "
-                "likely one.\nSymptoms: fever, stiff neck",
+                "content": "Patient: 34 years\nGiven these symptoms, what is the most likely "
+                "diagnosis?\nSymptoms: fever, stiff neck",
             }
         ],
         "completion": [
