@@ -33,7 +33,7 @@ class Contaminated(NamedTuple):
     question: int
     """Which of the benchmark's questions, from 1, in the order they were given."""
     overlap: float
-    """Share of the question's 13-grams (3-shingles, where it is shorter) in the row; 1 for the whole question."""
+    """Share of the question's 13-grams (3-shingles, where it is shorter) in the row, phrases of the benchmark aside."""
     how: Literal["whole question", "13 words in a row", "most of a short question"]
 
 
@@ -42,7 +42,7 @@ class Benchmarks:
 
     def __init__(self, questions: Iterable[tuple[str, str]]):
         self._names: list[tuple[str, int]] = []
-        self._sizes: list[int] = []  # 13-grams or shingles of each question
+        self._sizes: list[int] = []  # parts of each question that are in the index: 13-grams or shingles
         self._whole: dict[str, list[int]] = {}
         self._grams: dict[str, list[int]] = {}
         self._shingles: dict[str, list[int]] = {}
@@ -59,7 +59,9 @@ class Benchmarks:
                 index.setdefault(part, []).append(at)
             if spoken:
                 self._whole.setdefault(" ".join(spoken), []).append(at)
-        self._grams = {gram: at for gram, at in self._grams.items() if len(at) <= PHRASE}
+        for gram in [gram for gram, at in self._grams.items() if len(at) > PHRASE]:
+            for at in self._grams.pop(gram):
+                self._sizes[at] -= 1
 
     def __len__(self) -> int:
         return len(self._names)

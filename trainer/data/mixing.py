@@ -34,8 +34,8 @@ def mix_general(medical: int, general: int, share: float, seed: int) -> tuple[li
     if len(chosen) < wanted:
         notes.append(
             f"General rows are {real:.1%} of the mix where {share:.0%} was asked for, which takes {wanted:,}: there "
-            f"are {general:,}, and each is used {MOST_REPEATS} times at most (more adds little, Muennighoff et al. 2023)"
-            "; add general sources."
+            f"are {general:,}, and each is used {MOST_REPEATS} times at most (more adds little, Muennighoff et al. "
+            "2023); add general sources."
         )
     elif wanted > general:
         notes.append(
