@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import csv
+import io
 import json
+import stat
 import zipfile
 from itertools import islice
 from pathlib import Path
@@ -17,9 +19,11 @@ from trainer.data.records import DataError
 
 Kind = Literal["folder", "archive", "xlsx", "docx", "parquet", "json_lines", "json", "iob", "delimited", "text"]
 
-_SAMPLE = 65_536
+_SAMPLE = 1 << 18
 _CHUNK = 1 << 20
-_TEXT_ENDINGS = {".txt", ".text", ".md", ""}
+_JSON_ENDINGS = {".json", ".jsonl", ".ndjson"}
+_TABLE_ENDINGS = {".csv", ".tsv"}
+_MARKS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "vertical bar"}
 _USUAL: dict[str, set[Kind]] = {
     ".csv": {"delimited"},
     ".tsv": {"delimited", "iob"},
@@ -31,8 +35,11 @@ _USUAL: dict[str, set[Kind]] = {
     ".parquet": {"parquet"},
     ".zip": {"archive"},
 }
+_CONTROL = bytes(byte for byte in range(32) if byte not in b"\t\n\r\f\x1b")
+_PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_PAGES = ("<!doctype", "<html", "<?xml", "<head", "<body", "<table", "<div", "<clinicaldocument")
 # First bytes of what is not read, with what it is and what to do.
-_REFUSED = [
+_REFUSED: list[tuple[bytes, str]] = [
     (
         b"\xd0\xcf\x11\xe0",
         "it is a password-protected or an old Office file; open it, remove the password, and save it as .xlsx or .docx",
@@ -44,8 +51,10 @@ _REFUSED = [
     (b"BZh", "it is compressed with bzip2; unpack it first"),
     (b"\xfd7zXZ", "it is compressed with xz; unpack it first"),
     (b"SQLite format 3", "it is an SQLite database; export the table as .csv"),
-    (b"\x80\x04\x95", "it is a Python pickle, which could run code; save the data as .jsonl"),
-    (b"\x80\x05\x95", "it is a Python pickle, which could run code; save the data as .jsonl"),
+    *((mark, "it is a Python pickle, which could run code; save the data as .jsonl") for mark in _PICKLES),
+    (b"\x28\xb5\x2f\xfd", "it is compressed with zstd; unpack it first"),
+    (b"ARROW1", "it is an Arrow file; save it as .parquet"),
+    (b"{\\rtf", "it is RTF; save it as .docx or .txt"),
     (b"MZ", "it is a program, not data"),
     (b"\x7fELF", "it is a program, not data"),
     (b"\x89PNG", "it is an image; give its text"),
@@ -69,14 +78,17 @@ def recognise(path: Path) -> Container:
 
     Raises `DataError` in one sentence for what cannot be read: empty, encrypted, compressed, binary.
     """
-    if path.is_dir():
-        return Container(kind="folder", evidence=["a folder"])
     try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            return Container(kind="folder", evidence=["a folder"])
+        if not stat.S_ISREG(mode):
+            raise DataError(f"{path.name} is a pipe or a device, not a file; give a file.")
         with path.open("rb") as file:
             first = file.read(_SAMPLE)
     except OSError as error:
         raise DataError(f"{path.name}: cannot be read ({error.strerror}).") from None
-    if not first.strip(b"\0 \t\r\n\xef\xbb\xbf"):
+    if not first.strip(b"\0 \t\r\n\xef\xbb\xbf\xff\xfe") and len(first) < _SAMPLE:
         raise DataError(f"{path.name} is empty; it holds no rows.")
     for mark, sentence in _REFUSED:
         if first.startswith(mark):
@@ -106,30 +118,35 @@ def _zipped(path: Path) -> Container:
         return Container(kind="xlsx", evidence=["a zip with xl/workbook.xml: an Excel workbook", *macros])
     if "word/document.xml" in names:
         return Container(kind="docx", evidence=["a zip with word/document.xml: a Word document", *macros])
+    if "xl/workbook.bin" in names or "ppt/presentation.xml" in names or {"mimetype", "content.xml"} <= names:
+        raise DataError(
+            f"{path.name} cannot be read: it is a presentation, a binary workbook or an OpenDocument file; "
+            "save it as .xlsx, .docx or .csv."
+        )
     return Container(kind="archive", evidence=[f"a zip of {len(names)} files"])
 
 
 def _text(path: Path, first: bytes) -> Container:
     encoding, evidence = _encoding(path, first)
     sample = first.decode(encoding, errors="replace").lstrip("\ufeff")
-    start = sample.lstrip()[:1]
-    if start == "<":
-        raise DataError(f"{path.name} cannot be read: it is HTML or XML; save its text or its table as .csv or .jsonl.")
-    if start in ("{", "["):
-        lines = _is_json_lines(sample, len(first) < _SAMPLE)
-        kind: Kind = "json_lines" if lines else "json"
-        said = "each line is one JSON object" if lines else f"one JSON document, beginning with {start}"
-        return Container(kind=kind, encoding=encoding, evidence=[said, *evidence])
-    whole = sample.splitlines()
-    if len(first) == _SAMPLE:
-        whole = whole[:-1]
-    if iob.is_iob(islice(whole, 200)):
-        return Container(kind="iob", encoding=encoding, evidence=["a token and an IOB tag on each line", *evidence])
-    delimiter, columns = _delimiter(whole)
     ending = path.suffix.lower()
-    if delimiter and (columns > 1 or ending not in _TEXT_ENDINGS):
-        name = {",": "comma", "\t": "tab", ";": "semicolon", "|": "vertical bar"}[delimiter]
-        said = f"{columns} column{'s' * (columns > 1)} separated by {name}, named in the first line"
+    start = "".join(sample[:1000].split())[:2]
+    if sample[:1000].lstrip().lower().startswith(_PAGES):
+        raise DataError(f"{path.name} cannot be read: it is HTML or XML; save its text or its table as .csv or .jsonl.")
+    lines = list(io.StringIO(sample, newline=None))
+    if len(first) == _SAMPLE:
+        lines = lines[:-1]  # may be cut
+    if _is_json_lines(lines, start, ending):
+        return Container(kind="json_lines", encoding=encoding, evidence=["each line is one JSON object", *evidence])
+    # A note may begin with a bracket as well: "[NAME] was seen today".
+    if start[:1] in ("{", "[") and (ending in _JSON_ENDINGS or start[1:] in ("{", "[", '"', "}", "]")):
+        said = f"one JSON document, beginning with {start[:1]}"
+        return Container(kind="json", encoding=encoding, evidence=[said, *evidence])
+    if iob.is_iob(islice(lines, 200)):
+        return Container(kind="iob", encoding=encoding, evidence=["a token and an IOB tag on each line", *evidence])
+    delimiter, columns = _delimiter(lines, trusted=ending in _TABLE_ENDINGS)
+    if delimiter:
+        said = f"{columns} column{'s' * (columns > 1)} separated by {_MARKS[delimiter]}, named in the first line"
         return Container(kind="delimited", encoding=encoding, delimiter=delimiter, evidence=[said, *evidence])
     return Container(kind="text", encoding=encoding, evidence=["plain text: one document", *evidence])
 
@@ -146,7 +163,8 @@ def _encoding(path: Path, first: bytes) -> tuple[str, list[str]]:
         half = first[offset::2]
         if half.count(0) > 0.6 * len(half) and first[1 - offset :: 2].count(0) < 0.1 * len(half):
             return name, ["every second byte is zero: UTF-16"]
-    if first.count(0) > 0.01 * len(first):
+    control = len(first) - len(first.translate(None, _CONTROL))
+    if control > 0.02 * len(first):
         raise DataError(f"{path.name} cannot be read: it is a binary file of no known kind.")
     wrong, good = _foreign_bytes(path)
     if not wrong or good >= wrong:
@@ -161,58 +179,70 @@ def _foreign_bytes(path: Path) -> tuple[int, int]:
     decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
-            if chunk.isascii():
-                continue
             text = decoder.decode(chunk)
+            if text.isascii():
+                continue
             # A byte that is no UTF-8 comes back as a lone surrogate, which UTF-8 itself never gives.
-            escaped = sum("\udc80" <= character <= "\udcff" for character in text)
+            escaped = len(text) - len(text.encode("utf-8", "ignore").decode())
             wrong += escaped
             good += len(text) - len(text.encode("ascii", "ignore")) - escaped
     return wrong, good
 
 
-def _is_json_lines(sample: str, whole: bool) -> bool:
-    """Whether lines are records: any of the first is an object of its own, and not the file's only one."""
-    lines = [line.strip() for line in sample.splitlines() if line.strip()]
-    if not whole:
-        lines = lines[:-1]
-    if len(lines) < 2:
-        return bool(lines) and lines[0].startswith("{") and not _is_document(lines[0])
-    for line in lines[:5]:
-        try:
-            if isinstance(json.loads(line), dict):
-                return True
-        except (ValueError, RecursionError):
-            continue
-    # Truncated or damaged lines: still lines, where each looks like an object.
-    return all(line.startswith("{") and len(line) > 1 for line in lines[:5])
+def _is_json_lines(lines: list[str], start: str, ending: str) -> bool:
+    """Whether each line is a value of its own: the first ones are objects, or look like damaged ones."""
+    lines = [line.strip() for line in lines[:50] if line.strip()][:20]
+    if not lines:
+        return start[:1] == "{" and ending in {".jsonl", ".ndjson"}
+    if len(lines) == 1:
+        return start[:1] == "{" and ending in {".jsonl", ".ndjson"} and '"resourceType"' not in lines[0]
+    whole = [_is_value(line) for line in lines]
+    looks = [line.startswith("{") and len(line) > 1 for line in lines]
+    if start[:1] in ("{", "[") and not whole[0]:
+        # The first line of a document that goes on, or a damaged one among others.
+        return start[:1] == "{" and all(looks)
+    return sum(one and two for one, two in zip(whole, looks, strict=True)) * 2 >= len(lines)
 
 
-def _is_document(line: str) -> bool:
-    """Whether a single line's object holds records instead of being one."""
+def _is_value(line: str) -> bool:
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
+        json.loads(line)
+    except RecursionError:
+        return True
+    except ValueError:
         return False
-    return "resourceType" in value or (
-        all(isinstance(inner, dict | list) for inner in value.values())
-        and not ({"messages", "conversations", "prompt", "chosen", "tokens"} & value.keys())
-    )
+    return True
 
 
-def _delimiter(lines: list[str]) -> tuple[str, int]:
-    """The mark that splits the header into the most columns with the rows agreeing; ("", 0) for running text."""
-    best, most = "", 0
-    for mark in (",", "\t", ";", "|"):
+def _delimiter(lines: list[str], trusted: bool) -> tuple[str, int]:
+    """What separates cells, and into how many columns; ("", 0) for running text.
+
+    The mark that splits the header into the most columns with half of the rows agreeing. Where the file's name does not
+    say that it is a table (`trusted`), the names have to be short, and nine rows in ten have to agree.
+    """
+    if lines and lines[0].startswith("sep=") and lines[0][4:5] in _MARKS:
+        header = next(csv.reader(lines[1:2], delimiter=lines[0][4]), [])
+        return lines[0][4], len(header)
+    best, most, widest, columns_of_widest = "", 0, ",", 1
+    for mark in _MARKS:
         try:
-            rows = list(islice(csv.reader((line + "\n" for line in lines), delimiter=mark), 20))
+            rows = [row for row in islice(csv.reader(lines, delimiter=mark), 21) if row]
         except csv.Error:
             continue
-        rows = [row for row in rows if row]
-        columns = len(rows[0]) if rows else 0
+        if not rows:
+            continue
+        columns, titles = len(rows[0]), rows[0]
         agreeing = sum(len(row) == columns for row in rows)
-        titles = rows[0] if rows else []
-        named = len({title.strip() for title in titles}) == columns and all(len(title) < 80 for title in titles)
-        if columns > most and (columns == 1 or (named and agreeing * 2 >= len(rows))):
+        if columns > columns_of_widest:
+            widest, columns_of_widest = mark, columns
+        named = trusted or (
+            len({title.strip() for title in titles}) == columns
+            and all(title.strip() and len(title) < 40 for title in titles)
+            and len(rows) > 1
+            and agreeing >= 0.9 * len(rows)
+        )
+        if columns > max(most, 1) and named and agreeing * 2 >= len(rows):
             best, most = mark, columns
-    return best, most
+    if best or not trusted:
+        return best, most
+    return widest, columns_of_widest

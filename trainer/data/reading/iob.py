@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
 from typing import Any
+
+from trainer.data.reading.lines import blocks, oddity, shown
+from trainer.data.records import Fault, Record
 
 _TAG = re.compile(r"^(?:O|[BI]-\S+)$")
 _GLUED_BEFORE = re.compile(r"^[.,;:!?%)\]}'’]|^(?:-|/)$")
@@ -17,32 +22,53 @@ def is_iob(lines: Iterable[str]) -> bool:
     return bool(marked) and None not in marked
 
 
+def read_iob(path: Path, encoding: str) -> Iterator[Record | Fault]:
+    """A record {"tokens": [...], "tags": [...]} a sentence; a fault where a line is not a token and a tag."""
+    for number, found in _sentences(line for block in blocks(path, encoding) for line in block.lines):
+        place = f"sentence at line {number}"
+        if isinstance(found, Fault):
+            yield found.model_copy(update={"place": place})
+        elif wrong := next((wrong for token in found["tokens"] if (wrong := oddity(token, encoding))), ""):
+            tokens = [shown(token) for token in found["tokens"]]
+            yield Fault(place=place, field="tokens", message=wrong, record=found | {"tokens": tokens})
+        else:
+            yield Record(place, found)
+
+
 def sentences(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each sentence as (number of its first line, {"tokens": [...], "tags": [...]}).
 
     Raises `ValueError` with the number of a line that is not a token and a tag.
     """
+    for number, found in _sentences(lines):
+        if isinstance(found, Fault):
+            raise ValueError(found.message)
+        yield number, found
+
+
+def _sentences(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
     tokens: list[str] = []
     tags: list[str] = []
-    first = 1
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            if tokens:
-                yield first, {"tokens": tokens, "tags": tags}
-            tokens, tags, first = [], [], number + 1
-            continue
-        cells = _token_and_tag(line)
-        if cells is None:
-            raise ValueError(f"line {number} is not a token and an IOB tag (O, B-Name or I-Name)")
-        first = first if tokens else number
-        tokens.append(cells[0])
-        tags.append(cells[1])
-    if tokens:
-        yield first, {"tokens": tokens, "tags": tags}
+    first = broken = 0
+    for number, line in enumerate(chain(lines, [""]), 1):
+        if line.strip() and not line.startswith("-DOCSTART-"):
+            first = first or number
+            cells = _token_and_tag(line)
+            if cells is None:
+                broken = broken or number
+            # A broken line keeps its place, for the sentence to be mended.
+            token, tag = cells or (line.strip(), "")
+            tokens.append(token)
+            tags.append(tag)
+        elif tokens:
+            found = {"tokens": tokens, "tags": tags}
+            message = f"line {broken} is not a token and an IOB tag (O, B-Name or I-Name)"
+            yield first, Fault(place="", field="tags", message=message, record=found) if broken else found
+            tokens, tags, first, broken = [], [], 0, 0
 
 
 def _token_and_tag(line: str) -> tuple[str, str] | None:
-    cells = line.rstrip("\r\n").split("\t")
+    cells = line.rstrip("\r\n").split("\t") if "\t" in line else line.split()
     return (cells[0], cells[-1]) if len(cells) > 1 and _TAG.match(cells[-1]) else None
 
 

@@ -1,0 +1,73 @@
+"""JSON lines: one object a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+
+from trainer.data.reading import fhir
+from trainer.data.reading.json_values import SPACE, Unusable, as_row, decode, not_json
+from trainer.data.reading.lines import TOO_LONG, blocks, oddity, shown
+from trainer.data.records import DEEPEST_NESTING, Fault, Record
+
+_FEW = DEEPEST_NESTING - 2  # brackets: with no more of them, nothing is nested deeper than that
+
+
+def read_json_lines(path: Path, encoding: str) -> Iterator[Record | Fault]:
+    """A record a line; a line that is none is a fault. Where the first is a FHIR resource, all are taken as such."""
+    rows = _rows(path, encoding)
+    first = next(rows, None)
+    if isinstance(first, Record) and "resourceType" in first.values:
+        return fhir.read(path.name, lambda: _rows(path, encoding))
+    return chain([] if first is None else [first], rows)
+
+
+def _rows(path: Path, encoding: str) -> Iterator[Record | Fault]:
+    for block in blocks(path, encoding):
+        careful = block.odd or "\\ud" in block.text or "\\uD" in block.text
+        for number, line in enumerate(block.lines, block.first):
+            place = f"row {number}"
+            if block.odd and (wrong := TOO_LONG if block.cut else oddity(line, encoding)):
+                yield Fault(place=place, field="", message=wrong, record=_found(line))
+                continue
+            try:
+                value, end = decode(line)
+                if end < len(line) - 1 and line[end:].strip(SPACE):
+                    raise Unusable("more follows after its end")
+            except (ValueError, RecursionError) as error:
+                if line[0] not in SPACE:
+                    yield not_json(place, line, error)
+                elif bare := line.strip(SPACE):
+                    yield _indented(place, bare)
+                continue
+            if type(value) is dict and not careful and "record" not in value:
+                # The way of nearly every line, kept short: depth is measured only where there are brackets enough.
+                for inner in value.values():
+                    if (type(inner) is list or type(inner) is dict) and line.count("]") + line.count("}") > _FEW:
+                        break
+                else:
+                    yield Record(place, value)
+                    continue
+            yield as_row(place, value, line)
+
+
+def _indented(place: str, text: str) -> Record | Fault:
+    """A line with space before its value, which the decoder itself does not take."""
+    try:
+        value, end = decode(text)
+        if end < len(text):
+            raise Unusable("more follows after its end")
+    except (ValueError, RecursionError) as error:
+        return not_json(place, text, error)
+    return as_row(place, value, text)
+
+
+def _found(line: str) -> object:
+    """A line that is no text, as it can be written: an object of its columns where it is one otherwise."""
+    text = shown(line).strip(SPACE)
+    try:
+        value, end = decode(text)
+    except (ValueError, RecursionError):
+        return text
+    return value if end == len(text) else text

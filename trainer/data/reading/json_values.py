@@ -1,0 +1,79 @@
+"""One JSON value: decoded, and checked to be a row."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from trainer.data.reading.lines import shown
+from trainer.data.reading.rejected import is_rejected, mended
+from trainer.data.records import DEEPEST_NESTING, Fault, Record, depth_of
+
+SPACE = " \t\r\n"
+DEEP = f"is nested more than {DEEPEST_NESTING} levels deep; give flat objects"
+
+
+class Unusable(ValueError):
+    """JSON's syntax is kept, and yet the value cannot be used; the text says why."""
+
+
+def as_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Names and values as an object; raises `Unusable` where a name stands twice, for one of the two would be lost."""
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        names = [name for name, _ in pairs]
+        raise Unusable(f"{next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return value
+
+
+def _constant(name: str) -> Any:
+    raise Unusable(f"{name} is no value in JSON, null is")
+
+
+def _integer(digits: str) -> int:
+    try:
+        return int(digits)
+    except ValueError:
+        raise Unusable(f"a number has {len(digits):,} digits") from None
+
+
+decode = json.JSONDecoder(object_pairs_hook=as_object, parse_constant=_constant, parse_int=_integer).raw_decode
+"""(value, where it ends) of the JSON value that begins at a place of a text.
+
+Raises `Unusable` for a name that stands twice in an object, for NaN and Infinity, and for a number of thousands of
+digits; `ValueError` for what is no JSON; `RecursionError` for nesting without measure.
+"""
+
+
+def not_json(place: str, text: str, error: Exception) -> Fault:
+    """The fault of a row whose text could not be decoded."""
+    message = DEEP if isinstance(error, RecursionError) else f"is not valid JSON ({why(error)}); mend or remove it"
+    return Fault(place=place, field="", message=message, record=shown(text).rstrip(SPACE) or None)
+
+
+def why(error: Exception) -> str:
+    """What is wrong, without the place in the text that was decoded, which is only a part of the file's."""
+    return error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+
+
+def as_row(place: str, value: Any, text: str = "") -> Record | Fault:
+    """A decoded value as a record, where it can be one. `text` is the row as it was found, if it is still known."""
+    if not isinstance(value, dict):
+        return Fault(place=place, field="", message=f"is {_kind(value)}; a row has to be one JSON object", record=value)
+    if depth_of(value) > DEEPEST_NESTING:
+        return Fault(place=place, field="", message=DEEP, record=text.rstrip(SPACE) or None)
+    for name, inner in value.items():
+        written = json.dumps([name, inner], ensure_ascii=False)
+        if shown(written) != written:
+            message = "holds half of a character (a lone surrogate such as \\ud800); write the whole, or remove it"
+            record = json.loads(shown(json.dumps(value, ensure_ascii=False)))
+            return Fault(place=place, field=shown(name), message=message, record=record)
+    return mended(place, value) if is_rejected(value) else Record(place, value)
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    return {str: "a text", list: "a list"}.get(type(value), "a number")

@@ -1,0 +1,87 @@
+"""Parquet: columns with types, read some rows at a time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import date, datetime, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from trainer.data.reading.delimited import column_names
+from trainer.data.records import DataError, Fault, Record
+
+_ROWS = 1000
+
+
+def read_parquet(path: Path) -> Iterator[Record | Fault]:
+    """A record a row. A damaged row group is one fault, and the others are read.
+
+    What JSON has no type for is written as text (dates as ISO 8601), a decimal as a number, and a number that is none
+    (NaN, which pandas writes for a missing value) as null. Raises `DataError` where the file as a whole is damaged.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        file = parquet.ParquetFile(path)
+    except (pyarrow.ArrowException, OSError) as error:
+        why = str(error).strip().splitlines()[0][:120]
+        raise DataError(f"{path.name} is a damaged Parquet file ({why}); export or copy it again.") from None
+    with file:
+        schema = file.schema_arrow
+        names = column_names(path.name, schema.names)
+        if file.metadata.num_rows == 0:
+            raise DataError(f"{path.name} names its columns ({', '.join(names)[:200]}), but holds no rows; add rows.")
+        simple = (
+            pyarrow.types.is_string,
+            pyarrow.types.is_large_string,
+            pyarrow.types.is_integer,
+            pyarrow.types.is_boolean,
+        )
+        mixed = [column.name for column in schema if not any(is_type(column.type) for is_type in simple)]
+        row = 0
+        for group in range(file.num_row_groups):
+            last = row + file.metadata.row_group(group).num_rows
+            try:
+                for batch in file.iter_batches(_ROWS, row_groups=[group]):
+                    for values in batch.to_pylist():
+                        row += 1
+                        place = f"row {row}"
+                        wrong = None
+                        for name in mixed:
+                            try:
+                                values[name] = plain(values[name])
+                            except UnicodeDecodeError:
+                                values[name] = None
+                                wrong = name
+                        if wrong is None:
+                            yield Record(place, values)
+                        else:
+                            message = "holds bytes that are no text (an image, for instance); leave the column out"
+                            yield Fault(place=place, field=wrong, message=message, record=values)
+            except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+                why = (str(error).strip().splitlines() or [""])[0][:120]
+                message = f"are damaged and were not read ({why}); export or copy the file again"
+                yield Fault(place=f"rows {row + 1} to {last}", field="", message=message)
+                row = last
+
+
+def plain(value: Any) -> Any:
+    """A value in JSON's types. Raises `UnicodeDecodeError` for bytes that are no UTF-8 text."""
+    if isinstance(value, dict):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, Decimal):
+        value = float(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, datetime) and value.time() == time():
+        return value.date().isoformat()
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    return value if isinstance(value, str | int | bool | None) else str(value)
