@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from trainer.catalogue import CatalogueRow, plain_name, table
-from trainer.config import Task
+from trainer.config import DataFormat, Task
 
 
 class DataSetRow(CatalogueRow):
@@ -16,19 +16,30 @@ class DataSetRow(CatalogueRow):
 
     name: str
     hub_id: str | None
-    """Where the Hugging Face Hub has it; None where its publisher gives files alone."""
+    """Where the Hugging Face Hub has it; None where it has no faithful copy."""
+    files: list[str] = Field(default_factory=list)
+    """Patterns of the training split's files on the Hub; where there are none, their names say it."""
+    megabytes: float | None = None
+    """To fetch, where it is known."""
+    download: str = ""
+    """What to save by hand where it is not fetched from the Hub."""
     licence: str
     use: Literal["any", "research", "non_commercial", "unclear"]
     """What the publisher allows beyond the licence's name."""
     rows: int
     """Rows of its training split."""
     task: Task
-    format: str
+    format: DataFormat
     patient_text: bool
     """Whether real patients wrote it or are written about, so that it can identify them."""
     notes: str
     source: str
     aliases: list[str] = Field(default_factory=list)
+
+    def facts(self) -> str:
+        """Size and licence, in a sentence, for those who are about to use it."""
+        size = "" if self.megabytes is None else f", {self.megabytes:,.0f} MB to fetch" if self.hub_id else ""
+        return f"{self.name}: {self.rows:,} rows{size}; licence: {self.licence}."
 
     def restriction(self) -> str:
         """What must be known before it is used, in a sentence; empty where any use is allowed."""
