@@ -125,7 +125,7 @@ TEXT: Names = (
 )
 CONDITIONS: Names = ("conditions", "diagnoses", "problems", "diagnosen", "diagnósticos", "诊断")
 MEDICATIONS: Names = ("medications", "drugs", "medikamente", "medicamentos", "药物")
-RESPONSE_A: Names = ("response_a", "answer_a", "completion_a", "response_1", "answer_1", "response_0", "answer_0")
+RESPONSE_A: Names = ("response_a", "answer_a", "completion_a", "response_0", "answer_0", "response_1", "answer_1")
 RESPONSE_B: Names = ("response_b", "answer_b", "completion_b", "response_2", "answer_2", "response_1", "answer_1")
 
 ABOUT: dict[str, Names] = {
