@@ -1,0 +1,285 @@
+"""Further training rows from the ones there are: the question in other words, the same answer (lecture L3.9).
+
+Four ways: `synonyms` (heart attack, myocardial infarction), `abbreviations` (HTN, hypertension), `brand_generic`
+(Lipitor, atorvastatin) and `back_translation` (into another language and back, by the user's own models).
+
+Only the last message of the user is rewritten. What is trained, the answer, is kept to the letter: somebody may have
+approved it. A row is left alone where the rewriting could make its answer wrong:
+
+- the question is about words ("What does HTN stand for?"), or, for brand_generic, about brand or generic names;
+- the answer takes words from the question (entities, classes, orders, notes; every answer under 40 words; and any drug
+  name): then no word may change that the answer has, and none may come in;
+- the row is not English (other languages are back-translated only).
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal, cast, get_args
+
+from pydantic import BaseModel, Field
+
+from trainer.data.augmentation import faithful
+from trainer.data.augmentation.substitution import TableWay, rewritings
+from trainer.data.records import DataError
+from trainer.data.rows import About, Message, Origin, Row, question, row_id
+
+Way = Literal["synonyms", "abbreviations", "brand_generic", "back_translation"]
+Translate = Callable[[list[str]], list[str]]
+"""Texts there and back again, in the same order."""
+
+SHORT_ANSWER = 40
+"""Words: an answer below is taken to cite its question."""
+_CITING_TASKS = {"ner", "classification", "summarization", "report_generation"}
+_BATCH = 16
+_ABOUT_WORDS = re.compile(
+    r"\b(?:stands? for|abbreviat\w*|acronym\w*|synonym\w*|terms?|another (?:name|word)|other (?:names?|words?)|"
+    r"(?:also|otherwise|commonly) (?:called|known)|(?:medical|scientific|common|lay) (?:name|word)|mean|means|meaning|"
+    r"defin\w+|spell\w*|pronounc\w*|expand\w*|names? for|called)\b",
+    re.IGNORECASE,
+)
+_ABOUT_DRUG_NAMES = re.compile(
+    r"\b(?:brands?|brand-name|generics?|generically|trade ?names?|proprietary|marketed|sold as|drug names?)\b",
+    re.IGNORECASE,
+)
+_FUNCTION_WORDS = set(
+    re.findall(
+        r"\w+",
+        """a an and are as at be by can could did do does for from had has have he her his how i if in is it its may me
+        my of on or our she should so than that the their them there they this to was we were what when which who why
+        will with would you your""",
+    )
+)
+_ENGLISH = set(
+    re.findall(
+        r"\w+",
+        """the of and with is are what which how has was for my should does an in to patient this from on at i do can
+        when his her by""",
+    )
+)
+_SPANISH = set(re.findall(r"\w+", "el la los las de que con una por del para qué es un y en"))
+
+
+class Counts(BaseModel):
+    """What `augment_rows` did, filled while its rows are taken."""
+
+    rows: int = 0
+    """Rows that were read."""
+    wanted: int = 0
+    by_way: dict[str, int] = Field(default_factory=dict)
+    """Added rows."""
+    unfaithful: int = 0
+    """Back-translations that were dropped because a number, unit, time, side, negation or drug did not survive."""
+
+    @property
+    def added(self) -> int:
+        return sum(self.by_way.values())
+
+    def notes(self) -> list[str]:
+        """What a reader should be told: too few rows, a way that did nothing, dropped translations."""
+        said = []
+        if self.added < 0.9 * self.wanted:
+            said.append(
+                f"Augmentation added {self.added:,} rows of the {self.wanted:,} asked for: the other rows have no term "
+                "that can be replaced without touching what their answer rests on."
+            )
+        said += [f"The way {way} added no row." for way, count in self.by_way.items() if not count]
+        if self.unfaithful:
+            said.append(
+                f"{self.unfaithful:,} back-translated questions were dropped: a number, unit, time, side, negation or "
+                "drug did not survive."
+            )
+        return said
+
+
+def augment(row: Row, ways: Sequence[str], draw: random.Random, translate: Translate | None = None) -> Row | None:
+    """A new row with the question said otherwise in one of the `ways`, or None where none of them can change it.
+
+    The new row's `about` is the old one's with an id of its own, an `origin` that names the old row and the change, and
+    no `expert_validated`: nobody has validated the new wording. Raises `DataError` for a way that is not known, and for
+    back_translation without `translate`.
+    """
+    _check(ways, translate)
+    order = list(ways)
+    draw.shuffle(order)
+    for way in order:
+        text = _question_of(row, way)
+        if text is None:
+            continue
+        if way != "back_translation":
+            made = _reworded(row, text, cast(TableWay, way), draw, {text})
+        else:
+            assert translate is not None  # _check saw to it
+            made = _back_translated(row, text, translate([text])[0])
+        if isinstance(made, dict):
+            return made
+    return None
+
+
+def augment_rows(
+    rows: Iterable[Row],
+    ways: Sequence[str],
+    share: float,
+    seed: int,
+    translate: Translate | None = None,
+    counts: Counts | None = None,
+) -> Iterator[Row]:
+    """The rows to be added to `rows`: about `share` of them, spread over rows and ways as evenly as they allow.
+
+    Rows are taken one at a time, so any number of them passes. Where a row cannot be changed, the next ones make up for
+    it, each with at most twice the share (at least one row). `counts` is filled on the way. Raises `DataError` as
+    `augment` does.
+    """
+    _check(ways, translate)
+    counts = counts if counts is not None else Counts()
+    counts.by_way |= {way: counts.by_way.get(way, 0) for way in ways}
+    most = max(1, round(2 * share))
+    owed = 0
+    wanted = 0.0
+    waiting: list[tuple[Row, str]] = []
+    for row in rows:
+        counts.rows += 1
+        wanted += share
+        draw = random.Random(f"{seed}/augment/{row_id(row)}")
+        owed += int(share) + (draw.random() < share % 1)
+        counts.wanted = round(wanted)
+        used: set[str] = set()
+        for _ in range(min(owed, most)):
+            for way in sorted(ways, key=lambda way: counts.by_way[way]):
+                text = _question_of(row, way)
+                if text is None:
+                    continue
+                if way == "back_translation":
+                    if text in used:
+                        continue
+                    waiting.append((row, text))
+                else:
+                    made = _reworded(row, text, cast(TableWay, way), draw, used | {text})
+                    if made is None:
+                        continue
+                    used.add(question(made))
+                    yield made
+                used.add(text)
+                counts.by_way[way] += 1
+                owed -= 1
+                break
+            else:
+                break
+        if len(waiting) >= _BATCH:
+            translated = list(_translated(waiting, translate, counts))
+            owed += len(waiting) - len(translated)
+            waiting.clear()
+            yield from translated
+    yield from _translated(waiting, translate, counts)
+
+
+def _translated(waiting: list[tuple[Row, str]], translate: Translate | None, counts: Counts) -> Iterator[Row]:
+    """The faithful ones of a batch; the others are taken out of the counts again."""
+    if not waiting or translate is None:
+        return
+    for (row, text), back in zip(waiting, translate([text for _, text in waiting]), strict=True):
+        made = _back_translated(row, text, back)
+        if isinstance(made, dict):
+            yield made
+        else:
+            counts.by_way["back_translation"] -= 1
+            counts.unfaithful += made == "unfaithful"
+
+
+def _question_of(row: Row, way: str) -> str | None:
+    """The text that a way may rewrite, or None where it has to leave the row alone."""
+    prompt = row.get("prompt") or []
+    about = row.get("about", About())
+    if not prompt or prompt[-1]["role"] != "user" or "origin" in about:
+        return None
+    text = prompt[-1]["content"]
+    if way != "back_translation" and not _is_english(text, about.get("language", "")):
+        return None
+    if _ABOUT_WORDS.search(text) or (way == "brand_generic" and _ABOUT_DRUG_NAMES.search(text)):
+        return None
+    return text
+
+
+def _reworded(row: Row, text: str, way: TableWay, draw: random.Random, used: set[str]) -> Row | None:
+    """One rewriting that is not among the texts already `used`, drawn among those that leave the answer right."""
+    options = list(rewritings(text, way))
+    draw.shuffle(options)
+    strict = way == "brand_generic" or _cites(row)
+    for option in options:
+        if option.text not in used and not (strict and _touches_answer(row, text, option.text)):
+            return _new_row(row, option.text, f"{way}: {option.how}")
+    return None
+
+
+def _back_translated(row: Row, text: str, back: str) -> Row | Literal["unfaithful", "unchanged"]:
+    back = back.strip()
+    if _plain(back) == _plain(text):
+        return "unchanged"
+    language = row.get("about", About()).get("language") or ("en" if _is_english(text, "") else "")
+    kept_length = 0.5 <= len(back) / len(text) <= 2
+    kept_question = ("?" in text or "？" in text) == ("?" in back or "？" in back)
+    if not (kept_length and kept_question) or faithful.lost(text, back, language):
+        return "unfaithful"
+    if _cites(row) and _touches_answer(row, text, back):
+        return "unfaithful"
+    return _new_row(row, back, "back_translation")
+
+
+def _new_row(row: Row, text: str, how: str) -> Row:
+    new = cast(Row, {name: value for name, value in row.items() if name != "about"})
+    prompt = row.get("prompt", [])
+    new["prompt"] = [*prompt[:-1], Message(role="user", content=text)]
+    old = row.get("about", About())
+    about = cast(About, {name: value for name, value in old.items() if name != "expert_validated"})
+    about["id"] = row_id(new)
+    about["origin"] = Origin(row=old.get("id") or row_id(row), how=how)
+    new["about"] = about
+    return new
+
+
+def _answers(row: Row) -> list[str]:
+    return [message["content"] for name in ("completion", "chosen", "rejected") for message in row.get(name, [])]
+
+
+def _cites(row: Row) -> bool:
+    """May the answer have been taken from the question's own words?"""
+    if row.get("about", About()).get("task") in _CITING_TASKS:
+        return True
+    return any(len(answer.split()) < SHORT_ANSWER for answer in _answers(row))
+
+
+def _touches_answer(row: Row, before: str, after: str) -> bool:
+    """Does a word that the answer has leave the question, or come into it?"""
+    answer = _words(" ".join(_answers(row)))
+    return _words(before) & answer != _words(after) & answer
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower())) - _FUNCTION_WORDS
+
+
+def _is_english(text: str, language: str) -> bool:
+    """By the row's own language; where it is not known, by small words."""
+    if language:
+        return language == "en"
+    if re.search("[\u3040-\u9fff]", text):
+        return False
+    words = re.findall(r"\w+", text.lower())
+    english, spanish = (sum(word in small for word in words) for small in (_ENGLISH, _SPANISH))
+    return english >= spanish and (english > 0 or len(words) < 4)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\W+", " ", text).strip().lower()
+
+
+def _check(ways: Sequence[str], translate: Translate | None) -> None:
+    for way in ways:
+        if way not in get_args(Way):
+            raise DataError(f"There is no way of augmenting called {way!r}; there are {', '.join(get_args(Way))}.")
+    if "back_translation" in ways and translate is None:
+        raise DataError(
+            "back_translation needs two local translation models, there and back; name them in data.translation_models."
+        )
