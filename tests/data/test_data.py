@@ -9,47 +9,9 @@ from trainer.config import RunConfig
 from trainer.data.formats import to_row
 from trainer.data.prepare import prepare, split_rows
 from trainer.data.records import DataError
-from trainer.data.rows import RowError, row_id
+from trainer.data.rows import row_id
 from trainer.data.sources import read_rows
 from trainer.data.tokens import IGNORED, encode
-
-
-@pytest.mark.parametrize(
-    "record",
-    [
-        {"prompt": "q", "completion": "a"},
-        {"prompt": "q", "answer": "a"},
-        {"instruction": "q", "input": "", "output": "a"},
-        {"question": "q", "answer": "a", "extra": 1},
-        {"query": "q", "response": "a"},
-        {"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]},
-        {"prompt": [{"role": "user", "content": "q"}], "completion": [{"role": "assistant", "content": "a"}]},
-    ],
-)
-def test_accepted_formats_become_one_type(record: dict):
-    expected = {"prompt": [{"role": "user", "content": "q"}], "completion": [{"role": "assistant", "content": "a"}]}
-    assert to_row(record) == expected
-
-
-def test_alpaca_input_joins_the_instruction():
-    assert to_row({"instruction": "Sum up", "input": "note", "output": "x"})["prompt"][0]["content"] == "Sum up\n\nnote"
-
-
-@pytest.mark.parametrize(
-    ("record", "field"),
-    [
-        ({"question": "q"}, "answer"),
-        ({"question": "q", "answer": " "}, "answer"),
-        ({"question": "q", "answer": 3}, "answer"),
-        ({"text": "t"}, "columns"),
-        ({"messages": [{"role": "user", "content": "q"}]}, "messages"),
-        ({"messages": "hello"}, "messages"),
-    ],
-)
-def test_a_row_that_does_not_fit_names_its_field(record: dict, field: str):
-    with pytest.raises(RowError) as caught:
-        to_row(record)
-    assert caught.value.field == field
 
 
 def test_rows_without_an_answer_are_named(tmp_path: Path):

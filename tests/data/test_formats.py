@@ -110,7 +110,10 @@ def test_most_rows_decide_and_not_the_first():
     records = [odd, *({"question": f"q{number}", "answer": "a"} for number in range(9))]
     detection = detect(records)
     assert detection.format == "question_answer"
-    assert detection.evidence == ["question and answer stand in 9 of the 10 rows looked at."]
+    assert detection.evidence == [
+        "question and answer stand in 9 of the 10 rows looked at.",
+        "1 of the others have none of these columns and are read by their own.",
+    ]
     with pytest.raises(RowError, match="looks like text, where the other rows are question_answer") as caught:
         to_row(odd, detection)
     assert caught.value.field == "columns"

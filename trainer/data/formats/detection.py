@@ -50,6 +50,8 @@ class _Fit(NamedTuple):
     share: float
     """Of the records that have the columns and look like it."""
     with_columns: float
+    with_any: float
+    """Share that has one of the columns at least."""
 
 
 class _Columns(NamedTuple):
@@ -90,7 +92,7 @@ def detect(
         format=best.reading.format,
         columns={column: field for field, column in best.fields.items()},
         about=known,
-        evidence=[*_evidence(best, len(looked)), *filter(None, [said]), *told],
+        evidence=[*_evidence(best, len(looked), format is not None), *filter(None, [said]), *told],
         others=list(others)[:3],
         key_base=base,
         by_hand=format is not None,
@@ -208,7 +210,8 @@ def _fit(reading: Reading, records: Sequence[dict[str, Any]], seen: _Columns, fo
     if reading.format == "graded_answers" and format is None and not graded_answers.repeat(having, fields):
         return None
     fitting = sum(reading.fits(record, fields) for record in having)
-    return _Fit(reading, fields, fitting / len(records), len(having) / len(records))
+    any_of = sum(any(column in record for column in needed) for record in records)
+    return _Fit(reading, fields, fitting / len(records), len(having) / len(records), any_of / len(records))
 
 
 def _fields(reading: Reading, seen: _Columns, given: Fields, rows: int) -> Fields:
@@ -269,10 +272,13 @@ def _about(records: Sequence[dict[str, Any]], seen: _Columns, best: _Fit) -> tup
     return known, said
 
 
-def _evidence(best: _Fit, rows: int) -> list[str]:
+def _evidence(best: _Fit, rows: int, by_hand: bool) -> list[str]:
     named = [best.fields[field] for field in best.reading.needed]
     stand = f"{named[0]} stands" if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]} stand"
     said = [f"{stand} in {round(best.with_columns * rows):,} of the {rows:,} rows looked at."]
+    if others := rows - round(best.with_any * rows):
+        own = "left out" if by_hand else "read by their own"
+        said.append(f"{others:,} of the others have none of these columns and are {own}.")
     if best.share < best.with_columns:
         said.append(f"{round(best.share * rows):,} of them look like {best.reading.format}.")
     said += [

@@ -127,6 +127,9 @@ def clinical_note(columns: Fields) -> Convert:
         answer = "\n\n".join(
             f"{name.capitalize()}:\n" + "\n".join(f"- {one}" for one in entries) for name, entries in named
         )
+        if answer == written:
+            # Where a patient has no note, reading FHIR gives the lists alone.
+            raise RowError(note, "holds the lists of the record and no note, so that there is nothing to learn from it")
         return _row(f"List the {asked} on this patient's record from the note.\n\n{written}", answer)
 
     return convert
