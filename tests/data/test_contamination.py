@@ -36,11 +36,18 @@ def test_a_question_within_a_longer_text():
 
 def test_thirteen_words_are_enough_and_twelve_are_not():
     spoken = LONG.split()
-    # 34 words make 22 13-grams.
     assert flagged([("Exam", LONG)], " ".join(spoken[:13])) == [
-        Contaminated("r1", "row 1", "Exam", 1, 1 / 22, "13 words in a row")
+        Contaminated("r1", "row 1", "Exam", 1, 13 / 34, "13 words in a row")
     ]
     assert flagged([("Exam", LONG)], " ".join(spoken[:12])) == []
+
+
+def test_a_turn_of_phrase_in_a_long_question_is_not_enough():
+    """13 words of 65 are a fifth; of 66 they are less."""
+    phrase = " ".join(LONG.split()[:13])
+    rest = "".join(chr(97 + number // 10) * 4 + chr(97 + number % 10) + " " for number in range(52))
+    assert flagged([("Exam", f"{phrase} {rest}")], f"{phrase}, he says.")[0].overlap == 0.2
+    assert flagged([("Exam", f"{phrase} {rest} today")], f"{phrase}, he says.") == []
 
 
 def test_words_of_two_texts_of_a_row_do_not_join():

@@ -88,6 +88,22 @@ def test_other_numbers_are_another_item_but_counted():
     found.assert_clean()
 
 
+def test_the_likest_come_first_and_variants_beside_a_copy_are_counted():
+    long = f"{TEXTS[2]} {TEXTS[3]} He is 12."
+    found = report(
+        ["t1", "t2", "t3", "h1", "h2"],
+        [None] * 5,
+        np.arange(5),
+        np.array([0, 0, 0, 1, 1], np.int8),
+        [TEXTS[0], long, long.replace("12", "13"), TEXTS[0].replace("before.", "prior."), long],
+    )
+    assert [(one.held_back, one.trained, one.similarity) for one in found.alike] == [
+        ("h2", "t2", 1.0),
+        ("h1", "t1", 15 / 17),
+    ]
+    assert (found.alike_count, found.same_words_other_numbers) == (2, 1)
+
+
 def test_a_sample_is_drawn_with_the_seed():
     rows = 500
     texts = [f"{'abcdefghij'[row % 10] * 3} {'klmnopqrst'[row // 10 % 10] * 4} {row}" for row in range(rows)]

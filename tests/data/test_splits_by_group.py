@@ -20,11 +20,11 @@ def sides_of_groups(groups: np.ndarray, sides: np.ndarray) -> dict[int, set[int]
 
 
 def test_rows_are_tied_through_patients_and_near_duplicates():
-    #          0     1     2    3     4     5    6
-    patients = ["a", None, "b", "a", None, "b", ""]
-    near = np.array([0, 1, 2, 3, 3, 1, 4])
+    #           0    1     2    3    4     5    6   7
+    patients = ["a", None, "b", "a", None, "b", "", ""]
+    near = np.array([0, 1, 2, 3, 3, 1, 4, 5])
     # 0-3 by patient a, 3-4 by words, 2-5 by patient b, 5-1 by words; an empty patient ties nothing.
-    assert merge_groups(patients, near).tolist() == [0, 1, 1, 0, 0, 1, 2]
+    assert merge_groups(patients, near).tolist() == [0, 1, 1, 0, 0, 1, 2, 3]
 
 
 def test_merging_equals_a_walk_over_all_ties():
@@ -78,7 +78,7 @@ def test_many_small_specialties_make_up_the_share_together():
 
 def test_a_group_too_large_for_its_share_is_trained_on_and_said():
     groups = np.array([0] * 30 + list(range(1, 71)))
-    strata = ["renal"] * 30 + ["cardiac"] * 70
+    strata = ["allergy"] * 30 + ["cardiac"] * 70
     sides, notes = assign_sides(groups, strata, None, 0.1, 0.0, seed=1, method="stratified")
     assert set(sides[:30].tolist()) == {TRAIN}
     assert 7 <= (sides == VALIDATION).sum() <= 8
@@ -87,16 +87,16 @@ def test_a_group_too_large_for_its_share_is_trained_on_and_said():
         "patient, a document, near-duplicates) are not divided.",
         "One group, that of row 1, holds 30 of 100 rows: one patient or document, or rows that share most of their "
         "words.",
-        "Not on the validation side, having too few rows or groups: renal (30).",
+        "Not on the validation side, having too few rows or groups: allergy (30).",
     ]
 
 
 def test_a_group_of_several_specialties_counts_to_its_commonest():
-    """Ten groups of two cardiac rows and one renal row: all of one stratum, of which a fifth is held back."""
-    groups = np.repeat(np.arange(10), 3)
-    strata = ["cardiac", "renal", "cardiac"] * 10
+    """Twenty groups of two cardiac or vascular rows and one renal row: renal is no group's commonest."""
+    groups = np.repeat(np.arange(20), 3)
+    strata = ["cardiac", "renal", "cardiac"] * 10 + ["renal", "vascular", "vascular"] * 10
     sides, _ = assign_sides(groups, strata, None, 0.2, 0.2, seed=1, method="stratified")
-    assert Counter(sides.tolist()) == {TRAIN: 18, VALIDATION: 6, TEST: 6}
+    assert Counter(sides[:30].tolist()) == Counter(sides[30:].tolist()) == {TRAIN: 18, VALIDATION: 6, TEST: 6}
 
 
 @pytest.mark.parametrize("method", ["stratified", "time"])
@@ -135,9 +135,16 @@ def test_the_newest_groups_are_held_back():
 
 def test_a_patients_older_rows_go_with_the_newest():
     groups = np.array([0, 0, 1, 2, 3, 4, 5, 6, 7, 8])
-    times = ["1990-01-01", "2024-05-01", *(f"20{year}-01-01T08:00:00" for year in range(10, 18))]
+    times = ["2024-05-01", "1990-01-01", *(f"20{year}-01-01T08:00:00" for year in range(10, 18))]
     sides, _ = assign_sides(groups, ["a"] * 10, times, 0.2, 0.0, seed=1, method="time")
     assert sides.tolist() == [VALIDATION] * 2 + [TRAIN] * 8
+
+
+@pytest.mark.parametrize(("groups", "expected"), [(2, [0, 1]), (3, [0, 1, 2]), (5, [0, 1, 1, 2, 2])])
+def test_with_few_groups_too_the_oldest_is_trained_on(groups: int, expected: list[int]):
+    times = [f"2024-01-0{group + 1}" for group in range(groups)]
+    sides, _ = assign_sides(np.arange(groups), ["a"] * groups, times, 0.4, 0.4, seed=1, method="time")
+    assert sides.tolist() == expected
 
 
 def test_a_large_newest_group_is_held_back_all_the_same():

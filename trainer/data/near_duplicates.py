@@ -124,8 +124,6 @@ class Signatures:
         import numpy as np
 
         labels = np.arange(len(self))
-        if not len(self):
-            return labels
         slots = np.frombuffer(self._slots, np.uint16).reshape(-1, SLOTS)
         numbers = np.frombuffer(self._decisive_hash, np.uint32)
         for band in range(BANDS):
@@ -149,15 +147,20 @@ class Signatures:
         return renumbered(labels)
 
     def _alike(self, slots: np.ndarray, numbers: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """Which pairs of rows are near-duplicates, by their numbers (cheap, and most of a template fail) and words."""
         import numpy as np
 
-        alike = np.zeros(len(left), bool)
-        for start in range(0, len(left), 50_000):
-            part = slice(start, start + 50_000)
-            same = (slots[left[part]] == slots[right[part]]).sum(1)
-            alike[part] = same >= VERIFIED * SLOTS
-        unsure = np.flatnonzero(alike & (numbers[left] != numbers[right]))
-        for pair in unsure:
+        ends = np.frombuffer(self._ends, np.uint64).astype(np.int64)
+        counts = np.diff(ends, prepend=0)
+        fewer, more = np.minimum(counts[left], counts[right]), np.maximum(counts[left], counts[right])
+        same_numbers = numbers[left] == numbers[right]
+        # A share of ALIKE of fewer than five is all of them.
+        alike = same_numbers | ((more >= 5) & (fewer >= ALIKE * more))
+        possible = np.flatnonzero(alike)
+        for start in range(0, len(possible), 50_000):
+            part = possible[start : start + 50_000]
+            alike[part] = (slots[left[part]] == slots[right[part]]).sum(1) >= VERIFIED * SLOTS
+        for pair in np.flatnonzero(alike & ~same_numbers):
             mine, other = self._decisive_of(int(left[pair])), self._decisive_of(int(right[pair]))
             alike[pair] = len(mine & other) >= ALIKE * len(mine | other)
         return alike

@@ -98,7 +98,7 @@ def _stratified(
     sides = np.zeros(len(sizes), np.int8)
     stratum = _stratum_of_groups(labels, strata)
     carried = np.zeros(3)
-    for number in range(stratum.max() + 1):
+    for number in np.unique(stratum):
         members = random.permutation(np.flatnonzero(stratum == number))
         rows = sizes[members].sum()
         # What rounding left of the wanted shares goes to the next stratum, or fifty specialties of four rows each would
