@@ -25,7 +25,7 @@ class Wording(NamedTuple):
 
 
 def wording(text: str) -> Wording:
-    """Words of a text in lower case, without accents, and British or American spelling made one (ae, oe → e; our → or)."""
+    """Words in lower case, without accents; British and American spelling are made one (ae, oe → e; our → or)."""
     latin = text if text.isascii() else _ascii(text)
     words = latin.translate(_PLAIN).replace("ae", "e").replace("oe", "e").replace("our", "or").split()
     return Wording(
