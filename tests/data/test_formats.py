@@ -117,6 +117,9 @@ def test_most_rows_decide_and_not_the_first():
     with pytest.raises(RowError, match="looks like text, where the other rows are question_answer") as caught:
         to_row(odd, detection)
     assert caught.value.field == "columns"
+    # A more telling format is not taken for a few rows.
+    few = [{"messages": [USER, GOOD]}] * 2 + [{"question": "q", "answer": "a"}] * 8
+    assert detect(few).format == "question_answer"
     # The first thousand rows are looked at.
     late = [{"question": "q", "answer": "a"}] * 1000 + [{"prompt": "q", "completion": "a"}] * 5000
     assert detect(late).format == "question_answer"
@@ -306,6 +309,13 @@ def test_a_column_whose_values_are_something_else_is_left_out():
     records = [{"question": "q", "answer": "a", "task": "chat", "level": "easy", "time": "10:35"}] * 5
     detection = detect(records)
     assert detection.about == {}
+    assert detection.evidence[1:] == [
+        "time is left out: its values are not a date as YYYY-MM-DD.",
+        "task is left out: its values are not one of diagnosis, treatment, test_interpretation, patient_education, "
+        "summarization, report_generation, ner, question_answering, classification, reasoning, drug_information, "
+        "dialogue.",
+        "level is left out: its values are not facts, concepts, reasoning or judgement.",
+    ]
     assert to_row(records[0], detection) == QA
     good = [{"question": "q", "answer": "a", "level": "facts"}] * 30
     with pytest.raises(

@@ -51,6 +51,8 @@ def test_a_single_step_is_clear_on_scales_of_five_and_of_two():
         )
         graded = [{"question": "q", "answer": "a", "score": high}, {"question": "q", "answer": "b", "score": low}]
         assert len(list(pairs_from_graded(rows_of(graded + scale)))) == 1
+    tenths = [{"question": "q", "answer": str(grade), "score": grade} for grade in (0.1, 0.2, 0.3, 0.4, 0.5)]
+    assert len(list(pairs_from_graded(rows_of(tenths)))) == 4
     assert list(pairs_from_graded(rows_of([{**one, "score": 3} for one in GRADED]))) == []
     assert list(pairs_from_graded([])) == []
 

@@ -11,6 +11,7 @@ import pytest
 
 from trainer.catalogue.datasets import data_sets
 from trainer.data import hub
+from trainer.data.hub_files import training_files
 from trainer.data.records import DataError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -306,14 +307,16 @@ def test_the_card_says_which_files_are_the_training_split(fake: FakeHub, tmp_pat
     ],
 )
 def test_training_files_are_told_by_their_names(paths: list[str], chosen: list[str]):
-    assert hub.training_files(paths, []) == chosen
+    assert training_files(paths, []) == chosen
 
 
 def test_several_parts_are_not_mixed_in_silence():
     with pytest.raises(DataError, match=r"has several parts \(en, es\)"):
-        hub.training_files(["en/train.jsonl", "es/train.jsonl"], [])
-    assert hub.training_files(["en/train.jsonl", "es/train.jsonl"], ["es/*"]) == ["es/train.jsonl"]
-    assert hub.training_files(["data/a.csv"], ["data/**/*.csv"]) == ["data/a.csv"]
+        training_files(["en/train.jsonl", "es/train.jsonl"], [])
+    assert training_files(["en/train.jsonl", "es/train.jsonl"], ["es/*"]) == ["es/train.jsonl"]
+    assert training_files(["data/a.csv"], ["data/**/*.csv"]) == ["data/a.csv"]
+    # The same rows twice, as Parquet and as CSV.
+    assert training_files(["data/a.csv", "data/a.parquet"], ["data/*"]) == ["data/a.parquet"]
 
 
 def test_every_catalogue_set_can_be_had_and_says_how():

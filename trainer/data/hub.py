@@ -10,16 +10,16 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from fnmatch import fnmatch
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
 from trainer.catalogue.datasets import DataSetRow, data_set
+from trainer.data.hub_files import card_patterns, training_files
 from trainer.data.records import DataError
 
 if TYPE_CHECKING:
@@ -29,13 +29,6 @@ Progress = Callable[[str, int, int], None]  # stage, bytes done, bytes in all
 LARGEST = 5_000_000_000
 """Bytes that are fetched at most; a larger set is for its user to choose a part of."""
 
-# Of several endings in one set, the first: the same rows often stand there in several forms.
-_ENDINGS = (".parquet", ".jsonl", ".ndjson", ".json", ".csv", ".tsv")
-_NO_DATA = {"dataset_infos.json", "dataset_info.json", "state.json", "label.json", "config.json", "package.json"}
-_TRAINING = re.compile(r"(?:^|[/_.\- ])train(?:ing)?(?=[/_.\- (]|set|\d|$)", re.IGNORECASE)
-_HELD_OUT = re.compile(
-    r"(?:^|[/_.\- ])(?:test|valid|validation|val|dev|devel|eval)(?=[/_.\- (]|set|\d|$)", re.IGNORECASE
-)
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
 
 
@@ -104,29 +97,6 @@ def licence_of(path: Path) -> str:
     return source_of(path).licence
 
 
-def training_files(paths: Sequence[str], patterns: Sequence[str]) -> list[str]:
-    """Which of a set's files hold its training rows, sorted.
-
-    By `patterns` where there are some (the catalogue's, or the card's for its training split); else those named train;
-    else all that are not named as held out. Of several endings, the first of Parquet, JSON lines, JSON, CSV and TSV.
-    Raises `DataError` naming the parts where several of them look like a set of their own.
-    """
-    data = sorted(path for path in paths if _is_data(path))
-    if patterns:
-        chosen = [path for path in data if any(_matches(path, pattern) for pattern in patterns)]
-    else:
-        chosen = [path for path in data if _TRAINING.search(path)]
-        chosen = chosen or [path for path in data if not _HELD_OUT.search(path)]
-        chosen = _one_ending(chosen)
-        parts = sorted({_part(path) for path in chosen})
-        if len(parts) > 1:
-            named = ", ".join(parts[:8]) + (" …" if len(parts) > 8 else "")
-            raise DataError(
-                f"has several parts ({named}) and does not say which is the main one; download the one you need"
-            )
-    return _one_ending(chosen)
-
-
 def _fetch(hub_id: str, row: DataSetRow | None, target: Path, progress: Progress) -> None:
     from huggingface_hub import HfApi, hf_hub_download
 
@@ -181,7 +151,7 @@ def _fetch(hub_id: str, row: DataSetRow | None, target: Path, progress: Progress
 
 def _wanted(hub_id: str, info: DatasetInfo, row: DataSetRow | None) -> list[_Wanted]:
     listed = {file.rfilename: file for file in info.siblings or []}
-    patterns = row.files if row is not None and row.files else _card_patterns(hub_id, info.card_data)
+    patterns = row.files if row is not None and row.files else card_patterns(hub_id, info.card_data)
     try:
         chosen = training_files(list(listed), patterns)
     except DataError as error:
@@ -198,36 +168,6 @@ def _wanted(hub_id: str, info: DatasetInfo, row: DataSetRow | None) -> list[_Wan
         sha256 = file.lfs.sha256 if file.lfs is not None else None
         files.append(_Wanted(path=path, bytes=file.size or 0, sha256=sha256))
     return files
-
-
-def _card_patterns(hub_id: str, card: Any) -> list[str]:
-    """The files of the training split as the card's `configs` name them; none where it does not."""
-    configs = [one for one in (card.get("configs") or [] if card else []) if isinstance(one, dict)]
-    if not configs:
-        return []
-    main = [one for one in configs if one.get("default") or one.get("config_name") == "default"]
-    if not main and len(configs) > 1:
-        named = ", ".join(str(one.get("config_name")) for one in configs[:8])
-        raise DataError(
-            f"{hub_id} has several parts ({named}) and does not say which is the main one; download the one you need "
-            f"(huggingface.co/datasets/{hub_id}), and name its file."
-        )
-    files = (main or configs)[0].get("data_files")
-    if isinstance(files, str):
-        return [files]
-    if not isinstance(files, list):
-        return []
-    if all(isinstance(one, str) for one in files):
-        return files
-    splits = {str(one.get("split")): one.get("path") for one in files if isinstance(one, dict)}
-    training = [split for split in splits if split.startswith("train")]
-    if not training:
-        raise DataError(
-            f"{hub_id} has no training split (it has {', '.join(splits)}); download the one you need "
-            f"(huggingface.co/datasets/{hub_id}), and name its file."
-        )
-    path = splits["train" if "train" in splits else training[0]]
-    return [path] if isinstance(path, str) else [str(one) for one in path or []]
 
 
 def _check_size(hub_id: str, size: int, folder: Path) -> None:
@@ -311,30 +251,6 @@ def _source(target: Path) -> Source | None:
 
 def _files(target: Path) -> Path:
     return target / target.name.split("--", 1)[1]
-
-
-def _is_data(path: str) -> bool:
-    parts = PurePosixPath(path).parts
-    confined = not path.startswith("/") and "\\" not in path and not any(part.startswith(".") for part in parts)
-    return confined and path.endswith(_ENDINGS) and parts[-1] not in _NO_DATA
-
-
-def _matches(path: str, pattern: str) -> bool:
-    # fnmatch's * also crosses folders, so that **/ may stand for none.
-    return fnmatch(path, pattern) or fnmatch(path, pattern.replace("**/", ""))
-
-
-def _one_ending(paths: list[str]) -> list[str]:
-    for ending in _ENDINGS:
-        if chosen := [path for path in paths if path.endswith(ending)]:
-            return chosen
-    return []
-
-
-def _part(path: str) -> str:
-    """What a file belongs to: its folder, without those that only say that it is data or a split."""
-    folders = PurePosixPath(path).parts[:-1]
-    return "/".join(one for one in folders if one.lower() not in {"data", "train", "dataset", "datasets"}) or "."
 
 
 def _said(licence: Any) -> str:

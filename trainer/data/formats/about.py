@@ -72,13 +72,13 @@ def about_reader(columns: dict[str, str]) -> Callable[[dict[str, Any]], dict[str
 
     def read(record: dict[str, Any]) -> dict[str, Any]:
         about = {}
-        for column, name, reader, expected in readers:
+        for column, name, reader, wanted in readers:
             value = record.get(column)
             if value is None or value == "" or is_empty(value):
                 continue
             known = reader(value)
             if known is None:
-                raise RowError(column, f"found {str(value)[:60]!r}; expected {expected}, or an empty cell")
+                raise RowError(column, f"found {str(value)[:60]!r}; expected {wanted}, or an empty cell")
             about[name] = known
         return about
 
@@ -90,6 +90,11 @@ def fits(values: Iterable[Any], meaning: str) -> bool:
     _, reader, _ = _reader(meaning)
     read = [reader(value) is not None for value in values if not is_empty(value)]
     return bool(read) and sum(read) >= 0.95 * len(read)
+
+
+def expected(meaning: str) -> str:
+    """What is expected in a column of this meaning, for a message."""
+    return _reader(meaning)[2]
 
 
 def date_order(values: Iterable[Any]) -> DateOrder | None:

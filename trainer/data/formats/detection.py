@@ -6,22 +6,19 @@ A row that does not fit is reported with its field; nothing is guessed.
 
 from __future__ import annotations
 
-import difflib
-from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 from trainer.config import DataFormat
 from trainer.data.formats import about, column_names, graded_answers, multiple_choice
+from trainer.data.formats.columns import KEY_FIELDS, Columns, fields_of, look, nothing_fits
 from trainer.data.formats.readings import READINGS, Reading
-from trainer.data.formats.values import Convert, Fields
+from trainer.data.formats.values import Convert, Fields, is_empty
 from trainer.data.rows import Row, RowError, kind_of
 
 LOOKED_AT = 1000
-_KEY_FIELDS: dict[str, Literal[0, 1]] = {"answer_from_0": 0, "answer_from_1": 1}
-"""How a column of keys is given by hand: what the number of the first option is."""
 
 
 class Detection(BaseModel):
@@ -54,16 +51,6 @@ class _Fit(NamedTuple):
     """Share that has one of the columns at least."""
 
 
-class _Columns(NamedTuple):
-    """The columns of the records that were looked at, and what was said of them by hand."""
-
-    counts: Counter[str]
-    by_name: dict[str, str]
-    """Columns by their plain names, without those that were given by hand."""
-    given: dict[str, str]
-    """Columns by the field that they are, by hand."""
-
-
 def detect(
     records: Sequence[dict[str, Any]], format: DataFormat | None = None, columns: dict[str, str] | None = None
 ) -> Detection:
@@ -75,13 +62,13 @@ def detect(
     looked = list(records[:LOOKED_AT])
     if not looked:
         raise RowError("columns", "there are no rows to look at")
-    seen = _columns(looked, columns or {})
+    seen = look(looked, columns or {})
     fits = [fit for reading in READINGS if (fit := _fit(reading, looked, seen, format)) is not None]
     if not fits:
-        raise _nothing_fits(seen, format)
+        raise nothing_fits(seen, format)
     best = _best(fits)
-    keys = dict.fromkeys(column for column in seen.given if column in _KEY_FIELDS)
-    base, said = (_KEY_FIELDS[next(iter(keys))], "") if keys else (None, "")
+    keys = dict.fromkeys(column for column in seen.given if column in KEY_FIELDS)
+    base, said = (KEY_FIELDS[next(iter(keys))], "") if keys else (None, "")
     if best.reading.format == "multiple_choice" and base is None:
         base, said = multiple_choice.key_base(looked, best.fields)
     known, told = _about(looked, seen, best)
@@ -167,42 +154,17 @@ def _reading_of(format: DataFormat, fields: Fields) -> Reading:
     raise RowError("columns", f"the format {format} needs {needed}; found {', '.join(fields) or 'none of them'}")
 
 
-def _columns(records: Sequence[dict[str, Any]], by_hand: dict[str, str]) -> _Columns:
-    counts = Counter(str(column) for record in records for column in record)
-    fields = {field for reading in READINGS for field in (*reading.needed, *reading.optional)}
-    allowed = sorted(fields | set(about.MEANINGS) | set(_KEY_FIELDS))
-    for column, field in by_hand.items():
-        if column not in counts:
-            near = difflib.get_close_matches(column, counts, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise RowError(column, f"is named in columns but is not in the file, which has {_listed(counts)}{hint}")
-        if field not in allowed:
-            near = difflib.get_close_matches(field, allowed, n=1)
-            hint = f"; did you mean {near[0]}?" if near else f"; it can be {', '.join(allowed)}"
-            raise RowError(column, f"is said to be {field!r}, which is no field{hint}")
-    given: dict[str, str] = {}
-    for column, field in by_hand.items():
-        if field in given:
-            raise RowError(column, f"is said to be {field}, and so is {given[field]!r}; only one column can be")
-        given[field] = column
-    by_name: dict[str, str] = {}
-    for column in counts:
-        if column not in by_hand:
-            by_name.setdefault(column_names.plain(column), column)
-    return _Columns(counts, by_name, given)
-
-
-def _fit(reading: Reading, records: Sequence[dict[str, Any]], seen: _Columns, format: DataFormat | None) -> _Fit | None:
+def _fit(reading: Reading, records: Sequence[dict[str, Any]], seen: Columns, format: DataFormat | None) -> _Fit | None:
     """How well a reading fits; None where the file lacks its columns, or where what was given by hand is not of it."""
     if format is not None and reading.format != format:
         return None
-    given = {"answer" if field in _KEY_FIELDS else field: column for field, column in seen.given.items()}
+    given = {"answer" if field in KEY_FIELDS else field: column for field, column in seen.given.items()}
     own = {field: column for field, column in given.items() if field in reading.needed or field in reading.optional}
     if any(field not in own and field not in about.MEANINGS for field in given):
         return None
-    if any(field in _KEY_FIELDS for field in seen.given) and reading.format != "multiple_choice":
+    if any(field in KEY_FIELDS for field in seen.given) and reading.format != "multiple_choice":
         return None
-    fields = _fields(reading, seen, own, len(records))
+    fields = fields_of(reading, seen, own, len(records))
     if not reading.needed.keys() <= fields.keys():
         return None
     needed = [fields[field] for field in reading.needed]
@@ -212,20 +174,6 @@ def _fit(reading: Reading, records: Sequence[dict[str, Any]], seen: _Columns, fo
     fitting = sum(reading.fits(record, fields) for record in having)
     any_of = sum(any(column in record for column in needed) for record in records)
     return _Fit(reading, fields, fitting / len(records), len(having) / len(records), any_of / len(records))
-
-
-def _fields(reading: Reading, seen: _Columns, given: Fields, rows: int) -> Fields:
-    """The column of each field: by hand, else the first known name that half of the rows have, else the most common."""
-    fields = dict(given)
-    for field, known in (*reading.needed.items(), *reading.optional.items()):
-        if field in fields:
-            continue
-        taken = set(fields.values())
-        present = [seen.by_name[name] for name in known if name in seen.by_name and seen.by_name[name] not in taken]
-        if present:
-            usual = [column for column in present if seen.counts[column] * 2 >= rows]
-            fields[field] = usual[0] if usual else max(present, key=lambda column: seen.counts[column])
-    return fields
 
 
 def _best(fits: list[_Fit]) -> _Fit:
@@ -239,7 +187,7 @@ def _best(fits: list[_Fit]) -> _Fit:
     return next((fit for fit in fits if fit.with_columns >= 0.5), max(fits, key=lambda fit: fit.with_columns))
 
 
-def _about(records: Sequence[dict[str, Any]], seen: _Columns, best: _Fit) -> tuple[dict[str, str], list[str]]:
+def _about(records: Sequence[dict[str, Any]], seen: Columns, best: _Fit) -> tuple[dict[str, str], list[str]]:
     """Columns that tell of a row beside its text, and sentences on them."""
     used = set(best.fields.values())
     known: dict[str, str] = {}
@@ -268,6 +216,8 @@ def _about(records: Sequence[dict[str, Any]], seen: _Columns, best: _Fit) -> tup
             if about.fits(values, exact):
                 known[column] = exact
                 break
+            if not all(is_empty(value) for value in values):
+                said.append(f"{column} is left out: its values are not {about.expected(exact)}.")
     said += [f"{column} tells the {meaning.replace('_', ' ')}." for column, meaning in known.items() if meaning != "id"]
     return known, said
 
@@ -291,50 +241,3 @@ def _evidence(best: _Fit, rows: int, by_hand: bool) -> list[str]:
     if best.reading.format == "clinical_note":
         said.append("The answer lists what the record holds, which the note need not name in full.")
     return said
-
-
-def _nothing_fits(seen: _Columns, format: DataFormat | None) -> RowError:
-    """Why no format fits: the reading that misses least is named with what it misses, and how to say it by hand."""
-    readings = [reading for reading in READINGS if format is None or reading.format == format]
-    if not readings:
-        return RowError("format", f"{format!r} is no format; it is one of {', '.join(get_args(DataFormat))}")
-    rows = max(seen.counts.values(), default=0)
-    partial = []
-    for reading in readings:
-        fields = _fields(reading, seen, {f: c for f, c in seen.given.items() if f in reading.needed}, rows)
-        have = [field for field in reading.needed if field in fields]
-        partial.append((len(have) / len(reading.needed), reading, have, fields))
-    share, reading, have, fields = max(partial, key=lambda one: one[0])
-    missing = [field for field in reading.needed if field not in fields]
-    free = [column for column in seen.counts if column not in fields.values()]
-    near = _nearest(free)
-    example = {column: field for column, (field, _) in near.items()} or dict(zip(free, missing, strict=False))
-    hint = "".join(f"; {column!r} is near {name!r} ({field})" for column, (field, name) in near.items())
-    by_hand = ""
-    if example:
-        by_hand = f"; say it by hand, for example columns: {{{', '.join(f'{c}: {f}' for c, f in example.items())}}}"
-    if share == 0 and format is None:
-        return RowError("columns", f"found {_listed(seen.counts)}, which no known format has{hint}{by_hand}")
-    is_there = f"has {', '.join(repr(fields[field]) for field in have)} but no" if have else f"({format}) has no"
-    message = f"the row {is_there} {' and no '.join(missing)} (found {_listed(seen.counts)}){hint}"
-    return RowError(", ".join(missing), f"{message}; add it, or remove the row{by_hand}")
-
-
-def _nearest(columns: list[str]) -> dict[str, tuple[str, str]]:
-    """For columns whose names are nearly known ones: the field and the name."""
-    known: dict[str, str] = {}
-    for reading in READINGS:
-        for field, names in reading.needed.items():
-            for name in names:
-                known.setdefault(name, field)
-    near = {}
-    for column in columns:
-        for name in difflib.get_close_matches(column_names.plain(column), known, n=1, cutoff=0.75):
-            near[column] = (known[name], name)
-    return near
-
-
-def _listed(columns: Counter[str]) -> str:
-    named = [column for column in columns][:12]
-    more = f" and {len(columns) - 12} more" if len(columns) > 12 else ""
-    return (", ".join(named) or "no columns") + more
