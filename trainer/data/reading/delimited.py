@@ -51,7 +51,7 @@ def read_delimited(path: Path, encoding: str, delimiter: str) -> Iterator[Record
                 first, done = done + 1, offset + reader.line_num
                 if len(cells) == width and not odd and (cells[0] or any(cells)):
                     row += 1
-                    yield Record(f"row {row}", dict(zip(names, cells, strict=True)))
+                    yield Record(f"row {row}", dict(zip(names, cells, strict=False)))
                 elif not any(cells):
                     continue
                 elif not names:
@@ -131,6 +131,11 @@ def _as_found(names: list[str], cells: list[str]) -> dict[str, object]:
 
 
 def _open_quote(place: str, names: list[str], line: str, delimiter: str) -> Fault:
-    cells = next(csv.reader([line], delimiter=delimiter), [""])
-    field = names[min(len(cells), len(names)) - 1]
+    try:
+        list(csv.reader([line], delimiter=delimiter, strict=True))
+        field = ""
+    except csv.Error as error:
+        # Only where the line itself ends inside the quote is it sure which cell it is.
+        cells = next(csv.reader([line], delimiter=delimiter))
+        field = names[min(len(cells), len(names)) - 1] if "end of data" in str(error) else ""
     return Fault(place=place, field=field, message=_QUOTE, record=shown(line).rstrip("\r\n"))

@@ -7,6 +7,7 @@ for good at NaN, turns half a character into "?", and of two values with one nam
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterator
 from itertools import count
 from pathlib import Path
@@ -14,12 +15,14 @@ from typing import Any
 
 from trainer.data.reading import fhir
 from trainer.data.reading.json_values import DEEP, SPACE, Unusable, as_object, as_row, decode, not_json
-from trainer.data.reading.lines import TOO_LONG, pieces
+from trainer.data.reading.lines import TOO_LONG, may_hold_halves, pieces
 from trainer.data.records import LARGEST_RECORD, Fault, Record
 
 _LONGEST_TOKEN = 64  # characters; an error so near the end of what was read may only mean that more has to be read
 # Lists that are one value of a row. Any other list of objects is taken for the list of the document's rows.
 _OF_ONE_ROW = {"messages", "conversations", "prompt", "completion", "chosen", "rejected", "spans", "options", "tools"}
+_BETWEEN = SPACE + "\ufeff"
+_SPACES = re.compile(f"[{_BETWEEN}]*")
 _lenient = json.JSONDecoder(parse_int=len).raw_decode
 
 
@@ -33,6 +36,7 @@ class _Document:
     def __init__(self, path: Path, encoding: str):
         self._pieces = pieces(path, encoding)
         self._text, self._at, self._lines = "", 0, 1
+        self.careful = False
         self._more()
 
     def mentions(self, words: str) -> bool:
@@ -44,23 +48,24 @@ class _Document:
         """Number of the line of what is taken next."""
         return self._lines + self._text.count("\n", 0, self._at)
 
-    def begins(self, characters: str) -> bool:
-        """Whether these characters come next, whatever space is between them. Nothing is taken."""
-        while True:
-            near = self._text[self._at : self._at + 4096]
-            if "".join(near.split()).startswith(characters):
-                return True
-            if len("".join(near.split())) >= len(characters) or len(near) == 4096 or not self._more():
-                return False
-
     def peek(self) -> str:
         """The next character that is no space, not taken; empty at the end."""
+        if self._at < len(self._text) and (character := self._text[self._at]) not in _BETWEEN:
+            return character
         while True:
-            while self._at < len(self._text):
-                character = self._text[self._at]
-                if character not in SPACE and character != "\ufeff":
-                    return character
-                self._at += 1
+            self._at = _SPACES.match(self._text, self._at).end()  # pyright: ignore[reportOptionalMemberAccess]
+            if self._at < len(self._text):
+                return self._text[self._at]
+            if not self._more():
+                return ""
+
+    def peek_inside(self) -> str:
+        """The character after the next one: the first of a list's items. Nothing is taken."""
+        self.peek()
+        while True:
+            inner = _SPACES.match(self._text, self._at + 1).end()  # pyright: ignore[reportOptionalMemberAccess]
+            if inner < len(self._text):
+                return self._text[inner]
             if not self._more():
                 return ""
 
@@ -110,6 +115,7 @@ class _Document:
             if piece:
                 self._lines += self._text.count("\n", 0, self._at)
                 self._text, self._at = self._text[self._at :] + piece, 0
+                self.careful = may_hold_halves(self._text)
                 return True
         return False
 
@@ -148,10 +154,13 @@ def _rows(document: _Document, name: str, lists: Collection[str] | None) -> Iter
 
 def _items(document: _Document, places: Iterator[str]) -> Iterator[Record | Fault]:
     document.expect("[")
-    while not document.take("]"):
+    if document.take("]"):
+        return
+    while True:
         yield _next(document, next(places))
-        if not document.begins("]"):
-            document.expect(",")
+        if not document.take(","):
+            document.expect("]")
+            return
 
 
 def _members(document: _Document, places: Iterator[str], lists: Collection[str] | None) -> Iterator[Record | Fault]:
@@ -166,7 +175,8 @@ def _members(document: _Document, places: Iterator[str], lists: Collection[str] 
             raise _Broken("a name in double quotes is missing")
         name = document.value()
         document.expect(":")
-        if not by_id and document.begins("[{") and (name in lists if lists else name not in _OF_ONE_ROW):
+        may_be_rows = name in lists if lists else name not in _OF_ONE_ROW and not by_id
+        if may_be_rows and document.peek() == "[" and (lists or document.peek_inside() == "{"):
             listed = True
             yield from _items(document, places)
         elif by_id:
@@ -194,7 +204,7 @@ def _members(document: _Document, places: Iterator[str], lists: Collection[str] 
 
 
 def _next(document: _Document, place: str) -> Record | Fault:
-    return _row(place, _value_or_error(document))
+    return _row(place, _value_or_error(document), document.careful)
 
 
 def _value_or_error(document: _Document) -> Any:
@@ -208,5 +218,5 @@ def _may_be_row(value: Any) -> bool:
     return isinstance(value, dict | Unusable)
 
 
-def _row(place: str, value: Any) -> Record | Fault:
-    return not_json(place, "", value) if isinstance(value, Unusable) else as_row(place, value)
+def _row(place: str, value: Any, careful: bool = True) -> Record | Fault:
+    return not_json(place, "", value) if isinstance(value, Unusable) else as_row(place, value, careful=careful)

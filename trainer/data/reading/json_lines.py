@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trainer.data.reading import fhir
 from trainer.data.reading.json_values import SPACE, Unusable, as_row, decode, not_json
-from trainer.data.reading.lines import TOO_LONG, blocks, oddity, shown
+from trainer.data.reading.lines import TOO_LONG, blocks, may_hold_halves, oddity, shown
 from trainer.data.records import DEEPEST_NESTING, Fault, Record
 
 _FEW = DEEPEST_NESTING - 2  # brackets: with no more of them, nothing is nested deeper than that
@@ -25,10 +25,10 @@ def read_json_lines(path: Path, encoding: str) -> Iterator[Record | Fault]:
 
 def _rows(path: Path, encoding: str) -> Iterator[Record | Fault]:
     for block in blocks(path, encoding):
-        careful = block.odd or "\\ud" in block.text or "\\uD" in block.text
+        odd, careful = block.odd, may_hold_halves(block.text)
         for number, line in enumerate(block.lines, block.first):
             place = f"row {number}"
-            if block.odd and (wrong := TOO_LONG if block.cut else oddity(line, encoding)):
+            if odd and (wrong := TOO_LONG if block.cut else oddity(line, encoding)):
                 yield Fault(place=place, field="", message=wrong, record=_found(line))
                 continue
             try:
@@ -41,15 +41,16 @@ def _rows(path: Path, encoding: str) -> Iterator[Record | Fault]:
                 elif bare := line.strip(SPACE):
                     yield _indented(place, bare)
                 continue
-            if type(value) is dict and not careful and "record" not in value:
-                # The way of nearly every line, kept short: depth is measured only where there are brackets enough.
-                for inner in value.values():
-                    if (type(inner) is list or type(inner) is dict) and line.count("]") + line.count("}") > _FEW:
-                        break
-                else:
-                    yield Record(place, value)
-                    continue
-            yield as_row(place, value, line)
+            # The way of nearly every line is kept short: what takes time is done only where there may be something.
+            if (
+                careful
+                or type(value) is not dict
+                or "record" in value
+                or (("[" in line or line.find("{", 1) > 0) and line.count("]") + line.count("}") > _FEW)
+            ):
+                yield as_row(place, value, line)
+            else:
+                yield Record(place, value)
 
 
 def _indented(place: str, text: str) -> Record | Fault:

@@ -47,28 +47,40 @@ digits; `ValueError` for what is no JSON; `RecursionError` for nesting without m
 
 def not_json(place: str, text: str, error: Exception) -> Fault:
     """The fault of a row whose text could not be decoded."""
-    message = DEEP if isinstance(error, RecursionError) else f"is not valid JSON ({why(error)}); mend or remove it"
+    message = (
+        DEEP if isinstance(error, RecursionError) else f"is not valid JSON ({_why(error, text)}); mend or remove it"
+    )
     return Fault(place=place, field="", message=message, record=shown(text).rstrip(SPACE) or None)
 
 
-def why(error: Exception) -> str:
-    """What is wrong, without the place in the text that was decoded, which is only a part of the file's."""
-    return error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+def _why(error: Exception, text: str) -> str:
+    if not isinstance(error, json.JSONDecodeError):
+        return str(error)
+    # The decoder names the line's end, or the quote that was to be closed.
+    if error.msg.startswith("Unterminated string") or error.pos >= len(text.rstrip(SPACE)):
+        return "it ends in the middle"
+    return f"{error.msg}, column {error.colno}"
 
 
-def as_row(place: str, value: Any, text: str = "") -> Record | Fault:
-    """A decoded value as a record, where it can be one. `text` is the row as it was found, if it is still known."""
+def as_row(place: str, value: Any, text: str = "", careful: bool = True) -> Record | Fault:
+    """A decoded value as a record, where it can be one. `text` is the row as it was found, if it is still known.
+
+    Whether it holds half of a character is looked for only if `careful`.
+    """
     if not isinstance(value, dict):
         return Fault(place=place, field="", message=f"is {_kind(value)}; a row has to be one JSON object", record=value)
-    if depth_of(value) > DEEPEST_NESTING:
-        return Fault(place=place, field="", message=DEEP, record=text.rstrip(SPACE) or None)
-    for name, inner in value.items():
+    for inner in value.values():
+        if type(inner) is dict or type(inner) is list:
+            if depth_of(value) > DEEPEST_NESTING:
+                return Fault(place=place, field="", message=DEEP, record=text.rstrip(SPACE) or None)
+            break
+    for name, inner in value.items() if careful else ():
         written = json.dumps([name, inner], ensure_ascii=False)
         if shown(written) != written:
             message = "holds half of a character (a lone surrogate such as \\ud800); write the whole, or remove it"
             record = json.loads(shown(json.dumps(value, ensure_ascii=False)))
             return Fault(place=place, field=shown(name), message=message, record=record)
-    return mended(place, value) if is_rejected(value) else Record(place, value)
+    return mended(place, value) if "record" in value and is_rejected(value) else Record(place, value)
 
 
 def _kind(value: Any) -> str:

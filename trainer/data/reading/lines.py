@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +15,13 @@ from trainer.data.records import LARGEST_RECORD
 _PIECE = 1 << 18  # bytes
 LOST = "\ufffd"
 """What stands for bytes that were no text, where the text has to be shown or written."""
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
 TOO_LONG = f"is longer than {LARGEST_RECORD:,} characters; split it, or remove it"
+
+
+def may_hold_halves(text: str) -> bool:
+    """Whether a JSON text may hold half of a character, written as an escape or left by bytes that are no text."""
+    return not _writable(text) or ("\\" in text and _HALF.search(text) is not None)
 
 
 class Block(NamedTuple):
@@ -30,19 +38,24 @@ class Block(NamedTuple):
 
 
 def pieces(path: Path, encoding: str) -> Iterator[str]:
-    """A file's text in pieces. Bytes that are no text come as lone surrogates; in UTF-16, as the replacement mark."""
+    """A file's text in pieces, none of them empty.
+
+    Bytes that are no text come as lone surrogates; in UTF-16, as the replacement mark.
+    """
     decoder = codecs.getincrementaldecoder(encoding)("replace" if encoding.startswith("utf-16") else "surrogateescape")
     with path.open("rb") as file:
         while data := file.read(_PIECE):
-            yield decoder.decode(data)
-        yield decoder.decode(b"", final=True)
+            if text := decoder.decode(data):
+                yield text
+        if text := decoder.decode(b"", final=True):
+            yield text
 
 
 def blocks(path: Path, encoding: str) -> Iterator[Block]:
     """A file's lines, some at a time; they end with a line feed, a carriage return, or both. Memory stays bounded."""
     number, pending, cut = 1, "", False
     wide = encoding.startswith("utf-16")
-    for piece in pieces(path, encoding):
+    for piece in chain(pieces(path, encoding), [""]):  # no piece is empty, so this one is the end
         text = pending + piece
         # splitlines() would also split at marks that stand inside honest text, as U+2028 does.
         lines = list(io.StringIO(text, newline=""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from xml.etree.ElementTree import ParseError
 
 from trainer.data.reading.archives import check_office
@@ -23,30 +23,26 @@ def read_workbook(path: Path) -> Iterator[Record | Fault]:
     is none, or it is an error such as #REF!, the row is a fault. Raises `DataError` where nothing can be read.
     """
     formulas = check_office(path)
-    values = _opened(path, values=True)
-    written = _opened(path, values=False) if formulas else None
     found = False
-    try:
-        for index, sheet in enumerate(values.worksheets):
-            for row in _rows_of(path.name, sheet, written.worksheets[index] if written else None):
+    with path.open("rb") as file, path.open("rb") as again:
+        values = _opened(path.name, file, values=True).worksheets
+        written = _opened(path.name, again, values=False).worksheets if formulas else [None] * len(values)
+        for sheet, formulas_of_sheet in zip(values, written, strict=True):
+            for row in _rows_of(path.name, sheet, formulas_of_sheet):
                 found = True
                 yield row
-    finally:
-        values.close()
-        if written:
-            written.close()
     if not found:
         raise DataError(f"{path.name} holds no rows; its sheets are empty.")
 
 
-def _opened(path: Path, values: bool) -> Any:
+def _opened(name: str, file: BinaryIO, values: bool) -> Any:
     import openpyxl
 
     try:
-        return openpyxl.load_workbook(path, read_only=True, data_only=values, keep_links=False)
+        return openpyxl.load_workbook(file, read_only=True, data_only=values, keep_links=False)
     except Exception as error:  # openpyxl raises whatever its parsing stumbles over
         why = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
-        raise DataError(f"{path.name} is a damaged workbook ({why}); open it and save it again.") from None
+        raise DataError(f"{name} is a damaged workbook ({why}); open it and save it again.") from None
 
 
 def _rows_of(file: str, sheet: Any, written: Any) -> Iterator[Record | Fault]:
