@@ -30,10 +30,17 @@ _SALT_OR_FORM = re.compile(
     r"intravenous|iv|depot|lozenge\w*)\b|\s*(?:[/+&-]|and\b|plus\b|with\b|combin\w+)",
     re.IGNORECASE,
 )
-_JOINED_BEFORE = re.compile(r"(?:[/+&-]|\band|\bplus|\bwith)\s*$", re.IGNORECASE)
+_FORM_OR_JOINED_BEFORE = re.compile(
+    r"(?:[/+&-]|\b(?:and|plus|with|topical|ophthalmic|otic|nasal|intranasal|inhaled|transdermal|liposomal|release))\s*$",
+    re.IGNORECASE,
+)
 # "Tylenol PM", "Tylenol #3", "Tylenol 3", "Wellbutrin XL", "Tylenol with codeine": not the plain product
 _ANOTHER_PRODUCT = re.compile(
     r"[\s-]*#|[\s-]+(?:No\.|with\b|plus\b|[A-Z]|[1-9]\b(?!\s*(?:mg|mcg|g|ml|tab|cap|x|times|\.)))"
+)
+# "medullary cystic kidney disease type 1", "small patella syndrome", "hypomagnesemia 6": names of their own
+_LONGER_NAME = re.compile(
+    r"\s+(?:syndrome|type|sign|score|scale|index|virus|vaccine|antigen|deficiency|\d{1,2}\s*(?:[?.,;)]|$))", re.I
 )
 _PLACE = re.compile(r"[A-Z][a-z]+, $")  # "Hartford, CT"
 
@@ -109,18 +116,20 @@ def drug_names() -> frozenset[str]:
     """Names of single drugs in the brand table, in lower case: brands, and ingredients one by one."""
     content = _read("brands.yaml")
     pairs = [*content["one_to_one"].items(), *content["to_generic"].items()]
-    ingredients = {name for _, generic in pairs for name in re.split(r", | and ", generic)}
+    ingredients = {name for _, generic in pairs for name in generic.split("/")}
     return frozenset(name.lower() for name in {brand for brand, _ in pairs} | ingredients)
 
 
 def _fits_way(text: str, found: Found, way: TableWay) -> bool:
-    before, after = text[: found.start], text[found.end :]
+    before, after = wording.before_it(text, found), text[found.end :]
     if way == "brand_generic":
         if found.term.text[0].isupper():
             return _ANOTHER_PRODUCT.match(after) is None
-        return not _SALT_OR_FORM.match(after) and not _JOINED_BEFORE.search(before)
+        return not _SALT_OR_FORM.match(after) and not _FORM_OR_JOINED_BEFORE.search(before)
+    if way == "synonyms":
+        return _LONGER_NAME.match(after) is None
     if way == "abbreviations" and found.term.exact:
-        line = before.rpartition("\n")[2] + after.partition("\n")[0]
+        line = text[: found.start].rpartition("\n")[2] + after.partition("\n")[0]
         # in a line of capitals an abbreviation cannot be told from a word
         return any(letter.islower() for letter in line) and not _PLACE.search(before)
     return True

@@ -6,9 +6,11 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-# Quoted words, placeholders of de-identification, links and code are somebody's exact words.
+# Quoted words, placeholders of de-identification, links and code are somebody's exact words. The options of a multiple
+# choice stay too: the right one stands in the answer and may not change, so a changed one would be known to be wrong.
 _PROTECTED = re.compile(
-    r'"[^"\n]*"|“[^”\n]*”|«[^»\n]*»|‘[^’\n]*’(?!\w)|`[^`\n]*`|\[[^\]\n]*\]|<[^>\n]*>|https?://\S+|www\.\S+|\S+@\S+'
+    r'"[^"\n]*"|“[^”\n]*”|«[^»\n]*»|‘[^’\n]*’(?!\w)|`[^`\n]*`|\[[^\]\n]*\]|<[^>\n]*>|^[ \t]*\(?[A-Ka-k1-9][.):][ \t].*$|https?://\S+|www\.\S+|[\w.+-]{1,64}@\S+',
+    re.MULTILINE,
 )
 _WORD_START = re.compile(r"(?<![\w'’/&@#.-])\w")
 _NO_WORD_END = re.compile(r"[\w/&@-]|['’]\w|\.\w")
@@ -24,6 +26,11 @@ _NAME_AFTER = re.compile(r" [A-Z][a-z]")
 _PHRASE_ENDS = re.compile(
     r"\s*(?:$|[.,;:?!()\n]|(?:and|or|in|on|at|with|without|for|from|after|before|during|since|because|due|is|are|was|were|"
     r"has|have|had|who|that|which|when|while|as|but|if|to|by|than|can|may|should|could|would|will|do|does|did)\b)",
+    re.IGNORECASE,
+)
+_PHRASE_BEGINS = re.compile(
+    r"(?:^|[.,;:?!()\n-]|\b(?:and|or|of|in|for|with|without|from|by|to|as|is|are|was|has|have|had|having|the|his|her|their|"
+    r"my|your|any|no|about|acute|chronic|severe|mild|causes?|develops?|developed|denie[sd]|reports?|reported|includ\w+))\s*$",
     re.IGNORECASE,
 )
 _SMALL_WORDS = {"of", "on", "in", "the", "and", "with"}
@@ -84,13 +91,22 @@ def find(text: str, table: Lookup) -> Iterator[Found]:
 
 def fits(text: str, found: Found, new: str) -> bool:
     """Can `new` stand there without breaking the sentence, or a name such as "National Stroke Association"?"""
-    before, after, old = text[: found.start], text[found.end :], text[found.start : found.end]
+    before, after, old = before_it(text, found), text[found.end :], text[found.start : found.end]
     if found.term.mass and _ARTICLE_NEAR.search(before):
         return False
     if not found.term.exact and old[0].isupper() and (_NAME_AFTER.match(after) or _NAME_BEFORE.search(before)):
         return False
-    # "blood in the urine workup" is no English; "hematuria workup" is
-    return not re.search(r" (?:of|in|on|with) ", new) or bool(_PHRASE_ENDS.match(after))
+    # "myocardial infarction (AMI)": the brackets define the words before them, or after
+    if re.match(r"\s*\((?:[A-Z]\.?){2,}s?\)", after) or re.search(r"\b[A-Z]{2,}s?\s*\($", before):
+        return False
+    # "hematuria workup" is English and "blood in the urine workup" is not; nor is "limbic inflammation of the brain"
+    phrase = re.search(r" (?:of|in|on|with) ", new) is not None
+    return not phrase or bool(_PHRASE_ENDS.match(after) and _PHRASE_BEGINS.search(before))
+
+
+def before_it(text: str, found: Found) -> str:
+    """What stands just before a term: as much as any rule looks at."""
+    return text[max(0, found.start - 80) : found.start]
 
 
 def has_term(text: str, term: str) -> bool:
@@ -118,7 +134,7 @@ def put(text: str, places: list[Found], new: str) -> str:
 def cased(text: str, found: Found, new: str) -> str:
     """`new` in the case of what it replaces: capitals, a title, a sentence's start, or plain."""
     old = text[found.start : found.end]
-    starts = _SENTENCE_START.search(text[: found.start]) is not None
+    starts = _SENTENCE_START.search(before_it(text, found)) is not None
     if found.term.exact:  # an abbreviation's capitals are its own
         return _capital(new) if starts else new
     letters = [letter for letter in old if letter.isalpha()]
