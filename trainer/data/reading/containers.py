@@ -164,7 +164,7 @@ def _encoding(path: Path, first: bytes) -> tuple[str, list[str]]:
         if half.count(0) > 0.6 * len(half) and first[1 - offset :: 2].count(0) < 0.1 * len(half):
             return name, ["every second byte is zero: UTF-16"]
     control = len(first) - len(first.translate(None, _CONTROL))
-    if control > 0.02 * len(first):
+    if control > 4 + 0.02 * len(first):  # a few are damage, not another kind of file
         raise DataError(f"{path.name} cannot be read: it is a binary file of no known kind.")
     wrong, good = _foreign_bytes(path)
     if not wrong or good >= wrong:
@@ -218,7 +218,8 @@ def _delimiter(lines: list[str], trusted: bool) -> tuple[str, int]:
     """What separates cells, and into how many columns; ("", 0) for running text.
 
     The mark that splits the header into the most columns with half of the rows agreeing. Where the file's name does not
-    say that it is a table (`trusted`), the names have to be short, and nine rows in ten have to agree.
+    say that it is a table (`trusted`), the names have to be short, without the space that follows a comma in prose, and
+    nine rows in ten have to agree.
     """
     if lines and lines[0].startswith("sep=") and lines[0][4:5] in _MARKS:
         header = next(csv.reader(lines[1:2], delimiter=lines[0][4]), [])
@@ -237,7 +238,7 @@ def _delimiter(lines: list[str], trusted: bool) -> tuple[str, int]:
             widest, columns_of_widest = mark, columns
         named = trusted or (
             len({title.strip() for title in titles}) == columns
-            and all(title.strip() and len(title) < 40 for title in titles)
+            and all(title and title == title.strip() and len(title) < 40 for title in titles)
             and len(rows) > 1
             and agreeing >= 0.9 * len(rows)
         )

@@ -35,17 +35,6 @@ def read_iob(path: Path, encoding: str) -> Iterator[Record | Fault]:
             yield Record(place, found)
 
 
-def sentences(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each sentence as (number of its first line, {"tokens": [...], "tags": [...]}).
-
-    Raises `ValueError` with the number of a line that is not a token and a tag.
-    """
-    for number, found in _sentences(lines):
-        if isinstance(found, Fault):
-            raise ValueError(found.message)
-        yield number, found
-
-
 def _sentences(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
     tokens: list[str] = []
     tags: list[str] = []

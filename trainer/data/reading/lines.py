@@ -90,7 +90,8 @@ def oddity(text: str, encoding: str) -> str:
 
 
 def shown(text: str) -> str:
-    """A text that can be written as UTF-8: what is no text becomes the replacement mark."""
+    """A text that can be written as UTF-8: what is no text, zero bytes too, becomes the replacement mark."""
+    text = text.replace("\0", LOST)
     if _writable(text):
         return text
     return "".join(LOST if "\ud800" <= character <= "\udfff" else character for character in text)
