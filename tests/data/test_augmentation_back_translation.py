@@ -59,8 +59,7 @@ def test_a_tiny_model_there_and_back(tiny_marian: Path):
     turned = translate(texts)
     assert len(turned) == 4 and turned[0] == turned[3] != texts[0]
     assert turned[2] == texts[2], "too long for the model, so it comes back as it was"
-    assert turned == translate(texts)
-    assert [translate([text])[0] for text in texts[:2]] == turned[:2], "each text by itself gives the same"
+    assert translate(texts[:1]) == turned[:1], "a text by itself gives the same as among others"
 
 
 def test_a_text_is_translated_by_sentences_and_keeps_its_lines(tiny_marian: Path, monkeypatch: pytest.MonkeyPatch):

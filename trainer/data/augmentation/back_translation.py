@@ -96,9 +96,10 @@ def _open(folder: Path) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
         model = AutoModelForSeq2SeqLM.from_pretrained(folder, use_safetensors=True, **options)
     except ImportError as error:
-        missing = "sentencepiece" if "sentencepiece" in str(error).lower() else "a package that is not installed"
+        # Marian's own tokenizer stands on a package of its own
+        needs = "the package sentencepiece" if "sentencepiece" in str(error).lower() else "a package that is missing"
         raise DataError(
-            f"The tokenizer of the translation model in {str(folder)!r} needs {missing}; install it."
+            f"The tokenizer of the translation model in {str(folder)!r} needs {needs}; install it."
         ) from None
     except Exception as error:  # whatever a broken folder makes the libraries raise
         first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
