@@ -373,6 +373,35 @@ def test_fhir_resources_give_a_record_for_each_note(tmp_path: Path, name: str, c
     assert "Sternberg" not in str(found) and "778812" not in str(found)
 
 
+def test_fhir_files_of_one_export_are_read_as_one(tmp_path: Path):
+    folder = tmp_path / "export"
+    folder.mkdir()
+    for kind in {one["resourceType"] for one in RESOURCES}:
+        lines = [json.dumps(one) for one in RESOURCES if one["resourceType"] == kind]
+        (folder / f"{kind}.ndjson").write_text("\n".join(lines))
+    (folder / "a.csv").write_text("question,answer\nq,a\n")
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
+        for path in folder.iterdir():
+            archive.write(path, path.name)
+    for source in (folder, tmp_path / "export.zip"):
+        (first, *found) = records(source)
+        assert first[0] == "a.csv, row 1"
+        assert sorted((values for _, values in found), key=str) == sorted(OF_RESOURCES, key=str)
+        assert {place for place, _ in found} == {
+            "DocumentReference.ndjson, row 1",
+            "DiagnosticReport.ndjson, row 1",
+            "Condition.ndjson, row 4",
+        }
+
+
+def test_rows_that_hold_a_resource_are_rows(tmp_path: Path):
+    row = {"question": "q", "answer": "a", "resource": {"resourceType": "Patient"}}
+    (tmp_path / "a.json").write_text(json.dumps([row]))
+    (tmp_path / "a.jsonl").write_text(f"{json.dumps(row)}\n{json.dumps(row)}")
+    assert records(tmp_path / "a.json") == [("row 1", row)]
+    assert records(tmp_path / "a.jsonl") == [("row 1", row), ("row 2", row)]
+
+
 def test_a_single_fhir_resource(tmp_path: Path):
     (tmp_path / "note.json").write_text(json.dumps(NOTE, indent=2, sort_keys=True))
     assert records(tmp_path / "note.json") == [

@@ -16,6 +16,7 @@ LARGEST_UNPACKED = 2 << 30  # bytes, all members together
 HIGHEST_RATIO = 200  # of unpacked to packed; text rarely packs better than 20 to 1
 _HARMLESS = 1 << 20  # bytes; below them the ratio is no danger
 _PIECE = 1 << 20
+_LARGEST_WHOLE = 1 << 28  # bytes of a part that the libraries hold in memory; sheets are read as a stream
 _DOCTYPE = re.compile(rb"<!DOCTYPE|<!ENTITY", re.IGNORECASE)
 _UTF8_XML = re.compile(rb"\A(?:\xef\xbb\xbf)?\s*<(?!\?xml[^>]*encoding=[\"'](?!utf-8[\"']))", re.IGNORECASE)
 _DAMAGE = (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError, RuntimeError)
@@ -55,6 +56,8 @@ def unpacked(path: Path) -> Iterator[tuple[str, Path | Fault]]:
     size = path.stat().st_size
     with zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
+        if not members:
+            raise DataError(f"{path.name} is an archive without files; pack the data into it.")
         if len(members) > MOST_MEMBERS:
             raise DataError(f"{path.name} holds {len(members):,} files; more than {MOST_MEMBERS:,} are not unpacked.")
         unpacking = Unpacking(archive, size)
@@ -106,9 +109,12 @@ def check_office(path: Path) -> set[str]:
 
 def _has_formulas(path: Path, member: zipfile.ZipInfo, unpacking: Unpacking) -> bool:
     """Look through one part of an Office file for what must not be in it, and for formulas."""
-    before, formulas = b"", False
+    before, formulas, size = b"", False, 0
     for number, piece in enumerate(unpacking.pieces(member)):
         text = before + piece
+        size += len(piece)
+        if size > _LARGEST_WHOLE and not member.filename.startswith("xl/worksheets/"):
+            raise DataError(f"{path.name}: its part {member.filename} is larger than 256 MiB; split the file.")
         if not member.filename.lower().endswith((".xml", ".rels")):
             continue
         if number == 0 and not _UTF8_XML.match(text):

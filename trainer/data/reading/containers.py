@@ -17,7 +17,20 @@ from pydantic import BaseModel
 from trainer.data.reading import iob
 from trainer.data.records import DataError
 
-Kind = Literal["folder", "archive", "xlsx", "docx", "parquet", "json_lines", "json", "iob", "delimited", "text"]
+Kind = Literal[
+    "folder",
+    "archive",
+    "xlsx",
+    "docx",
+    "parquet",
+    "fhir_lines",
+    "fhir",
+    "json_lines",
+    "json",
+    "iob",
+    "delimited",
+    "text",
+]
 
 _SAMPLE = 1 << 18
 _CHUNK = 1 << 20
@@ -27,9 +40,9 @@ _MARKS = {",": "comma", "\t": "tab", ";": "semicolon", "|": "vertical bar"}
 _USUAL: dict[str, set[Kind]] = {
     ".csv": {"delimited"},
     ".tsv": {"delimited", "iob"},
-    ".jsonl": {"json_lines"},
-    ".ndjson": {"json_lines"},
-    ".json": {"json", "json_lines"},
+    ".jsonl": {"json_lines", "fhir_lines"},
+    ".ndjson": {"json_lines", "fhir_lines"},
+    ".json": {"json", "json_lines", "fhir", "fhir_lines"},
     ".xlsx": {"xlsx"},
     ".docx": {"docx"},
     ".parquet": {"parquet"},
@@ -137,11 +150,12 @@ def _text(path: Path, first: bytes) -> Container:
     if len(first) == _SAMPLE:
         lines = lines[:-1]  # may be cut
     if _is_json_lines(lines, start, ending):
-        return Container(kind="json_lines", encoding=encoding, evidence=["each line is one JSON object", *evidence])
+        kind, said = ("fhir_lines", "a FHIR resource") if _is_resource(sample) else ("json_lines", "one JSON object")
+        return Container(kind=kind, encoding=encoding, evidence=[f"each line is {said}", *evidence])
     # A note may begin with a bracket as well: "[NAME] was seen today".
     if start[:1] in ("{", "[") and (ending in _JSON_ENDINGS or start[1:] in ("{", "[", '"', "}", "]")):
-        said = f"one JSON document, beginning with {start[:1]}"
-        return Container(kind="json", encoding=encoding, evidence=[said, *evidence])
+        kind, said = ("fhir", "of FHIR resources") if _is_resource(sample) else ("json", f"beginning with {start[:1]}")
+        return Container(kind=kind, encoding=encoding, evidence=[f"one JSON document, {said}", *evidence])
     if iob.is_iob(islice(lines, 200)):
         return Container(kind="iob", encoding=encoding, evidence=["a token and an IOB tag on each line", *evidence])
     delimiter, columns = _delimiter(lines, trusted=ending in _TABLE_ENDINGS)
@@ -195,13 +209,24 @@ def _is_json_lines(lines: list[str], start: str, ending: str) -> bool:
     if not lines:
         return start[:1] == "{" and ending in {".jsonl", ".ndjson"}
     if len(lines) == 1:
-        return start[:1] == "{" and ending in {".jsonl", ".ndjson"} and '"resourceType"' not in lines[0]
+        return start[:1] == "{" and ending in {".jsonl", ".ndjson"}
     whole = [_is_value(line) for line in lines]
     looks = [line.startswith("{") and len(line) > 1 for line in lines]
     if start[:1] in ("{", "[") and not whole[0]:
         # The first line of a document that goes on, or a damaged one among others.
         return start[:1] == "{" and all(looks)
     return sum(one and two for one, two in zip(whole, looks, strict=True)) * 2 >= len(lines)
+
+
+def _is_resource(sample: str) -> bool:
+    """Whether the first object says of itself that it is a FHIR resource, or is a bundle that says it later."""
+    text = sample.lstrip(" \t\r\n[")
+    try:
+        value = json.JSONDecoder().raw_decode(text)[0]
+    except (ValueError, RecursionError):
+        # It is longer than the sample, or broken.
+        return '"resourceType"' in text
+    return isinstance(value, dict) and "resourceType" in value
 
 
 def _is_value(line: str) -> bool:

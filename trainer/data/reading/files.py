@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from trainer.data.reading import fhir
 from trainer.data.reading.archives import unpacked
 from trainer.data.reading.containers import Container, recognise
 from trainer.data.reading.delimited import read_delimited
@@ -47,6 +50,8 @@ def _read(path: Path, container: Container) -> Iterator[Record | Fault]:
             return read_json_lines(path, container.encoding)
         case "json":
             return read_json(path, container.encoding)
+        case "fhir" | "fhir_lines":
+            return fhir.read(path.name, lambda: _resources(path, container))
         case "parquet":
             return read_parquet(path)
         case "xlsx":
@@ -59,6 +64,12 @@ def _read(path: Path, container: Container) -> Iterator[Record | Fault]:
             return read_text(path, container.encoding)
 
 
+def _resources(path: Path, container: Container) -> Iterator[Record | Fault]:
+    if container.kind == "fhir":
+        return read_json(path, container.encoding, resources=True)
+    return read_json_lines(path, container.encoding)
+
+
 def _folder(path: Path) -> Iterator[Record | Fault]:
     """Files in the order of their paths; hidden ones are left out, and links, as what is inside is read anyway."""
     top = path.resolve()
@@ -69,45 +80,70 @@ def _folder(path: Path) -> Iterator[Record | Fault]:
         found.extend(Path(folder) / name for name in [*files, *links] if not name.startswith("."))
     if not found:
         raise DataError(f"{path.name} is a folder without files; put the data into it.")
-    for file in sorted(found, key=lambda file: file.relative_to(path).as_posix()):
-        place = shown(file.relative_to(path).as_posix())
-        if not file.is_symlink():
-            yield from _part(place, file)
-        elif not file.resolve().is_relative_to(top):
-            message = "is a link that leads out of the folder; it was not followed: copy the file"
-            yield Fault(place=place, field="", message=message)
+
+    def parts() -> Iterator[tuple[str, Path | Fault]]:
+        for file in sorted(found, key=lambda file: file.relative_to(path).as_posix()):
+            place = shown(file.relative_to(path).as_posix())
+            if not file.is_symlink():
+                yield place, file
+            elif not file.resolve().is_relative_to(top):
+                message = "is a link that leads out of the folder; it was not followed: copy the file"
+                yield place, Fault(place=place, field="", message=message)
+
+    return _parts(path.name, parts())
 
 
 def _archive(path: Path) -> Iterator[Record | Fault]:
-    empty = True
-    for place, found in unpacked(path):
-        empty = False
+    with TemporaryDirectory(prefix="bedside-") as keep:
+        yield from _parts(path.name, unpacked(path), keep=Path(keep))
+
+
+def _parts(name: str, parts: Iterator[tuple[str, Path | Fault]], keep: Path | None = None) -> Iterator[Record | Fault]:
+    """Many files: what would stop the reading of one alone is a fault, and the others are read.
+
+    FHIR exports have a file for each kind of resource, so all such files are read as one, after the others. `keep` is a
+    folder for those of an archive, of which each file is there only until the next one.
+    """
+    resources: list[tuple[str, Path, Container]] = []
+    for place, found in parts:
         if isinstance(found, Fault):
             yield found
+        elif found.stem.lower() in _ABOUT_DATA:
+            yield Fault(place=place, field="", message="is about the data and no part of it; it was left out")
         else:
-            yield from _part(place, found, inside_archive=True)
-    if empty:
-        raise DataError(f"{path.name} is an archive without files; pack the data into it.")
+            try:
+                container = recognise(found)
+                if keep and container.kind == "archive":
+                    raise DataError("is an archive inside an archive; unpack it first.")
+                if container.kind in ("fhir", "fhir_lines"):
+                    kept = found.rename(keep / str(len(resources))) if keep else found
+                    resources.append((place, kept, container))
+                else:
+                    yield from _placed(place, found.name, _read(found, container))
+            except DataError as error:
+                message = str(error).removeprefix(found.name).lstrip(": ").rstrip(".")
+                yield Fault(place=place, field="", message=message)
+            except OSError as error:
+                yield Fault(place=place, field="", message=f"cannot be read ({error.strerror or error})")
+    if resources:
+        try:
+            yield from fhir.read(
+                name,
+                lambda: chain.from_iterable(
+                    _placed(place, file.name, _resources(file, container)) for place, file, container in resources
+                ),
+            )
+        except DataError as error:
+            yield Fault(place=resources[0][0], field="", message=str(error).removeprefix(name).strip(" ."))
 
 
-def _part(place: str, path: Path, inside_archive: bool = False) -> Iterator[Record | Fault]:
-    """One of many files: what would stop the reading of it alone is a fault, and the others are read."""
-    if path.stem.lower() in _ABOUT_DATA:
-        yield Fault(place=place, field="", message="is about the data and no part of it; it was left out")
-        return
-    try:
-        container = recognise(path)
-        if inside_archive and container.kind == "archive":
-            raise DataError("is an archive inside an archive; unpack it first.")
-        for row in _read(path, container):
-            inner = place if row.place == path.name else f"{place}, {row.place}"
-            if isinstance(row, Fault):
-                yield row.model_copy(update={"place": inner})
-            elif row.values.get("document") == path.name:
-                yield Record(inner, row.values | {"document": place})
-            else:
-                yield Record(inner, row.values)
-    except DataError as error:
-        yield Fault(place=place, field="", message=str(error).removeprefix(path.name).lstrip(": ").rstrip("."))
-    except OSError as error:
-        yield Fault(place=place, field="", message=f"cannot be read ({error.strerror or error})")
+def _placed(place: str, name: str, rows: Iterator[Record | Fault]) -> Iterator[Record | Fault]:
+    """Rows of one of many files, their places preceded by the file's."""
+    for row in rows:
+        inner = place if row.place == name else f"{place}, {row.place}"
+        if isinstance(row, Fault):
+            yield row.model_copy(update={"place": inner})
+        elif row.values.get("document") == name:
+            yield Record(inner, row.values | {"document": place})
+        else:
+            yield Record(inner, row.values)

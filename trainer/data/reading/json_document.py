@@ -13,7 +13,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from trainer.data.reading import fhir
 from trainer.data.reading.json_values import DEEP, SPACE, Unusable, as_object, as_row, decode, not_json
 from trainer.data.reading.lines import TOO_LONG, may_hold_halves, pieces
 from trainer.data.records import LARGEST_RECORD, Fault, Record
@@ -38,10 +37,6 @@ class _Document:
         self._text, self._at, self._lines = "", 0, 1
         self.careful = False
         self._more()
-
-    def mentions(self, words: str) -> bool:
-        """Whether what was read of the text so far holds these words."""
-        return words in self._text
 
     @property
     def line(self) -> int:
@@ -120,15 +115,13 @@ class _Document:
         return False
 
 
-def read_json(path: Path, encoding: str) -> Iterator[Record | Fault]:
-    """Records of a JSON document. From where it is broken on, nothing can be read, and the last fault says so."""
-    if _Document(path, encoding).mentions('"resourceType"'):
-        return fhir.read(path.name, lambda: _rows(_Document(path, encoding), "entry", {"entry"}))
-    return _rows(_Document(path, encoding), "row", None)
+def read_json(path: Path, encoding: str, resources: bool = False) -> Iterator[Record | Fault]:
+    """Records of a JSON document. From where it is broken on, nothing can be read, and the last fault says so.
 
-
-def _rows(document: _Document, name: str, lists: Collection[str] | None) -> Iterator[Record | Fault]:
-    """Records with `name` and number as place. `lists`: names of the lists of rows; None: told by their content."""
+    With `resources` the document is FHIR's, where only a bundle's list `entry` holds rows.
+    """
+    name, lists = ("entry", {"entry"}) if resources else ("row", None)
+    document = _Document(path, encoding)
     places = (f"{name} {number}" for number in count(1))
     last = ""
     try:

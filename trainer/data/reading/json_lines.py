@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 
-from trainer.data.reading import fhir
 from trainer.data.reading.json_values import SPACE, Unusable, as_row, decode, not_json
 from trainer.data.reading.lines import TOO_LONG, blocks, may_hold_halves, oddity, shown
 from trainer.data.records import DEEPEST_NESTING, Fault, Record
@@ -15,15 +13,7 @@ _FEW = DEEPEST_NESTING - 2  # brackets: with no more of them, nothing is nested 
 
 
 def read_json_lines(path: Path, encoding: str) -> Iterator[Record | Fault]:
-    """A record a line; a line that is none is a fault. Where the first is a FHIR resource, all are taken as such."""
-    rows = _rows(path, encoding)
-    first = next(rows, None)
-    if isinstance(first, Record) and "resourceType" in first.values:
-        return fhir.read(path.name, lambda: _rows(path, encoding))
-    return chain([] if first is None else [first], rows)
-
-
-def _rows(path: Path, encoding: str) -> Iterator[Record | Fault]:
+    """A record a line; a line that is none is a fault, and lines of nothing are left out."""
     for block in blocks(path, encoding):
         odd, careful = block.odd, may_hold_halves(block.text)
         for number, line in enumerate(block.lines, block.first):
