@@ -92,20 +92,15 @@ def fill(form: Format, held_out: bool, rng: random.Random) -> tuple[str, list[Pl
 
 def plant(note: str, forms: list[Format], held_out: bool, rng: random.Random) -> tuple[str, list[Planted]]:
     """The note with one sentence of each format put at its start, between two of its sentences, or at its end."""
-    spans: list[Planted] = []
-    for form in forms:
+    breaks = [0, *(match.end() for match in re.finditer(r"(?<=\w\w\w)[.?!](?=\s)|\n", note)), len(note)]
+    text, spans, last = "", [], 0
+    for at, form in sorted((rng.choice(breaks), form) for form in forms):
+        text, last = text + note[last:at], at
         sentence, own = fill(form, held_out, rng)
-        breaks = [match.end() for match in re.finditer(r"[.?!](?=\s)|\n", note)]
-        breaks = [at for at in breaks if not any(start < at < end for start, end, *_ in spans)]
-        # Whole sentences stand in running text too; a header ("MRN: …") has a line of its own.
-        running = sentence.rstrip().endswith(".") and not re.match(r"(Doctor|Patient): ", sentence)
-        at = rng.choice([0, *breaks, len(note)])
-        before = "" if at == 0 or note[at - 1] == "\n" else " " if running else "\n"
-        after = "" if at == len(note) else (" " if running and note[at] != "\n" else "\n")
-        if note[at : at + 1].isspace():
-            after = after if after == "\n" and note[at] != "\n" else ""
-        put = before + sentence + after
-        spans = [s._replace(start=s.start + len(put), end=s.end + len(put)) if s.start >= at else s for s in spans]
-        spans += [s._replace(start=s.start + at + len(before), end=s.end + at + len(before)) for s in own]
-        note = note[:at] + put + note[at:]
-    return note, spans
+        # A whole sentence stands in running text; a header ("MRN: …") or what someone says has a line of its own.
+        running = sentence.endswith(".") and not sentence.startswith(("Doctor:", "Patient:"))
+        if text and not text.endswith("\n"):
+            text += " " if running else "\n"
+        spans += [span._replace(start=span.start + len(text), end=span.end + len(text)) for span in own]
+        text += sentence + ("" if running and note[at : at + 1].isspace() else " " if running else "\n")
+    return text + note[last:], spans

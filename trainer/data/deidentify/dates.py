@@ -42,19 +42,25 @@ _MON = (
 _W = r"(?:(?P<w>mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?\.?,?\s+(?:the\s+)?)?"
 _NTH = r"(?:st|nd|rd|th)?"
 _SPELLED = "|".join(sorted((word.replace(" ", r"[\s\-]") for word in SPELLED_DAYS), key=len, reverse=True))
-_SPELLED_YEAR = (
-    r"(?:,?\s+(?:two\s+thousand|twenty|nineteen|oh|eighteen)(?:[\s\-](?:and|oh|one|two|three|four|five|six|seven|eight|nine|"
-    r"ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|twenty|thirty|forty|fifty|sixty|"
-    r"seventy|eighty|ninety))*|\s+(?:one|two|three|four|five|six|seven|eight|nine)\b)?"
+_UNDER_100 = (
+    r"(?:(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)(?:[\s\-](?:one|two|three|four|five|six|seven|eight|nine))?|"
+    + "|".join(_UNITS[::-1])
+    + ")"
 )
+# "two thousand (and) seven", "twenty ten", "nineteen ninety five", "O eight", "ninety nine"
+_YEAR_WORDS = (
+    rf"(?P<yw>two\s+thousand(?:\s+(?:and\s+)?{_UNDER_100})?|(?:twenty|nineteen|eighteen)[\s\-](?:(?:oh|o)[\s\-])?{_UNDER_100}|"
+    rf"(?:oh?)\s+(?:one|two|three|four|five|six|seven|eight|nine)|(?:forty|fifty|sixty|seventy|eighty|ninety)[\s\-]{_UNDER_100})\b"
+)
+_YEAR_TAIL = rf"(?:,?\s+(?:of\s+|in\s+)?(?:{_Y}|{_YEAR_WORDS}))?"
 _START, _STOP = r"(?<![\w./\-])", r"(?![\w/]|[.\-]\d)"
 _WHEN = (
-    r"(?:on|of|from|since|until|till|dated?|by|before|after|through|thru|to|and|around|about|approximately|seen|admitted|"
-    r"discharged|visit|appointment|dose|last|labs?|ct|mri|x-?ray|echo|ekg|ecg|scan|film|surgery|lmp|dob|dos|due|born|starting|"
-    r"started|began|beginning|ending|between|week\s+of|mon|tue|tues|wed|thu|thur|thurs|fri|sat|sun)"
+    r"(?:on|since|until|till|dated?|thru|seen|admitted|discharged|visit|appointment|dose|labs?|ct|mri|x-?ray|echo|ekg|ecg|scan|"
+    r"film|surgery|lmp|dob|dos|due|born|starting|started|began|beginning|ending|week\s+of|mon|tue|tues|wed|thu|thur|thurs|fri|sat|sun|"
+    r"(?:ct|mri|x-?rays?|labs?|scan|film|echo|ekg|note|visit|report|study)\s+(?:of|from))"
 )
 _NOT_SCORE = (
-    r"(?!\s*(?:strength|power|pain|in\s+(?:severity|intensity|all|both|strength|pain|the\s+(?:upper|lower|left|right))|tab|tablet|pill|caps?|murmur|systolic|"
+    r"(?!\s*(?:for\s+(?:her|his|the|least|worst)|at\s+(?:its|worst|best|rest|the\s+worst)|when|currently|strength|power|pain|in\s+(?:severity|intensity|all|both|strength|pain|the\s+(?:upper|lower|left|right))|tab|tablet|pill|caps?|murmur|systolic|"
     r"diastolic|cup|pack|pulses?|reflex|scale|out|of\s+the|dose|inch|mile|hour|day|week|month|year|teaspoon|tsp|the\s+(?:dose|way|"
     r"time)|bilaterally|throughout|bottles?|mg|ml|cm|mm|stage|grade|motor|muscle|on\s+(?:the|a)\s+(?:pain|scale)|ppd|packs?|times|nodes?|stools?|\d))"
 )
@@ -73,17 +79,20 @@ DATES: list[tuple[str, float]] = [
     (r"(?<![\w./\-])(?P<y>19\d\d|20\d\d)(?P<m>0[1-9]|1[0-2])(?P<d>0[1-9]|[12]\d|3[01])(?![\w./\-])", 0.6),
     (rf"(?<![\w]){_W}{_D}{_NTH}(?:\s+(?:day\s+)?of)?[\s\-]{{0,2}}{_MON}(?:[\s,\-/]{{0,3}}(?:of\s+)?(?:{_Y}|'?(?P<y2>\d\d)(?![\w/:]|\s*(?:mg|year|y/?o|am\b|pm\b|hours|%|-))))?(?![\w])", 0.9),
     (rf"(?<![\w]){_W}{_MON}[\s\-]{{0,2}}(?:the\s+)?{_D}{_NTH}(?![\w/:]|\.\d)(?!\s*(?:mg|mcg|ml|%))(?:\s?,?\s*(?:of\s+)?(?:{_Y}|(?<=,\s)(?P<y2>\d\d)(?![\w/:])|'(?P<y3>\d\d)))?(?![\w])", 0.9),
-    (rf"(?<![\w]){_W}{_MON}\s+(?:the\s+)?(?P<spelled>{_SPELLED})\b{_SPELLED_YEAR}(?:,?\s+{_Y})?", 0.88),
-    (rf"(?<![\w]){_W}(?:the\s+)?(?P<spelled>{_SPELLED})\s+(?:day\s+)?of\s+{_MON}(?:,?\s+{_Y})?{_SPELLED_YEAR}", 0.89),
+    (rf"(?<![\w]){_W}{_MON}\s+(?:the\s+)?(?P<spelled>{_SPELLED})\b(?!\s+(?:thousand|and\s+half)){_YEAR_TAIL}", 0.88),
+    (rf"(?<![\w]){_W}(?:the\s+)?(?P<spelled>{_SPELLED})\s+(?:day\s+)?of\s+{_MON}{_YEAR_TAIL}", 0.89),
     (rf"(?<![\w]){_MON}[\s,\-/]{{1,2}}(?:of\s+)?(?:{_Y}|'(?P<y2>\d\d))(?![\w])", 0.85),
+    (rf"(?<![\w]){_MON}[\s,]{{1,2}}(?:of\s+)?{_YEAR_WORDS}", 0.87),
     (rf"{_START}{_M}\s?[/\-]\s?(?P<y>19\d\d|20\d\d){_STOP}", 0.8),
     (rf"(?<![\w])(?P<holiday>{_HOLIDAY})(?:\s+(?:of\s+)?{_Y})?(?![\w])", 0.7),
     (rf"\b(?:{_WHEN})\b[\s:.,#]{{1,3}}(?:the\s+)?\K{_M}/{_D}(?![\w/%]|\.\d|-\d*[a-z]){_NOT_SCORE}", 0.7),
+    # "of 5/10" is a score as often as a date: not with the usual scores' denominators.
+    (rf"\b(?:of|from|to|by|before|after|around|about|between|last|through)\b[\s:]{{1,2}}(?:the\s+)?\K{_M}/(?!(?:5|6|10|12|20)\b){_D}(?![\w/%]|\.\d|-\d*[a-z]){_NOT_SCORE}", 0.65),
     (rf"{_START}{_M}/{_D}(?=\s?[\-–]\s?\d\d?/\d\d?(?![\d/]))", 0.7),
     (rf"(?<=\d/\d\d?\s?[\-–]\s?){_M}/{_D}{_STOP}", 0.7),
-    (rf"{_START}(?:(?P<m>0[1-9]|1[0-2])/{_D.replace('?<d>', '?<d>')}|(?P<m2>0?[1-9]|1[0-2])/(?P<d2>0[1-9])){_STOP}{_NOT_SCORE}", 0.6),
+    (rf"{_START}(?:(?P<m>0[1-9])/{_D}|(?P<m2>1[0-2]|[1-9])/(?P<d2>0[1-9])){_STOP}{_NOT_SCORE}", 0.6),
     (r"(?<![\w])(?:on|by|until|since)\s+(?:the\s+)?(?:week\s+of\s+)?\K(?P<d>0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)(?=\s*(?:[.,;?!]|$|and\s|at\s|of\s+(?:this|last|next)|she\b|he\b|I\b))", 0.6),
-    (rf"\b{_PREP}[\s\-]+(?:the\s+)?\K{_MON}(?!\s+\d)", 0.6),
+    (rf"\b{_PREP}[\s\-]+(?:the\s+)?\K(?!(?-i:OCT|DEC|MAR|SEP|JAN|APR|JUN|NOV|FEB|AUG|JUL)\b){_MON}(?!\s+\d)", 0.6),
     (r"(?<![\w])(?P<mon>(?-i:January|February|July|September|October|November|December|JANUARY|FEBRUARY|JULY|SEPTEMBER|OCTOBER|NOVEMBER|DECEMBER))(?!\w)", 0.55),
     # A year alone stays, but for a birth long enough ago to give away an age over 89.
     (r"\bborn\s+(?:in|about|circa|around)\s+(?:the\s+year\s+)?\K(?P<y>18\d\d|19[0-3]\d)\b", 0.6),
@@ -94,14 +103,15 @@ DATES: list[tuple[str, float]] = [
 ]  # fmt: skip
 
 _OLD = r"(?:9\d|1[01]\d)"
-_YEARS = r"(?:years?|yrs?\.?|yr\.?|y)(?![a-z])(?:[\s\-]*(?:old|of\s+age|young)(?![a-z]))?|y\.?\s?/?\s?o(?![a-z])\.?|yo(?![a-z])"
+_YEARS = r"y\.?\s?/?\s?o(?![a-z])\.?|yo(?![a-z])|(?:years?|yrs?\.?|yr\.?|y)(?![a-z])(?:[\s\-]*(?:old|of\s+age|young)(?![a-z]))?"
 _NINETY = r"(?:ninety(?:[\s\-](?:one|two|three|four|five|six|seven|eight|nine))?|(?:one|a)\s+hundred(?:\s+and)?(?:[\s\-](?:one|two|three|four|five|six|seven|eight|nine|ten))?)"
 _NO_UNIT = r"(?![\w.%/°]*\d)(?!\s*(?:%|mg|mcg|ml|kg|lb|pound|kilo|percent|degree|bpm|beats|over\b|/\s?\d|mm|cm|days?|weeks?|months?|hours?|minutes?|pack|times|feet|inch|units))"
 AGES: list[tuple[str, float]] = [
     (rf"(?<![\w./\-]){_OLD}[\s\-]*(?:{_YEARS})(?!\s*(?:ago|history|of\s+(?!age)))", 0.88),
-    (rf"(?<![\w./\-]){_OLD}\s?/?\s?(?:[MF](?![\w/])|(?:male|female|man|woman|lady|gentleman)\b)", 0.8),
+    (rf"(?<![\w./\-]){_OLD}\s?/?\s?(?:(?-i:[MF])(?![\w/])|(?:male|female|man|woman|lady|gentleman)\b)", 0.8),
     (rf"\bage(?:d|s)?(?:\s*/\s*(?:sex|gender))?[\s:=\-]*(?:of|is|was|about|approximately|at|in)?\s*\K{_OLD}(?!\d|\.\d|%)", 0.88),
-    (rf"\b(?:died|dead|passed(?:\s+away)?|alive|living|lived|deceased|turn(?:ed|ing|s))\b[^.\n\d]{{0,25}}?\s\K{_OLD}(?!\d|\.\d){_NO_UNIT}", 0.7),
+    (rf"\b(?:died|dead|passed(?:\s+away)?|alive|living|lived|deceased|turn(?:ed|ing|s))\b[^.\n\d]{{0,25}}?\s\K{_OLD}s?(?!\d|\.\d){_NO_UNIT}", 0.7),
+    (rf"\b(?:in|into|to)\s+(?:(?:his|her|their|my|the)\s+)?(?:(?:early|mid|late)[\s\-]+)?\K(?:{_OLD}['’]?s|nineties)\b", 0.8),
     (rf"\b(?:(?:mother|father|grandmother|grandfather|aunt|uncle|sister|brother|wife|husband|he|she|I|you|who)\s*(?:'?s|'?m|'?re|is|am|are|was)\s+(?:(?:now|about|almost|nearly|already|over)\s+)?)\K{_OLD}(?!\d|\.\d){_NO_UNIT}(?=\s*(?:[.,;?!]|and\b|now\b|$|years?\b|with\b|but\b))", 0.65),
     (rf"\b{_NINETY}[\s\-]+(?:{_YEARS})(?!\s*ago)", 0.88),
     (rf"\b(?:I\s?'?\s?a?m|(?:he|she)\s?(?:'s|is|was)|you\s?(?:'re|are)|age(?:d|\s+of)?|turn(?:ed|ing|s)?|at|be|is|was)\s+(?:now\s+|about\s+|almost\s+|nearly\s+)?\K{_NINETY}\b(?=\s*(?:[.,;?!]|$|and\b|now\b|when\b|years?\b|but\b|with\b))", 0.8),
@@ -147,10 +157,24 @@ class When:
             self.month = next(n for n, full in enumerate(_SPANISH, 1) if full[:3] == name.lower()[:3])
         if spelled := groups.get("spelled"):
             self.day = SPELLED_DAYS[spelled.lower().replace("-", " ")]
+        if words := groups.get("yw"):
+            self.year = _spelled_year(words)
         if holiday := groups.get("holiday"):
             plain = " ".join(holiday.lower().replace("’", "'").split())
             plain = "independence day" if "july" in plain else plain
             self.month, self.day = next((at for name, at in HOLIDAYS.items() if plain.startswith(name)), (1, 1))
+
+
+def _spelled_year(words: str) -> int:
+    """ "two thousand and seven" is 2007, "ninety nine" 1999, "O eight" 2008."""
+    tens = dict(zip(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], range(20, 100, 10), strict=True))
+    parts = words.lower().replace("-", " ").split()
+    values = [tens.get(part) or SPELLED_DAYS.get(part, 0) for part in parts]
+    if "thousand" in parts:
+        return 2000 + sum(values[2:])
+    if parts[0] in ("twenty", "nineteen", "eighteen"):
+        return values[0] * 100 + sum(values[1:])
+    return sum(values) + (2000 if sum(values) < 40 else 1900)
 
 
 @cache
@@ -210,8 +234,9 @@ def moved(text: str, days: int, oldest_year: int | None = None) -> str | None:
     new = date(year, month, min(when.day or 15, last)) + timedelta(days)
     if oldest_year and new.year < oldest_year:
         new = new.replace(year=oldest_year, day=min(new.day, 28))
-    if match.groupdict().get("holiday") or match.groupdict().get("spelled"):
-        return f"{MONTHS[new.month - 1].capitalize()} {new.day}" + (f", {new.year}" if when.year else "")
+    if any(match.groupdict().get(words) for words in ("holiday", "spelled", "yw")):
+        day = f" {new.day}" if when.day else ""
+        return MONTHS[new.month - 1].capitalize() + day + (f", {new.year}" if when.year else "")
     parts: list[tuple[int, int, str]] = []
     for group, old in match.groupdict().items():
         if old is None or group == "s":

@@ -84,13 +84,13 @@ PATTERNS: dict[str, list[tuple[str, float]]] = {
         (r"(?<![\w+])\+\d{1,3}(?:[\s.\-]{0,2}\(?\d{1,6}\)?){2,5}(?![\w\-])", 0.65),
     ],
     "email": [
-        (r"\b[\w.+\-']+\s?@\s?[\w\-]+(?:\s?\.\s?[a-z]\w*)+\b", 0.95),
+        (r"\b(?:[\w\-]+\s\.\s){0,2}[\w.+\-']+\s?@\s?[\w\-]+(?:\s?\.\s?[a-z]\w*)+\b", 0.95),
         (r"\b[\w.+\-]+(?:\s+dot\s+\w+)*\s+at\s+[\w\-]+(?:\s+dot\s+\w+)*\s+dot\s+(?:com|org|net|edu|gov|uk|io|us|ca|de)\b", 0.9),
         (r"\be-?\s?mail\W{1,3}\K[\w'’.+\-]+@[\w.\-]+\w", 0.96),
     ],
     "url": [
         (r"\b(?:https?|ftp|sftp|file)://[^\s<>\"'()\[\]]*[^\s<>\"'()\[\].,;:!?]", 0.9),
-        (r"\bwww\s?\.\s?[\w\-]+(?:\s?\.\s?[a-z]\w*)+(?:/[^\s<>\"'()\[\],;]*)?", 0.9),
+        (r"\bwww\s?\.\s?[\w\-']+(?:\s?\.\s?[a-z]\w*)+(?:/[^\s<>\"'()\[\],;]*)?", 0.9),
         (
             r"(?<![\w@.\-])(?:[a-z0-9][a-z0-9\-]*\.){1,4}(?-i:com|org|net|edu|gov|io|blog|info|us|uk|me|tv|be|ly|app|dev|health|COM|ORG|NET|EDU|GOV)"
             r"(?![\w@]|\.\w)(?:/[^\s<>\"'()\[\],;]*[^\s<>\"'()\[\],;.])?",
@@ -125,7 +125,7 @@ PATTERNS: dict[str, list[tuple[str, float]]] = {
                 r"(?:\s+(?:beneficiary|card|policy|plan|claim|member|subscriber|holder))*(?:'s)?" + _NO + r"|policy|hicn|mbi|"
                 r"health\s+insurance\s+(?:claim|policy|card)|insurance\s+(?:card|certificate)|rx\s?\s?-?(?:bin|pcn|grp|group)|(?:certificate|cert)\W{0,2}(?:no|number|num|\#)?\.?\s*\(insurance\)|"
                 r"insured'?s?\s+id|medigap|beneficiary",
-                _GROUPS,
+                r"[A-Z]{2,4} \d{3}(?: \d{3}){1,3}|" + _GROUPS,
             ),
             0.86,
         ),
@@ -143,7 +143,7 @@ PATTERNS: dict[str, list[tuple[str, float]]] = {
             0.84,
         ),
         (r"(?<![\w\-])(?:4\d{3}|5[1-5]\d{2}|6011|3[47]\d{2})[ \-]?\d{4,6}[ \-]?\d{4,5}(?:[ \-]?\d{4})?(?![\w\-])", 0.75),
-        (r"(?<!\w)[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,4})?(?!\w)", 0.7),
+        (r"(?<!\w)(?-i:[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,4})?)(?!\w)", 0.7),
     ],
     "licence": [
         (

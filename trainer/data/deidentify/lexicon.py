@@ -64,6 +64,16 @@ def is_word(word: str) -> bool:
 
 
 @cache
+def only_noun(word: str) -> bool:
+    """Is it a noun of the dictionary in its base form, and nothing else there?"""
+    from spacy.lang.en.stop_words import STOP_WORDS
+
+    words, plain = _dictionary(), word.lower()
+    other = any(form in words[kind] for kind in ("verb", "adj", "adv") for form in _bases(plain))
+    return plain in words["noun"] and not other and plain not in STOP_WORDS
+
+
+@cache
 def is_plain_word(word: str) -> bool:
     """Is it an English word beside the name that it may be: a verb, an adjective, an adverb, a common noun?"""
     from spacy.lang.en.stop_words import STOP_WORDS
@@ -91,13 +101,12 @@ def _person(locale: str) -> tuple[frozenset[str], frozenset[str]]:
 
 def _names(which: int) -> frozenset[str]:
     own = {name for name in _person("en_US")[which] if len(name) > 1}
-    words = _dictionary()
     for locale in _ELSEWHERE:
         own |= {
             part
             for name in _person(locale)[which]
             for part in name.split()
-            if len(part) > 2 and part.isalpha() and not any(part in words[kind] for kind in words)
+            if len(part) > 2 and part.isalpha() and not is_word(part)
         }
     return frozenset(own)
 

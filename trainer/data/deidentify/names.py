@@ -20,7 +20,7 @@ _RUN_LINE = _RUN.replace(r"\s", r"[ \t]")
 _LAST_FIRST = rf"{_PART}(?:[ \t]{_PART})?[ \t]?,[ \t]?{_ANY}(?:[ \t]{_ANY})?\.?"
 
 _TITLES = (
-    r"(?:(?i:dr|mr|mrs|ms|mx|prof|rev|sgt|capt|lt|cpl|pvt|col|gen|maj|hon|fr|msgr|drs|mssrs|sra?|srta|dra)\b\.?|Miss|MISS|Doctor|Nurse|NURSE|Professor|"
+    r"(?:(?i:dr|mr|mrs|ms|mx|prof|rev|sgt|capt|lt|cpl|pvt|col|gen|maj|hon|fr|msgr|drs|mssrs|sra?|srta|dra)\b\.?|Mister|Miss|MISS|Doctor|Nurse|NURSE|Professor|"
     r"Reverend|Pastor|Rabbi|Imam|Father|Sister|Brother|Officer|Deputy|Sheriff|Sergeant|Captain|Lieutenant|Corporal|Private|"
     r"Colonel|Major|Judge|Attorney|Senator|Madam|Aunt|Uncle|Auntie|Grandma|Grandpa|Cousin|Coach|Principal|Trooper|Detective|DOCTOR|Chaplain|"
     r"Señora?|Don|Doña|Therapist|Counselor|Midwife|Paramedic|Technician|Dietitian|Pharmacist)"
@@ -82,6 +82,13 @@ class Found(NamedTuple):
     """What stands around it leaves no doubt: the same word elsewhere in the text is then the same person."""
 
 
+# Endings of terms that no list holds; a name with one of them is in the lists of names.
+_TERM = re.compile(
+    r"[a-z]{3}(?:ia|oid|ial|al|ic|ous|ism|ide|ate|ive|ary|tion|ment|lysis|gram|graphy|metry|meter|boli|ase)$"
+)
+_SPEAKERS = frozenset(["patient", "doctor", "nurse", "pt", "clinician", "provider", "physician", "re", "to", "from", "d", "t", "read", "seen"])
+
+
 def _plain(part: str) -> str:
     return re.sub(r"['’]s?$", "", part).strip(".,")
 
@@ -114,7 +121,11 @@ def _standing(part: str) -> str:
         return "clinical" if allow_list.is_eponym(plain) and not first else "last"
     if allow_list.is_clinical(plain):
         return "clinical"
-    return "unknown" if (plain.isascii() and re.fullmatch(r"[a-z'’\-]+", plain)) or not plain.isascii() else "word"
+    return (
+        "word"
+        if re.search(r"[\d_]|[a-z][A-Z]", re.sub(r"^(?:Mc|Mac|De|La|Di|Van|Fitz)", "", _plain(part)))
+        else "unknown"
+    )
 
 
 @cache
@@ -153,6 +164,8 @@ def _cut(run: str, lenient_first: bool) -> int:
             )
         ):
             named += 1
+        elif named and part[1:].islower() and lexicon.only_noun(plain) and not allow_list.is_clinical(plain):
+            named += 1  # "Marcus Ibrahim": WordNet's nouns have many a name that the lists lack
         else:
             break
         end = match.start() + len(part)
@@ -178,7 +191,7 @@ def _patterns() -> dict[str, Any]:
             regex.MULTILINE,
         ),
         "spaced_label": c(
-            rf"(?:P\s?a\s?t\s?i\s?e\s?n\s?t|N\s?a\s?m\s?e)\s*(?:N\s?a\s?m\s?e)?\s*:\s*(?P<n>{_LAST_FIRST}|{_RUN_LINE})"
+            rf"(?:P\sa\st\si\se\sn\st(?:\s+N\sa\sm\se)?|N\sa\sm\se)\s*:\s*(?P<n>{_LAST_FIRST}|{_RUN_LINE})"
         ),
         "bare_label": c(
             rf"(?<![\w])(?i:(?:patient|pt)?\s?name|nok|(?:electronically\s+|digitally\s+)?(?:signed|dictated|transcribed|reviewed|authenticated|obtained|witnessed)(?:\s+(?:electronically|digitally))?\s+by|dear)[ \t]+(?:{_TITLES}[ \t])?(?P<n>{_LAST_FIRST}|{_RUN_LINE})"
@@ -187,14 +200,14 @@ def _patterns() -> dict[str, Any]:
             r"(?i:(?:patient|pt|client)?'?s?\s?name)\s*[:\-]\s*(?P<n>[a-z][a-z'’\-]+(?:,?\s+[a-z][a-z'’\-]*){0,3})(?=\s*(?:$|\n|[.;,|]))"
         ),
         "relation": c(
-            rf"(?<![\w])(?i:{_RELATIONS})(?:['’]s\s+name)?(?:\s+is|\s*,|\s+named|\s+called|\s*\(|\s*:)?\s+?(?:is\s+)?(?:\()?(?P<n>{_RUN})|(?<![\w])(?i:{_RELATIONS})\s?\((?P<n2>{_RUN})\)"
+            rf"(?<![\w])(?i:{_RELATIONS})(?:['’]s\s+name)?(?:\s+is|\s*,|\s+named|\s+called|\s*\()?\s+?(?:is\s+)?(?:\()?(?P<n>{_RUN})|(?<![\w])(?i:{_RELATIONS})\s?\((?P<n2>{_RUN})\)"
         ),
         "role": c(rf"(?<![\w])(?i:(?:{_ROLES}\s+)*(?:{_WHO}))(?:\s+(?:is|was|are))?,?\s+(?P<n>{_RUN})"),
         "called": c(rf"(?<![\w]){_CALLED}[,\s:]+(?:{_TITLES}\s)?[\"“']?(?P<n>{_RUN})"),
         "opening": c(rf"(?<![\w]){_OPENINGS}\s*,?\s+(?:{_TITLES}\s)?(?P<n>{_RUN})(?=\s*[,.!?;:\n]|\s*$)"),
         "speak": c(rf"(?<![\w]){_SPEAK}\s+(?P<n>{_RUN})"),
         "nickname": c(rf"(?P<n>{_PART})\s+[\"“'(](?P<n2>{_PART})[\"”')]\s+(?P<n3>{_PART})"),
-        "baby": c(rf"(?i:baby\s+(?:boy|girl)|bb|bg|twin\s+[ab12]|infant)\s+(?:of\s+)?(?P<n>{_PART})"),
+        "baby": c(rf"(?<![\w])(?:(?i:baby\s+(?:boy|girl)|infant\s+of)|BB|BG)\s+(?:of\s+)?(?P<n>{_PART})"),
         "last_first": c(rf"(?<![\w.])(?P<n>{_LAST_FIRST})(?![\w])"),
         "run": c(rf"(?<![\w.@/\-'’]){_RUN}"),
         "initials": c(
@@ -254,27 +267,13 @@ def _by_context(text: str) -> Iterator[Found]:
             label = match.groupdict().get("l", "name").lower()
             several = len([m for m in _parts(run) if not _is_initial(m[0])]) > 1
             # In a dialogue, "Patient:" and "Doctor:" say who speaks: a name there has two parts.
-            speaker = label in (
-                "patient",
-                "doctor",
-                "nurse",
-                "pt",
-                "clinician",
-                "provider",
-                "physician",
-                "re",
-                "to",
-                "from",
-                "d",
-                "t",
-                "read",
-                "seen",
-            )
+            speaker = label in _SPEAKERS
             if _proof(run) and (several or not speaker):
-                end = _cut(run, not speaker)
+                whole = re.match(r"[ \t]*(?:$|[\n,;|(])", text[match.end("n") :]) is not None
+                end = _cut(run, not speaker or whole)
                 if end and (not speaker or _proof(run[:end])):
                     yield Found(match.start("n"), match.start("n") + end, 0.86, True)
-            elif "," in run and all(_could_be_name(m[0]) or _is_initial(m[0]) for m in _parts(run)):
+            elif "," in run and not speaker and all(_could_be_name(m[0]) or _is_initial(m[0]) for m in _parts(run)):
                 yield Found(match.start("n"), match.end("n"), 0.86, True)
             elif "name" in label and all(not allow_list.is_listed(m[0]) for m in _parts(run)):
                 yield Found(match.start("n"), match.end("n"), 0.7, False)
@@ -292,14 +291,13 @@ def _by_context(text: str) -> Iterator[Found]:
     for match in p["called"].finditer(text):
         first = match["n"].split()[0]
         saying = re.match(r"[Ii]\s*['’]?\s*a?m|[Tt]his", match[0])
-        if (
-            _standing(first) in ("first", "last")
-            or (_could_be_name(first) and not saying)
-            or (_standing(first) == "unknown")
-        ):
+        # "A drug called Zeltrix": what is called by an unknown word is a person only where it speaks of itself.
+        own = saying or re.search(r"[Nn]ame|goes\s+by|[Cc]all\s+(?:me|him|her)", match[0])
+        standing = _standing(first)
+        if standing in ("first", "last") or (own and standing == "unknown") or (_could_be_name(first) and not saying):
             yield from _named(text, match, "n", True, 0.8, not saying)
         elif re.search(
-            r"goes\s+by|to\s+be\s+called|nicknamed|[Cc]all\s+(?:me|him|her)|[Mm]y\s+name", match[0]
+            r"goes\s+by|be\s+called|nicknamed|[Cc]all\s+(?:me|him|her)|[Mm]y\s+name", match[0]
         ) and first.lower() not in lexicon.word_list("no_name_after_title"):
             yield from _named(text, match, "n", True, 0.7, False)
     for match in p["opening"].finditer(text):
@@ -311,7 +309,7 @@ def _by_context(text: str) -> Iterator[Found]:
             for group in ("n", "n2", "n3"):
                 yield Found(match.start(group), match.end(group), 0.85, False)
     for match in p["baby"].finditer(text):
-        if _proof(match["n"]) or _could_be_name(match["n"]):
+        if not allow_list.is_clinical(match["n"]):
             yield Found(match.start("n"), match.end("n"), 0.8, True)
     for match in p["initials"].finditer(text):
         for group in ("n", "n2", "n3", "n4", "n5"):
@@ -414,7 +412,9 @@ def _by_model(text: str, entities: list[tuple[int, int]]) -> Iterator[Found]:
                 if not _is_initial(word)
             ):
                 continue
-            if len(words) == 1 and words[0].isupper() and len(words[0]) < 7:
+            if len(words) == 1 and (
+                (words[0].isupper() and len(words[0]) < 7) or (not _could_be_name(words[0]) and _TERM.search(words[0]))
+            ):
                 continue
             at = start + match.start()
             stop = at + kept[-1].start() + len(_plain(kept[-1][0]))

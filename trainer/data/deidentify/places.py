@@ -66,10 +66,10 @@ def _patterns() -> dict[str, Any]:
         "saint": c(r"(?<![\w])(?:St\.|Saint|Mount|Mt\.|Our\s+Lady\s+of|Holy|Sacred|Good|Fort|Ft\.|Camp|Lake)\s+[A-Z][\w'’\-]+(?:['’]s)?(?:\s(?:Parish|Church|Hospital|Heart|Shepherd|Hospice|School|Elmo|Infirmary))?"),
         "firm": c(rf"(?<![\w])(?:[A-Z][\w'’\-]*[ \t]+(?:&[ \t]+|and[ \t]+)?){{1,4}}(?:{_FIRM})\b\.?"),
         "labelled": c(r"(?:^|(?<=[\n.;,|]\s?)|(?<=\s))(?i:(?:home\s+|mailing\s+|street\s+|work\s+)?address|addr|street|city(?:/state(?:/zip)?)?|town|employer|facility|hospital|pharmacy|clinic|school|church|community|neighbou?rhood|county|location|place\s+of\s+(?:birth|employment|work)|birth\s*place|precinct|district|residence|work\s*place|lab|agency|institution)\s*(?::|\s-\s|=)\s*(?P<n>[A-Z0-9][^\n;|]{1,90})", regex.MULTILINE),
-        "work": c(rf"(?<![\w]){_WORK}\s*(?:[:\-]\s*)?(?:the\s+|a\s+)?(?P<n>[A-Z][\w'’\-]*\.?(?:[ \t]+(?:[A-Z&][\w'’\-]*\.?|of|and)){{0,4}})"),
-        "lives": c(rf"(?<![\w]){_LIVES}\s+(?:the\s+)?(?P<n>[A-Z][\w'’\-]*\.?(?:[ \t][A-Z][\w'’\-]*){{0,2}})(?:,\s*{_STATE})?"),
+        "work": c(rf"(?<![\w]){_WORK}\s*(?:[:\-]\s*)?(?:the\s+|a\s+)?(?P<n>[A-Z][\w'’\-]*(?:[ \t]+(?:of[ \t]+|and[ \t]+)?[A-Z&][\w'’\-]*){{0,4}}(?:[ \t](?:Inc|Corp|Co|Ltd)\.)?)"),
+        "lives": c(rf"(?<![\w]){_LIVES}\s+(?:the\s+)?(?P<n>(?:(?:St|Ft|Mt)\.\s)?[A-Z][\w'’\-]*(?:[ \t][A-Z][\w'’\-]*){{0,2}})(?:,\s*{_STATE})?"),
         "in_office": c(r"\bin\s+(?:the|our)\s+(?P<n>[A-Z][\w'’\-]+(?:\s[A-Z][\w'’\-]+)?)\s+(?:office|clinic|neighbou?rhood|area|plant|branch|facility|hospital|location|store)|\bthe\s+(?P<n2>[A-Z][\w'’\-]+(?:\s(?:&\s)?[A-Z][\w'’\-]+){0,3})\s+(?:plant|factory|neighbou?rhood|mine|warehouse|mill|office|branch)"),
-        "room": c(r"(?<![\w])(?i:rooms?|rm|bed|ward|bay|cubicle|pod|floor|unit|room/bed|precinct|district|suite|apt|apartment|trailer|lot|stall|gate)\.?\s*(?i:\#|no\.?|number)?\s*[:#]?\s*\K(?=[A-Z]{0,2}-?\d)[A-Z]{0,2}-?\d{1,4}(?:-?[A-Z]{1,2})?(?:-\d{1,2}|/\d{1,2})?(?![\w.%/]|\s*(?i:mg|ml|days?|weeks?|hours?|units?|of\b|minutes?|times|x\b|years?|months?|g\b|mcg|to\s+\d))"),
+        "room": c(r"(?<![\w])(?i:rooms?|rm|bed|ward|bay|cubicle|floor|unit|room/bed|precinct|district|suite|apt|apartment|trailer|lot|stall|gate)\.?\s*(?i:\#|no\.?|number)?\s*[:#]?\s*\K(?=[A-Z]{0,2}-?\d)[A-Z]{0,2}-?\d{1,4}(?:-?[A-Z]{1,2})?(?:-\d{1,2}|/\d{1,2})?(?![\w%/]|\.\d|\s*(?i:mg|ml|days?|weeks?|hours?|units?|of\b|minutes?|times|x\b|years?|months?|g\b|mcg|to\s+\d))"),
         "wing": c(r"(?<![\w])\d{1,2}\s?(?i:north|south|east|west|[NSEW])(?=\s*,?\s*(?i:bed|room|rm|wing|unit|tower|ward))(?:\s*,?\s*(?i:bed|room|rm|unit)\s*\#?\d{1,4}[A-Z]?)?|(?i:location|unit|ward)\s*:\s*\K\d{1,2}\s?(?i:north|south|east|west|[NSEW])\b"),
         "run": c(r"(?<![\w.@/\-'’])[A-Z][\w'’]*\.?(?:[ ][A-Z][\w'’]*){0,2}"),
     }  # fmt: skip
@@ -222,9 +222,7 @@ def find(text: str, entities: list[tuple[int, int]]) -> Iterator[tuple[int, int,
             yield match.start("n"), match.start("n") + len(sentence), 0.72
     for match in p["work"].finditer(text):
         words = match["n"]
-        if not _no_place(words) and not (
-            len(words.split()) == 1 and _lower_words(words) and words.lower() not in ("walmart",)
-        ):
+        if _telling(words) and not _no_place(words) and not (len(words.split()) == 1 and _lower_words(words)):
             yield match.start("n"), match.start("n") + len(words.rstrip(".,")), 0.7
     for match in p["lives"].finditer(text):
         words = match["n"]
@@ -233,7 +231,7 @@ def find(text: str, entities: list[tuple[int, int]]) -> Iterator[tuple[int, int,
         known = _is_town(words)
         if (
             not _no_place(words)
-            and (known or not _lower_words(words))
+            and (known or (_telling(words) and not _lower_words(words)))
             and not re.match(r"(?:Dr|Mr|Mrs|Ms|Miss|Doctor|Nurse)\b", words)
         ):
             yield match.start("n"), match.start("n") + len(words.rstrip(".,")), 0.68
@@ -242,7 +240,7 @@ def find(text: str, entities: list[tuple[int, int]]) -> Iterator[tuple[int, int,
             if (
                 match.group(group)
                 and not _no_place(match.group(group))
-                and not _lower_words(match.group(group))
+                and (_is_town(match.group(group)) or not _lower_words(match.group(group)))
                 and _telling(match.group(group))
             ):
                 yield match.start(group), match.end(group), 0.6
@@ -252,14 +250,17 @@ def find(text: str, entities: list[tuple[int, int]]) -> Iterator[tuple[int, int,
         if not words[:1].isupper() or "\n" in words or not re.search(r"[a-z]", words):
             continue
         words = re.sub(r"['’]s$", "", words).rstrip(".,")
-        parts = [part for part in words.split() if part[0].isupper()]
+        parts = words.split()
         if (
             _no_place(words)
-            or not parts
+            or not all(part[0].isupper() for part in parts)
             or any(allow_list.is_listed(part) or allow_list.is_drug(part) for part in parts)
         ):
             continue
-        if _is_town(words) or (not _lower_words(words) and not any(allow_list.is_clinical(part) for part in parts)):
+        # One word that no list knows is as often a drug: what stands before it has to speak for a place.
+        near = re.search(r"\b(?:in|from|near|at|to|of|around|outside|through)\s(?:the\s)?$", text[:start])
+        spoken = (len(parts) > 1 or near) and not _lower_words(words) and not re.search(r"[a-z][A-Z]", words)
+        if _is_town(words) or (spoken and not any(allow_list.is_clinical(part) for part in parts)):
             yield start, start + len(words), 0.55
 
 
