@@ -134,16 +134,16 @@ def test_the_newest_groups_are_held_back():
 
 
 def test_a_patients_older_rows_go_with_the_newest():
-    groups = np.array([0, 0, 1, 2, 3, 4, 5, 6, 7, 8])
-    times = ["2024-05-01", "1990-01-01", *(f"20{year}-01-01T08:00:00" for year in range(10, 18))]
+    groups = np.array([0, 0, 0, 1, 2, 3, 4, 5, 6, 7])
+    times = ["1990-01-01", "2024-05-01", "1991-01-01", *(f"20{year}-01-01T08:00:00" for year in range(10, 17))]
     sides, _ = assign_sides(groups, ["a"] * 10, times, 0.2, 0.0, seed=1, method="time")
-    assert sides.tolist() == [VALIDATION] * 2 + [TRAIN] * 8
+    assert sides.tolist() == [VALIDATION] * 3 + [TRAIN] * 7
 
 
-@pytest.mark.parametrize(("groups", "expected"), [(2, [0, 1]), (3, [0, 1, 2]), (5, [0, 1, 1, 2, 2])])
+@pytest.mark.parametrize(("groups", "expected"), [(2, [0, 1]), (3, [0, 1, 2]), (5, [0, 1, 2, 2, 2])])
 def test_with_few_groups_too_the_oldest_is_trained_on(groups: int, expected: list[int]):
     times = [f"2024-01-0{group + 1}" for group in range(groups)]
-    sides, _ = assign_sides(np.arange(groups), ["a"] * groups, times, 0.4, 0.4, seed=1, method="time")
+    sides, _ = assign_sides(np.arange(groups), ["a"] * groups, times, 0.3, 0.5, seed=1, method="time")
     assert sides.tolist() == expected
 
 
