@@ -143,8 +143,9 @@ def test_a_patients_older_rows_go_with_the_newest():
 @pytest.mark.parametrize(("groups", "expected"), [(2, [0, 1]), (3, [0, 1, 2]), (5, [0, 1, 2, 2, 2])])
 def test_with_few_groups_too_the_oldest_is_trained_on(groups: int, expected: list[int]):
     times = [f"2024-01-0{group + 1}" for group in range(groups)]
-    sides, _ = assign_sides(np.arange(groups), ["a"] * groups, times, 0.3, 0.5, seed=1, method="time")
-    assert sides.tolist() == expected
+    for seed in range(5):
+        sides, _ = assign_sides(np.arange(groups), ["a"] * groups, times, 0.3, 0.5, seed, method="time")
+        assert sides.tolist() == expected
 
 
 def test_a_large_newest_group_is_held_back_all_the_same():
@@ -154,6 +155,13 @@ def test_a_large_newest_group_is_held_back_all_the_same():
     sides, notes = assign_sides(groups, ["a"] * 10, times, 0.2, 0.0, seed=1, method="time")
     assert sides.tolist() == [VALIDATION] * 6 + [TRAIN] * 4
     assert notes[0].startswith("The validation side has 60.0% of the rows where 20.0% was asked for")
+
+
+def test_the_held_back_side_stops_before_a_group_that_would_overfill_it():
+    groups = np.array([0, *[1] * 8, 2])
+    times = ["2024-01-01", *["2023-01-01"] * 8, "2022-01-01"]
+    sides, _ = assign_sides(groups, ["a"] * 10, times, 0.2, 0.0, seed=1, method="time")
+    assert sides.tolist() == [VALIDATION] + [TRAIN] * 9
 
 
 def test_rows_without_a_date_are_trained_on_and_counted():
