@@ -53,6 +53,8 @@ def test_percentiles_are_lengths_that_occur():
     assert found.histogram[1] == Bin(low=20, high=40, rows=6)
     assert found.histogram[-1] == Bin(low=300, high=320, rows=4)
     assert sum(one.rows for one in found.histogram) == 100 and len(found.histogram) <= 20
+    even = lengths(Counter({10: 50, 20: 50}))
+    assert even is not None and even.p50 == 10
     assert lengths(Counter()) is None
 
 
@@ -64,7 +66,7 @@ def test_chinese_characters_count_as_words():
 
 def test_lengths_are_held_against_the_models_limit():
     inspector = Inspector(100)
-    for trained, tokens in [(40, 90), (200, 250), (10, 110), (0, 20), (10, 109)]:
+    for trained, tokens in [(40, 100), (200, 250), (10, 110), (0, 20), (10, 109)]:
         inspector.add(row(f"Question {tokens}?", LONG), trained, tokens)
     found = inspector.report()
     assert found.too_long == 3
@@ -157,7 +159,7 @@ def test_mix_counts_what_is_given_and_tells_the_rest():
     assert {one.name: one.rows for one in found.specialty.listed} == {"cardiology": 1, "paediatrics": 1}
     assert found.assigned == {"specialty": 1, "task": 1, "language": 1, "level": 1}
     assert told.get("about") == {"place": "row 2"}  # the row itself stays as it is
-    assert "specialty 72%" in found.method
+    assert "specialty 75%" in found.method
 
 
 def test_unknown_is_counted_as_unknown():
