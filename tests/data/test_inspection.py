@@ -100,6 +100,14 @@ def test_without_token_counts_there_is_no_statement_on_tokens():
     assert found.answer_words is not None and found.answer_words.longest == 25
 
 
+def test_plain_text_is_no_answer():
+    inspector = Inspector(100)
+    inspector.add(Row(text=LONG), 200, 200)
+    found = inspector.report()
+    assert found.kinds == {"text": 1} and found.too_long == 1
+    assert found.answer_tokens is None and found.answer_words is None
+
+
 # Classes and balance
 
 
@@ -216,6 +224,8 @@ def test_another_decision_for_one_question_is_a_contradiction():
     asked = "Which one?\n\nA. insulin\nB. metformin"
     assert kinds(row(asked, "A. insulin"), row(asked, "B. metformin")) == ["class"]
     assert kinds(row(asked, "B. metformin"), row(asked, "B. Metformin.")) == []
+    vitamin = "Which vitamin is low?"
+    assert kinds(row(vitamin, f"B. {LONG}"), row(vitamin, f"A. {LONG}")) == []  # without options, letters are no choice
     context = "Text.\n\nQuestion: Does it help?"
     assert kinds(row(context, "It did so.\n\nAnswer: yes"), row(context, "It did so.\n\nAnswer: maybe")) == ["class"]
     labelled = inspected(row("Class?", LONG, label="high"), row("Class?", LONG, label="low"))

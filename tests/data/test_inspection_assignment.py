@@ -70,6 +70,19 @@ def test_the_questions_words_count_more_than_the_answers():
     assert told["specialty"] == ("dermatology", "2 terms: psoriasis, skin")
 
 
+def test_evidence_names_a_few_of_many_words():
+    asked = "Heart failure, angina, heart block, atrial flutter, mitral stenosis, pericarditis; ECG, palpitations?"
+    assert assign(row(asked))["specialty"].evidence == (
+        "9 terms: angina, atrial flutter, heart, heart block, heart failure, mitral stenosis, pericarditis, ecg …"
+    )
+
+
+def test_a_question_of_millions_of_characters_is_read_at_its_ends():
+    note = "Pneumonia and cough.\n" * 300_000 + "What is the most likely diagnosis?\n\nA. treatment\nB. cold"
+    told = assign(row(note, "B. cold"))
+    assert (told["task"].value, told["specialty"].value) == ("diagnosis", "pulmonology")
+
+
 def test_phrases_are_whole_words_and_plurals():
     phrases = Phrases({"a": [("ear", 1), ("allergy", 2)], "b": [("inner ear", 1), ("耳", 3)]})
     assert phrases.found(wording("pearl hearing")) == {}

@@ -30,7 +30,9 @@ SURE_LANGUAGE = 0.7
 """py3langid's confidence below which no language is given."""
 MOST_READ = 3_000
 """Characters of a question, and of an answer, that are looked at."""
-_OPTIONS = re.compile(r"\n\s*A[.):] ")
+NAMED = 8
+"""Terms that are named as evidence; all are counted."""
+_OPTIONS = re.compile(r"\n[ \t]*\(?A[.):] ")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])")
 _KANA, _HANGUL = re.compile("[\u3040-\u30ff]"), re.compile("[\uac00-\ud7af]")
 _WITHOUT_LEVEL = {"ner", "classification", "report_generation", "summarization", "dialogue"}
@@ -57,9 +59,8 @@ def assign(row: Row) -> dict[str, Assigned]:
     if not about.get("specialty"):
         name, terms = _specialty(asked, answered)
         if name:
-            found["specialty"] = Assigned(
-                name, f"{len(terms)} {'term' if len(terms) == 1 else 'terms'}: {', '.join(terms)}"
-            )
+            named = ", ".join(terms[:NAMED]) + (" …" if len(terms) > NAMED else "")
+            found["specialty"] = Assigned(name, f"{len(terms)} {'term' if len(terms) == 1 else 'terms'}: {named}")
     if not about.get("language"):
         # A question may begin and end with an instruction in English that its format adds: its middle is its own.
         middle = asked[max(0, len(asked) // 2 - 50) :][:100]
@@ -150,6 +151,8 @@ class _Asked(NamedTuple):
 def _asked(row: Row) -> _Asked:
     """Where a question says what it wants: without its options, its beginning and its end."""
     text = question(row)
+    if len(text) > 4 * MOST_READ:
+        text = f"{text[:MOST_READ]}\n{text[-MOST_READ:]}"
     if options := _OPTIONS.search(text):
         text = text[: options.start()]
     if len(text) > 600:

@@ -52,7 +52,8 @@ class Inspector:
         about = self._labelled(row)
         said = answer(row)
         words = words_in(said)
-        self._answer_words[words] += 1
+        if "prompt" in row:  # a plain text answers nothing
+            self._answer_words[words] += 1
         if words == 0:
             self._empty += 1
             self._list(self._empty_listed)
@@ -60,7 +61,7 @@ class Inspector:
             self._short_answer(row)
         self._validated += about.get("expert_validated") is True
         if trained_tokens is not None and all_tokens is not None:
-            self._count(trained_tokens, all_tokens)
+            self._count(trained_tokens, all_tokens, "prompt" in row)
 
     def report(self) -> Inspection:
         """What was found in the rows so far."""
@@ -136,9 +137,10 @@ class Inspector:
             self._short += 1
             self._list(self._short_listed)
 
-    def _count(self, trained: int, tokens: int) -> None:
+    def _count(self, trained: int, tokens: int, answers: bool) -> None:
         self._tokens[tokens] += 1
-        self._answer_tokens[trained] += 1
+        if answers:
+            self._answer_tokens[trained] += 1
         limit = self._max_length if self._max_length is not None else tokens
         self._too_long += tokens > limit
         # What is trained is the end of a row, so that nothing is left where the rest alone fills the limit.

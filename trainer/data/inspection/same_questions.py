@@ -30,7 +30,7 @@ _FIRST = re.compile(
 )
 _LAST = re.compile(r"\banswer: (yes|no|maybe)\W*$", re.IGNORECASE)
 _OPTION = re.compile(r"\(?([A-J])[.):]\s+(.+)", re.DOTALL)
-_OPTIONS = re.compile(r"\n\s*\(?A[.):] .*\n\s*\(?B[.):] ", re.DOTALL)
+_FIRST_OPTION, _SECOND_OPTION = (re.compile(rf"\n[ \t]*\(?{letter}[.):] ") for letter in "AB")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _PACKED = struct.Struct("<I8s8s8s")
 
@@ -130,10 +130,15 @@ def decision(row: Row) -> str:
     if label := row.get("about", {}).get("label"):
         return _plain(label)
     said = answer(row).strip()
-    if (option := _OPTION.match(said)) and _OPTIONS.search(question(row)):
+    if (option := _OPTION.match(said)) and _has_options(question(row)):
         return _plain(option[2])
     word = _FIRST.match(said[:60]) or _LAST.search(said[-30:])
     return word[1].lower() if word else ""
+
+
+def _has_options(asked: str) -> bool:
+    first = _FIRST_OPTION.search(asked)
+    return first is not None and _SECOND_OPTION.search(asked, first.end()) is not None
 
 
 def _class(row: Row) -> str:
