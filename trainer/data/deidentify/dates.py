@@ -108,7 +108,7 @@ _NINETY = r"(?:ninety(?:[\s\-](?:one|two|three|four|five|six|seven|eight|nine))?
 _NO_UNIT = r"(?![\w.%/°]*\d)(?!\s*(?:%|mg|mcg|ml|kg|lb|pound|kilo|percent|degree|bpm|beats|over\b|/\s?\d|mm|cm|days?|weeks?|months?|hours?|minutes?|pack|times|feet|inch|units))"
 AGES: list[tuple[str, float]] = [
     (rf"(?<![\w./\-]){_OLD}[\s\-]*(?:{_YEARS})(?!\s*(?:ago|history|of\s+(?!age)))", 0.88),
-    (rf"(?<![\w./\-]){_OLD}\s?/?\s?(?:(?-i:[MF])(?![\w/])|(?:male|female|man|woman|lady|gentleman)\b)", 0.8),
+    (rf"(?<!\b(?:t|tm|tmax|temp|temperature)\b[^.\n]{{0,15}})(?<![\w./\-]){_OLD}\s?/?\s?(?:(?-i:[MF])(?![\w/])|(?:male|female|man|woman|lady|gentleman)\b)", 0.8),
     (rf"\bage(?:d|s)?(?:\s*/\s*(?:sex|gender))?[\s:=\-]*(?:of|is|was|about|approximately|at|in)?\s*\K{_OLD}(?!\d|\.\d|%)", 0.88),
     (rf"\b(?:died|dead|passed(?:\s+away)?|alive|living|lived|deceased|turn(?:ed|ing|s))\b[^.\n\d]{{0,25}}?\s\K{_OLD}s?(?!\d|\.\d){_NO_UNIT}", 0.7),
     (rf"\b(?:in|into|to)\s+(?:(?:his|her|their|my|the)\s+)?(?:(?:early|mid|late)[\s\-]+)?\K(?:{_OLD}['’]?s|nineties)\b", 0.8),
@@ -167,7 +167,13 @@ class When:
 
 def _spelled_year(words: str) -> int:
     """ "two thousand and seven" is 2007, "ninety nine" 1999, "O eight" 2008."""
-    tens = dict(zip(["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], range(20, 100, 10), strict=True))
+    tens = dict(
+        zip(
+            ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"],
+            range(20, 100, 10),
+            strict=True,
+        )
+    )
     parts = words.lower().replace("-", " ").split()
     values = [tens.get(part) or SPELLED_DAYS.get(part, 0) for part in parts]
     if "thousand" in parts:

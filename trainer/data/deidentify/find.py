@@ -172,7 +172,9 @@ def _without_overlap(text: str, spans: list[Span]) -> list[Span]:
         for start, end in dict.fromkeys(pieces):
             while start < end and not text[start].isalnum() and text[start] not in "+([\\/":
                 start += 1
-            while start < end and not text[end - 1].isalnum() and text[end - 1] not in ")]/.":
+            while start < end and not text[end - 1].isalnum() and text[end - 1] not in ")]/":
+                if re.search(r"\b[A-Z]\.$", text[start:end]):  # the full stop of an initial
+                    break
                 end -= 1
             if re.search(r"\w", text[start:end]):
                 kept.append(span._replace(start=start, end=end))
@@ -198,8 +200,8 @@ def limits(language: str) -> str:
         )
     known = {"es": "Spanish", "zh": "Chinese"}.get(code, f'the language "{code}"')
     return (
-        f"There is no model of names and places for {known}: only dates, numbers and codes with a known shape or an "
-        "English label, e-mail and web addresses are found; names of people, places and institutions stay in the text."
+        f"There is no model of names and places for {known}: only dates, numbers and codes with a known shape or "
+        "label, e-mail and web addresses are found; names of people, places and institutions stay in the text."
     )
 
 

@@ -24,7 +24,7 @@ _NO = r"(?:\s*(?:numbers?|nos?\b\.?|num\b\.?|nbr|nr\b\.?|id\b|ids\b|identifier|i
 
 
 def _after(labels: str, value: str = _CODE, joint: str = _JOINT) -> str:
-    return rf"(?<![A-Z0-9])(?:{labels}){joint}\K(?:{value}){_END}"
+    return rf"(?<![A-Z0-9])(?:{labels})(?![A-Z]){joint}\K(?:{value}){_END}"
 
 
 _AREA = r"(?:\+?1[\s.\-]{0,2}|001[\s.\-]{0,2})?\(?[2-9]\d{2}\)?[\s.\-/]{0,3}\d{3}(?:\s?[.\-–]\s?|\s)\d{4}"
@@ -72,6 +72,9 @@ PATTERNS: dict[str, list[tuple[str, float]]] = {
         (r"\blast\s+(?:four|4)(?:\s+digits)?(?:\s+of)?(?:\s+(?:the|his|her|my))?\s+(?:ssn?|social)\W{0,4}(?:is\s+)?\K\d{4}\b", 0.95),
         (r"(?<![\d\-])(?!000|666|9\d\d)\d{3}\s?-\s?\d{2}\s?-\s?\d{4}(?![\d\-])", 0.8),
         (r"(?<![\w*])[x*]{3}-?[x*]{2}-?\d{4}\b", 0.9),
+        # What other countries number their people by: China, Spain.
+        (r"(?<!\d)[1-9]\d{5}(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d{3}[\dX](?![\dA-Z])", 0.88),
+        (r"(?<![\w\-])(?-i:\d{8}-?[A-HJ-NP-TV-Z]|[XYZ]-?\d{7}-?[A-Z])(?![\w\-])", 0.6),
     ],
     "fax": [
         (_after(r"(?:e|tele)?-?fax(?:es|ed)?|facsimile|\(f\)|f(?=:)", _PHONE, r"(?:[\s:#=.,()\-–/]++|\b(?:[a-z]{1,12}\.?)\b){0,7}?"), 0.9),
@@ -100,7 +103,7 @@ PATTERNS: dict[str, list[tuple[str, float]]] = {
         (r"\b(?:www\s+dot\s+)?\w[\w\-]{2,}\s+dot\s+(?:com|org|net|edu|gov)\b(?:\s+slash\s+\w+)*", 0.7),
     ],
     "ip": [
-        (r"(?<![\d.])(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\s?\.\s?(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}(?:/\d{1,2})?(?![\d.]*\d)", 0.9),
+        (r"(?<![\d.])(?:25[0-5]|2[0-4]\d|1?\d?\d)(?:\.(?:25[0-5]|2[0-4]\d|1?\d?\d)){3}(?:/\d{1,2})?(?![\d.]*\d)", 0.9),
         (_after(r"i\.?p\.?(?:v[46])?(?:\s+addr(?:ess|\.)?)?", r"\d{1,3}(?:\s?[.\-]\s?\d{1,3}){3}(?:/\d+)?", _CLOSE), 0.92),
         (r"(?<![\w:.])\[?(?:[0-9a-f]{1,4}:){2,7}(?::?[0-9a-f]{1,4}|:)(?::[0-9a-f]{1,4}){0,5}(?:%\w+)?\]?(?:/\d{1,3})?(?![\w:])", 0.7),
         (r"(?<![\w:.])\[?[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,6}::(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){0,6})?\]?(?![\w:])", 0.9),
@@ -112,10 +115,11 @@ PATTERNS: dict[str, list[tuple[str, float]]] = {
                 r"m\s?r\s?n|m\.r\.n\.?|mr(?=\s*(?:\#|no\b|number))|med(?:ical)?\.?\s*rec(?:ord)?s?\.?|"
                 r"(?:patient|pt|hospital|hosp|unit|chart|record|ehr|emr|clinic|med|medical)'?s?\.?(?:\s+record)?" + _NO + r"|hrn|empi|mpi|"
                 r"epi\b(?=\s*[:#])|ehr|cpi|urn|nhs|chi\b(?=\s*[:#n])|uhid|crn|identifier\s+of\s+patient",
-                r"\d{3}[ \-]\d{3}[ \-]\d{4}|" + _CODE,
+                r"\d{3}[ \-]\d{3}[ \-]\d{4}|(?=[A-Z0-9\-./]{4})" + _CODE,
             ),
             0.85,
         ),
+        (_after(r"n\.?h\.?c\.?|(?:historia|expediente)(?:\s+cl[ií]nic[ao])?|病历号|病案号|住院号|门诊号|就诊号", r"(?=[A-Z0-9\-./]{4})" + _CODE, r"[\s:：.,#nNºo°]{0,6}"), 0.85),
         (r"\b(?:patient|pt|chart|record)[\s#:(]{1,3}\K[A-Z]{0,3}\d{5,12}\b", 0.8),
     ],
     "health_plan": [
@@ -156,7 +160,7 @@ PATTERNS: dict[str, list[tuple[str, float]]] = {
             ),
             0.83,
         ),
-        (r"\b[A-HJ-MP-UX][A-Z9]\d{7}\b", 0.55),
+        (r"\b(?-i:[A-HJ-MP-UX][A-Z9])\d{7}\b", 0.55),
     ],
     "vehicle": [
         (r"(?<![A-Z0-9])(?=[A-Z]*\d)(?=\d*[A-Z])(?=(?:[A-Z]*\d){3})[A-HJ-NPR-Z0-9]{17}(?![A-Z0-9])", 0.88),
@@ -233,9 +237,9 @@ PATTERNS: dict[str, list[tuple[str, float]]] = {
         # A label we have no name for: two or three words, then "ID", "#" or "No.", then a code.
         (rf"\b[A-Z][A-Za-z'’]+(?:\s*\#|\s+(?:ID|no\.|number|num\.?|nr\.?|id\.)(?!\w))\s?[:#=.]*\s*(?:is\s+)?\K{_LONG}{_END}", 0.5),
         # A number too long to be a measurement; counts with units are taken out in find.py.
-        (r"(?<![\w.,/\-+])(?:[A-Z]{1,4}[\-]?)?\d{6,20}(?:-\d{1,8})*[A-Z]?(?![\w,/%]|\.\d|-\w)", 0.4),
-        (r"(?<![\w.,/\-+])\d{2,6}(?:-\d{2,8}){2,4}(?![\w,/%]|\.\d|-\w)", 0.4),
-        (r"(?<![\w.,/\-+])(?=[A-Z]*\d)(?=\d*[A-Z])(?=(?:[A-Z\-]*\d){5})[A-Z0-9]+(?:-[A-Z0-9]+){0,4}(?![\w,/%]|\.\d|-\w)", 0.35),
+        (r"(?<![\w.,/\-+])(?:[A-Z]{1,4}[\-]?)?\d{6,20}(?:-\d{1,8})*[A-Z]?(?![A-Z0-9_/%]|[.,]\d|-\w)", 0.4),
+        (r"(?<![\w.,/\-+])\d{2,6}(?:-\d{2,8}){2,4}(?![A-Z0-9_/%]|[.,]\d|-\w)", 0.4),
+        (r"(?<![\w.,/\-+])(?=[A-Z]*\d)(?=\d*[A-Z])(?=(?:[A-Z\-]*\d){5})[A-Z0-9]+(?:-[A-Z0-9]+){0,4}(?![A-Z0-9_/%]|[.,]\d|-\w)", 0.35),
     ],
 }  # fmt: skip
 

@@ -86,7 +86,24 @@ class Found(NamedTuple):
 _TERM = re.compile(
     r"[a-z]{3}(?:ia|oid|ial|al|ic|ous|ism|ide|ate|ive|ary|tion|ment|lysis|gram|graphy|metry|meter|boli|ase)$"
 )
-_SPEAKERS = frozenset(["patient", "doctor", "nurse", "pt", "clinician", "provider", "physician", "re", "to", "from", "d", "t", "read", "seen"])
+_SPEAKERS = frozenset(
+    [
+        "patient",
+        "doctor",
+        "nurse",
+        "pt",
+        "clinician",
+        "provider",
+        "physician",
+        "re",
+        "to",
+        "from",
+        "d",
+        "t",
+        "read",
+        "seen",
+    ]
+)
 
 
 def _plain(part: str) -> str:
@@ -133,6 +150,18 @@ def _could_be_name(part: str) -> bool:
     """Is it in a list of names, whatever else it may be?"""
     plain = _plain(part).lower()
     return plain in lexicon.first_names() or plain in lexicon.last_names() or allow_list.is_eponym(plain)
+
+
+def _may_be(word: str) -> bool:
+    """Is it a noun with a capital that may be a name where one is expected: no kin, no role, nothing clinical?"""
+    plain = _plain(word)
+    return (
+        plain[:1].isupper()
+        and plain[1:].islower()
+        and lexicon.only_noun(plain)
+        and not allow_list.is_clinical(plain)
+        and plain.lower() not in lexicon.word_list("persons") | lexicon.word_list("no_name_after_title")
+    )
 
 
 def _parts(run: str) -> list[re.Match[str]]:
@@ -212,7 +241,7 @@ def _patterns() -> dict[str, Any]:
         "run": c(rf"(?<![\w.@/\-'’]){_RUN}"),
         "initials": c(
             r"(?i:\binitials)\s*(?:are|is)?[:\s]+(?P<n>(?:[A-Z]\.?\s?){2,4})(?![a-z])|(?<![\w.])(?P<n2>(?:[A-Z]\.){2,3})(?=\s+(?:is|was|has)\s+(?:a|an|the)\b)|"
-            r"(?i:transcribed|dictated|typed|signed|entered)\s+(?i:by|on)?\s*:?\s*(?P<n3>[A-Za-z]{2,4}(?:/[A-Za-z]{2,4})?)(?=\s*(?:$|\n|[.;]))|"
+            r"(?i:transcribed|dictated|typed|signed|entered)\s+(?i:by)\s*:?\s*(?P<n3>[A-Za-z]{2,4}(?:/[A-Za-z]{2,4})?)(?=\s*(?:$|\n|[.;]))|"
             r"(?<![\w])T\s?:\s?(?P<n4>[A-Za-z]{2,4})(?=\s*(?:$|\n|[.;]))|^(?P<n5>[A-Z]{2,3}[:/][a-z]{2,4})$",
             regex.MULTILINE,
         ),
@@ -275,6 +304,8 @@ def _by_context(text: str) -> Iterator[Found]:
                     yield Found(match.start("n"), match.start("n") + end, 0.86, True)
             elif "," in run and not speaker and all(_could_be_name(m[0]) or _is_initial(m[0]) for m in _parts(run)):
                 yield Found(match.start("n"), match.end("n"), 0.86, True)
+            elif not speaker and _may_be(run.split()[0].rstrip(",")):
+                yield Found(match.start("n"), match.start("n") + _cut(run, True), 0.7, False)
             elif "name" in label and all(not allow_list.is_listed(m[0]) for m in _parts(run)):
                 yield Found(match.start("n"), match.end("n"), 0.7, False)
     for match in p["lower_label"].finditer(text):
@@ -304,6 +335,8 @@ def _by_context(text: str) -> Iterator[Found]:
         first = match["n"].split()[0]
         if _standing(first) in ("first", "last") or (_could_be_name(first) and not allow_list.is_clinical(first)):
             yield from _named(text, match, "n", True, 0.75, _standing(first) == "first")
+        elif re.match(r"(?i:hi|hello|hey|thank|good|welcome|nice)", match[0]) and _may_be(first):
+            yield from _named(text, match, "n", True, 0.6, False)
     for match in p["nickname"].finditer(text):
         if _proof(match["n"]) or _proof(match["n3"]):
             for group in ("n", "n2", "n3"):
@@ -315,6 +348,8 @@ def _by_context(text: str) -> Iterator[Found]:
         for group in ("n", "n2", "n3", "n4", "n5"):
             if match.group(group):
                 run = match.group(group).rstrip()
+                if run.islower() and lexicon.is_word(run):
+                    continue
                 yield Found(match.start(group), match.start(group) + len(run), 0.7, False)
 
 

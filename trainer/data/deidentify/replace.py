@@ -25,7 +25,7 @@ Action = Literal["mask", "surrogate"]
 FARTHEST = 364
 """Days by which a patient's dates are moved at most, to either side."""
 BORN_BEFORE = 1936
-"""Who was born earlier may be over 89, so an earlier year is not written where no later date in the text tells."""
+"""Who was born earlier may be over 89 by now, so an earlier year is never written (164.514(b)(2)(i)(C))."""
 
 _LETTERS = "ABCDEGHJKLMNPRSTVW"  # initials under which there are enough names to choose from
 _HOUSE = re.compile(
@@ -115,7 +115,7 @@ class Replacer:
 
     @staticmethod
     def _oldest_year(text: str, spans: Sequence[Span]) -> int:
-        """The earliest year that does not tell an age over 89, seen from the latest date in the text."""
+        """The earliest year that does not tell an age over 89, today or at the latest date in the text."""
         years = [dates.year_of(text[span.start : span.end]) for span in spans if span.kind == "date"]
         return max([year - 89 for year in years if year is not None and year < 2100] + [BORN_BEFORE])
 
