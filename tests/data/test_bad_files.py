@@ -709,15 +709,48 @@ def test_a_damaged_member_does_not_stop_the_others(tmp_path: Path):
     assert faults == ["a.jsonl: cannot be unpacked (Bad CRC-32 for file 'a.jsonl'); pack it again"]
 
 
-def test_what_an_archive_says_of_its_sizes_is_not_trusted(tmp_path: Path):
+@pytest.mark.parametrize(
+    ("offset", "lie", "sentence"),
+    [
+        (20, 2**31, "cannot be unpacked (it ends too early); pack it again"),
+        (24, 1000, "cannot be unpacked (Bad CRC-32 for file 'b.jsonl'); pack it again"),
+    ],
+    ids=["packed size", "unpacked size"],
+)
+def test_what_an_archive_says_of_its_sizes_is_not_trusted(tmp_path: Path, offset: int, lie: int, sentence: str):
     content = bytearray(zipped({"b.jsonl": b" " * 30_000_000}))
-    at = content.find(b"PK\x01\x02")
-    content[at + 24 : at + 28] = (1000).to_bytes(4, "little")  # unpacked size
-    content[at + 20 : at + 24] = (2**31).to_bytes(4, "little")  # packed size
+    at = content.find(b"PK\x01\x02") + offset
+    content[at : at + 4] = lie.to_bytes(4, "little")
     (tmp_path / "liar.zip").write_bytes(content)
-    good, faults = read(tmp_path / "liar.zip")
-    assert good == []
-    assert len(faults) == 1 and faults[0].startswith("b.jsonl: ") and faults[0].endswith(("read", "pack it again"))
+    assert read(tmp_path / "liar.zip") == ([], [f"b.jsonl: {sentence}"])
+
+
+def test_a_doctype_is_found_wherever_the_part_is_cut_for_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "bomb.docx").write_bytes(with_part(word(["Seen today."]), "word/document.xml", entity_bomb))
+    for size in (20, 21, 22, 23):
+        monkeypatch.setattr(archives, "_PIECE", size)
+        with pytest.raises(DataError, match=r"declares a DOCTYPE"):
+            list(read_records(tmp_path / "bomb.docx"))
+
+
+def test_parts_that_are_held_in_memory_are_bounded_and_sheets_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(archives, "_LARGEST_WHOLE", 20_000)
+    long = [["question", "answer"], *([f"q {n}", "a"] for n in range(500))]
+    (tmp_path / "long.xlsx").write_bytes(workbook(long))
+    assert len(read(tmp_path / "long.xlsx")[0]) == 500
+    (tmp_path / "long.docx").write_bytes(word([f"Note {n}." for n in range(500)]))
+    with pytest.raises(DataError, match=r"^long\.docx: its part .+ is larger than 256 MiB; split the file\.$"):
+        list(read_records(tmp_path / "long.docx"))
+
+
+def test_a_damaged_sheet_gives_the_rows_before_the_damage(tmp_path: Path):
+    rows = [["question", "answer"], *([f"q {n}", "a"] for n in range(500))]
+    content = with_part(workbook(rows), "xl/worksheets/sheet1.xml", lambda xml: xml[: len(xml) // 2])
+    (tmp_path / "half.xlsx").write_bytes(content)
+    good, faults = read(tmp_path / "half.xlsx")
+    assert [row["question"] for row in good] == [f"q {n}" for n in range(len(good))]
+    assert len(good) > 100
+    assert len(faults) == 1 and faults[0].startswith(f"sheet Sheet: is damaged after {len(good)} rows (")
 
 
 def test_an_archive_is_bounded_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -95,7 +95,9 @@ def test_shapes_of_a_json_document(tmp_path: Path, content: str, expected: list[
 
 def test_values_across_the_pieces_in_which_a_document_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     rows = [{"n": n, "text": "é" * (n % 7), "list": [n, {"deep": "\\"}], "f": -1.25e-3} for n in range(60)]
-    (tmp_path / "a.json").write_text(json.dumps({"about": "x", "data": rows}, ensure_ascii=False, indent=1))
+    (tmp_path / "a.json").write_text(
+        json.dumps({"about": "x", "version": 12345, "data": rows}, ensure_ascii=False, indent=1)
+    )
     (tmp_path / "a.jsonl").write_text("\r\n".join(json.dumps(row) for row in rows))
     (tmp_path / "a.csv").write_text("n,text\r\n" + "".join(f'{n},"a\nb{n}"\r\n' for n in range(60)), newline="")
     for size in (1, 2, 7, 64):

@@ -29,20 +29,19 @@ class TooMuch(Exception):
 class Unpacking:
     """Takes members piece by piece and counts what they really hold; what the archive says is not trusted."""
 
-    def __init__(self, archive: zipfile.ZipFile, size: int):
-        self._archive, self._size, self._total = archive, size, 0
+    def __init__(self, archive: zipfile.ZipFile):
+        self._archive, self._total = archive, 0
 
     def pieces(self, member: zipfile.ZipInfo) -> Iterator[bytes]:
         """A member's content. Raises `TooMuch` past the bounds, and what zipfile raises for damage."""
-        packed = max(1, min(member.compress_size, self._size))
-        unpacked = 0
+        unpacked = 0  # zipfile reads no more than the packed size, so a size that is too large only ends in damage
         with self._archive.open(member) as content:
             while piece := content.read(_PIECE):
                 unpacked += len(piece)
                 self._total += len(piece)
                 if self._total > LARGEST_UNPACKED:
                     raise TooMuch(f"unpacks to more than {LARGEST_UNPACKED >> 30} GiB")
-                if unpacked > _HARMLESS and unpacked > HIGHEST_RATIO * packed:
+                if unpacked > _HARMLESS and unpacked > HIGHEST_RATIO * member.compress_size:
                     raise TooMuch(f"unpacks to more than {HIGHEST_RATIO} times its size, as files made to do harm do")
                 yield piece
 
@@ -53,14 +52,13 @@ def unpacked(path: Path) -> Iterator[tuple[str, Path | Fault]]:
     Hidden members (and __MACOSX) are left out. A member is written to a temporary folder that only the owner may read,
     under a name made from the last part of its own.
     """
-    size = path.stat().st_size
     with zipfile.ZipFile(path) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
         if not members:
             raise DataError(f"{path.name} is an archive without files; pack the data into it.")
         if len(members) > MOST_MEMBERS:
             raise DataError(f"{path.name} holds {len(members):,} files; more than {MOST_MEMBERS:,} are not unpacked.")
-        unpacking = Unpacking(archive, size)
+        unpacking = Unpacking(archive)
         for member in sorted(members, key=lambda member: member.filename):
             parts = PurePosixPath(member.filename).parts
             place = member.filename.encode("utf-8", "replace").decode()
@@ -95,7 +93,7 @@ def check_office(path: Path) -> set[str]:
     with zipfile.ZipFile(path) as archive:
         if len(archive.infolist()) > MOST_MEMBERS:
             raise DataError(f"{path.name} holds more than {MOST_MEMBERS:,} parts; it is not opened.")
-        unpacking = Unpacking(archive, path.stat().st_size)
+        unpacking = Unpacking(archive)
         for member in archive.infolist():
             try:
                 if _has_formulas(path, member, unpacking):
@@ -140,4 +138,6 @@ def _refused(member: zipfile.ZipInfo, parts: tuple[str, ...]) -> str:
 
 
 def _short(error: Exception) -> str:
+    if isinstance(error, EOFError):
+        return "it ends too early"
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
