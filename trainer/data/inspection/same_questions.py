@@ -31,7 +31,7 @@ _FIRST = re.compile(
 _LAST = re.compile(r"\banswer: (yes|no|maybe)\W*$", re.IGNORECASE)
 _OPTION = re.compile(r"\(?([A-J])[.):]\s+(.+)", re.DOTALL)
 _FIRST_OPTION, _SECOND_OPTION = (re.compile(rf"\n[ \t]*\(?{letter}[.):] ") for letter in "AB")
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_NUMBER = re.compile(r"[0-9][0-9.,]*")
 _PACKED = struct.Struct("<I8s8s8s")
 
 How = Literal["class", "numbers", "text"]
@@ -169,8 +169,9 @@ def _asked(row: Row) -> str:
 
 def _sketch(row: Row, number: int) -> _Sketch:
     said = answer(row)
-    numbers = " ".join(sorted(set(_NUMBER.findall(said))))
-    return _Sketch(number, _hash(_class(row)), _hash(numbers), _hash(_plain(said)), _word_sketch(said))
+    words = said.lower().split()
+    numbers = " ".join(sorted({found.rstrip(".,") for found in _NUMBER.findall(said)}))
+    return _Sketch(number, _hash(_class(row)), _hash(numbers), _hash(_joined(words)), _word_sketch(said, words))
 
 
 def _difference(first: _Sketch, again: _Sketch) -> How | None:
@@ -184,20 +185,23 @@ def _difference(first: _Sketch, again: _Sketch) -> How | None:
     return "numbers" if common >= SAME_TEXT and first.numbers != again.numbers else None
 
 
-def _word_sketch(text: str) -> bytes:
+def _word_sketch(text: str, words: list[str]) -> bytes:
     """MinHash of the words, one byte a permutation (Li and König 2010: b-bit minwise hashing): 64 bytes, error 0.06."""
     from rensa import RMinHash  # pyright: ignore[reportAttributeAccessIssue]  (a compiled module)
 
-    words = text.lower().split()
     if not text.isascii() and (characters := CJK.findall(text)):
-        words += [one + other for one, other in pairwise(characters)]
+        words = words + [one + other for one, other in pairwise(characters)]
     sketch = RMinHash(num_perm=_PERMUTATIONS, seed=1)
     sketch.update(words)
     return bytes([value & 255 for value in sketch.digest()])
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.lower().split()).rstrip(" .?!。？！")
+    return _joined(text.lower().split())
+
+
+def _joined(words: list[str]) -> str:
+    return " ".join(words).rstrip(" .?!。？！")
 
 
 def _hash(text: str) -> bytes:
