@@ -59,13 +59,15 @@ def build() -> gr.Blocks:
     _keep_to_ourselves()
     import gradio as gr
 
-    from assistant.pages import plan, playground, runs, style
+    from assistant.pages import data, plan, playground, runs, style
 
     with gr.Blocks(title="Bedside", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
         style.html(style.HEADER)
         with gr.Tabs(elem_id="pages") as pages:
             with gr.Tab("Plan", id="plan", elem_id="page-plan"):
                 plan_page = plan.build()
+            with gr.Tab("Data", id="data", elem_id="page-data") as data_tab:
+                data_page = data.build()
             with gr.Tab("Runs", id="runs", elem_id="page-runs") as runs_tab:
                 runs_page = runs.build()
             with gr.Tab("Playground", id="playground", elem_id="page-playground") as play_tab:
@@ -76,6 +78,14 @@ def build() -> gr.Blocks:
         plan_page.load(demo)
         demo.load(runs_page.open, runs_page.select, runs_page.outputs, **quiet)
         demo.load(play_page.open, play_page.select, play_page.outputs, **quiet)
+        demo.load(data_page.open, data_page.recipe, data_page.outputs, **quiet)
+        data_tab.select(data_page.open, data_page.recipe, data_page.outputs, **quiet)
+        data_page.used.change(
+            lambda draft, used: {pages: gr.Tabs(selected="plan"), **plan_page.say(draft, f'My data is in "{used[0]}"')},
+            [plan_page.draft, data_page.used],
+            [pages, *plan_page.outputs],
+            **quiet,
+        )
         runs_tab.select(runs_page.open, runs_page.select, runs_page.outputs, **quiet)
         play_tab.select(play_page.open, play_page.select, play_page.outputs, **quiet)
         plan_page.started.change(

@@ -16,24 +16,29 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel
 
+from assistant.data_commands import data_app
 from assistant.plan_commands import plans_app
 from assistant.planner.drafts import DraftError
 from assistant.results import (
     AskResult,
     Check,
+    DataKept,
     Deleted,
     DoctorResult,
     PlanConversation,
     PlanList,
+    PreparedData,
+    PublishedSets,
     RunDetails,
     RunList,
     RunSummary,
     SideAnswer,
     summary,
 )
-from assistant.terminal import print_report, say, tell
+from assistant.terminal import BadInput, as_settings, print_report, say, tell
 from trainer import config as run_config
 from trainer import events, runs
+from trainer.data.records import DataError
 from trainer.runs import Run
 
 app = typer.Typer(
@@ -45,16 +50,13 @@ app = typer.Typer(
 runs_app = typer.Typer(help="Look at runs, stop, resume, clone and delete them.", no_args_is_help=True)
 app.add_typer(runs_app, name="runs")
 app.add_typer(plans_app, name="plans")
+app.add_typer(data_app, name="data")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 RunId = Annotated[str, typer.Argument(help="Id of a run, its beginning, or 'latest'.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="section.field=value, as in the run file; may be repeated.")
 ]
-
-
-class BadInput(Exception):
-    """The call cannot be carried out as it is; the text says why in one sentence."""
 
 
 @app.command()
@@ -70,7 +72,7 @@ def plan(
     """Say what the model is for, what data and what GPU you have; get a run file with a reason for each value."""
     from assistant.planner import dialogue, drafts
 
-    wanted = _settings(settings or [])
+    wanted = as_settings(settings or [])
     draft = drafts.load(opened) if opened else dialogue.new_draft()
     if not said and not sys.stdin.isatty():
         said = [line.strip() for line in sys.stdin if line.strip()]
@@ -114,7 +116,7 @@ def train(
 
     config = run_config.load(file)
     if settings:
-        config = run_config.with_values(config, _settings(settings))
+        config = run_config.with_values(config, as_settings(settings))
     against = faults(config, detect())
     if against:
         raise BadInput(" ".join(against))
@@ -281,6 +283,10 @@ def schema(
         "plans list": PlanList,
         "plans export": PlanConversation,
         "plans delete": Deleted,
+        "data prepare": PreparedData,
+        "data sets": PublishedSets,
+        "data list": DataKept,
+        "data delete": Deleted,
         "ask": AskResult,
         "doctor": DoctorResult,
     }
@@ -288,8 +294,12 @@ def schema(
         from assistant.planner.dialogue import Turn
 
         models["plan"] = Turn
+    if verb == "data inspect":
+        from trainer.data.survey import Survey
+
+        models["data inspect"] = Survey
     if verb not in models:
-        raise BadInput(f"There is no schema for {verb!r}; there are: {', '.join([*models, 'plan'])}.")
+        raise BadInput(f"There is no schema for {verb!r}; there are: {', '.join([*models, 'plan', 'data inspect'])}.")
     print(json.dumps(models[verb].model_json_schema(), indent=1))
 
 
@@ -303,7 +313,7 @@ def main() -> None:
     """Entry point: known errors become one sentence on stderr and exit status 2."""
     try:
         app()
-    except (BadInput, runs.RunError, run_config.ConfigError, DraftError) as error:
+    except (BadInput, runs.RunError, run_config.ConfigError, DraftError, DataError) as error:
         say(str(error))
         sys.exit(2)
     except OSError as error:
@@ -314,13 +324,6 @@ def main() -> None:
     except KeyboardInterrupt:
         say("Interrupted. A run that was started goes on; `bedside runs list` shows it.")
         sys.exit(130)
-
-
-def _settings(pairs: list[str]) -> dict[str, str]:
-    wrong = [pair for pair in pairs if "=" not in pair]
-    if wrong:
-        raise BadInput(f"--set {wrong[0]}: expected section.field=value, such as schedule.epochs=2.")
-    return dict(pair.split("=", 1) for pair in pairs)
 
 
 def _get(identity: str) -> Run:

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from trainer import config as run_config
+from trainer.data.manifest import Manifest
 from trainer.runs import Run
 
 
@@ -64,6 +65,43 @@ class PlanConversation(BaseModel):
 
     id: str
     markdown: str
+
+
+class PreparedData(BaseModel):
+    """`data prepare --json`: where the rows are, and what was done to them."""
+
+    folder: str
+    manifest: Manifest
+
+
+class PublishedSet(BaseModel):
+    """A published data set, with what its licence allows."""
+
+    name: str
+    rows: int
+    licence: str
+    restriction: str
+    notes: str
+
+
+class PublishedSets(BaseModel):
+    """`data sets --json`."""
+
+    sets: list[PublishedSet]
+
+
+class KeptData(BaseModel):
+    """An upload, a recipe, a fetched set or prepared data in the home."""
+
+    id: str
+    kind: str
+    megabytes: float
+
+
+class DataKept(BaseModel):
+    """`data list --json`."""
+
+    kept: list[KeptData]
 
 
 class SideAnswer(BaseModel):

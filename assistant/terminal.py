@@ -8,6 +8,18 @@ from trainer import events
 from trainer.runs import Run
 
 
+class BadInput(Exception):
+    """The call cannot be carried out as it is; the text says why in one sentence."""
+
+
+def as_settings(pairs: list[str]) -> dict[str, str]:
+    """`--set` pairs by field; raises `BadInput` for one that is none."""
+    wrong = [pair for pair in pairs if "=" not in pair]
+    if wrong:
+        raise BadInput(f"--set {wrong[0]}: expected section.field=value, such as schedule.epochs=2.")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
 def say(text: str) -> None:
     """A sentence for the reader, on stderr: stdout is for what was asked for."""
     print(text, file=sys.stderr, flush=True)
@@ -18,7 +30,7 @@ def tell(event: events.Event) -> None:
     if isinstance(event, events.StateEvent):
         say(f"[{event.state}] {event.detail}".rstrip())
     elif isinstance(event, events.ProgressEvent):
-        say(f"  {event.stage}: {event.done} of {event.total}")
+        say(f"  {event.stage}: {event.done}{f' of {event.total}' if event.total else ''}")
     elif isinstance(event, events.StepEvent) and (event.step % 10 == 0 or event.step in {1, event.total_steps}):
         say(
             f"  step {event.step} of {event.total_steps}: loss {event.loss:.3f}, "

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
@@ -17,7 +18,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from trainer import models
 from trainer.config import RunConfig
-from trainer.data.prepare import prepare
+from trainer.data.tokenised import tokenise
 from trainer.methods import lora
 from trainer.objectives import sft
 from trainer.objectives.answer_loss import AnswerLossTrainer
@@ -44,6 +45,12 @@ class Clock(TrainerCallback):
         self.seconds.append(time.perf_counter() - self.began)
 
 
+def trl_loss(self: Any, model: Any, inputs: dict[str, Any], *arguments: Any, **options: Any) -> Any:
+    """TRL's own loss; which rows are general is only counted by ours."""
+    plain = {name: value for name, value in inputs.items() if name != "general"}
+    return SFTTrainer.compute_loss(self, model, plain, *arguments, **options)
+
+
 def measure(ours: bool) -> tuple[float, float]:
     """Seconds of all steps but the first (which warms up), and the last loss."""
     base, tokenizer, _ = models.load_base(RUN)
@@ -52,9 +59,9 @@ def measure(ours: bool) -> tuple[float, float]:
     own = AnswerLossTrainer.compute_loss
     try:
         if not ours:
-            AnswerLossTrainer.compute_loss = SFTTrainer.compute_loss
+            AnswerLossTrainer.compute_loss = trl_loss
         with tempfile.TemporaryDirectory() as folder:
-            trainer = sft.build(RUN, model, tokenizer, prepare(RUN, tokenizer), Path(folder), [clock], False)
+            trainer = sft.build(RUN, model, tokenizer, tokenise(RUN, tokenizer), Path(folder), [clock], False)
             trainer.remove_callback(PrinterCallback)
             trainer.train()
             losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]

@@ -104,7 +104,9 @@ def setup(number: int, folder: str = models.EMBEDDED) -> tuple[RunConfig, BaseMo
 
 def train(number: int) -> float:
     """Train one set-up in this process; returns its peak in GiB."""
-    from trainer.data.prepare import Manifest, Prepared
+    from datasets import Dataset
+
+    from trainer.data.tokenised import Prepared
     from trainer.methods import lora
     from trainer.objectives import sft
     from trainer.reporting import peak_memory_gib
@@ -122,9 +124,12 @@ def train(number: int) -> float:
         row: Any = {
             "input_ids": [5 + place % 1000 for place in range(tokens)],
             "labels": [-100] * (tokens - answer) + [7] * answer,
+            "general": False,
+            "length": tokens,
         }
-        rows = [row] * (3 * config.schedule.batch_size)
-        prepared = Prepared(train=rows, validation=[row], manifest=Manifest.model_construct(), warnings=[])
+        rows = Dataset.from_list([row] * (3 * config.schedule.batch_size))
+        nothing: Any = None  # neither data nor manifest is looked at while training
+        prepared = Prepared(train=rows, validation=rows.select([0]), data=nothing, manifest=nothing, warnings=[])
         sft.build(config, model, tokenizer, prepared, Path(folder), [], evaluate_first=False).train()
         return peak_memory_gib("cpu")
 

@@ -66,18 +66,22 @@ def test_three_faults_and_bad_rows_are_named(tmp_path: Path):
     shown = bedside("train", str(file))
     assert shown.returncode == 2
     assert all(name in shown.stderr for name in ("schedule.learning_rate", "schedule.epoch", "hardware.precision"))
-    rows.write_text('{"question": "a", "answer": "b"}\n{"question": "c"}\n')
+    rows.write_text('{"question": "a", "answer": ""}\n{"question": "c"}\n')
     file.write_text(f"data: {{contains_phi: false, sources: [{{name: {rows}}}]}}\n")
     shown = bedside("train", str(file))
-    assert shown.returncode == 2 and "row 2, field answer" in shown.stderr
+    assert (
+        shown.returncode == 2
+        and "row 1, field answer: is empty" in shown.stderr
+        and "row 2, field answer" in shown.stderr
+    )
 
 
 @pytest.mark.parametrize("value", ["true", "null"])
-def test_patient_data_is_not_trained_on(tiny_data: Path, tmp_path: Path, value: str):
+def test_patient_data_is_trained_on_as_it_is_for_a_stated_reason_only(tiny_data: Path, tmp_path: Path, value: str):
     file = tmp_path / "run.yaml"
-    file.write_text(f"data: {{contains_phi: {value}, sources: [{{name: {tiny_data}}}]}}\n")
+    file.write_text(f"data: {{contains_phi: {value}, deidentify: 'off', sources: [{{name: {tiny_data}}}]}}\n")
     shown = bedside("train", str(file))
-    assert shown.returncode == 2 and "data.contains_phi" in shown.stderr
+    assert shown.returncode == 2 and "data.not_deidentified_because: rows that may hold patient data" in shown.stderr
     assert json.loads(bedside("runs", "list", "--json").stdout)["runs"] == []
 
 

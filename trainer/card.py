@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from evaluators.metrics import Proportion
 from trainer.config import RunConfig
-from trainer.data.prepare import Manifest
+from trainer.data.manifest import RunManifest
 from trainer.scoring import Report
 
 METRICS = {
@@ -38,7 +38,7 @@ def comparison_rows(report: Report) -> list[list[str]]:
 COMPARISON_HEADER = ["held-out set", "counted as right", "n", "base", "base, 2 examples", "tuned", "majority class"]
 
 
-def model_card(config: RunConfig, manifest: Manifest, report: Report) -> str:
+def model_card(config: RunConfig, manifest: RunManifest, report: Report) -> str:
     """Markdown card with the facts of this run; it claims nothing that was not measured."""
     lines = [
         f"# {config.output.name}",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from evaluators import generation
 from trainer import card, events, hardware, models, preflight, runs, scoring, sizing
 from trainer.config import RunConfig
-from trainer.data.prepare import Prepared, prepare
+from trainer.data.tokenised import Prepared, tokenise
 from trainer.data.tokens import conversation
 from trainer.methods import lora
 from trainer.objectives import sft
@@ -44,7 +44,7 @@ def train(config: RunConfig, reporter: Reporter) -> None:
     reporter.progress("loading the model", 1, 1)
     if found.template_note:
         reporter.warn(found.template_note)
-    prepared = prepare(config, tokenizer)
+    prepared = tokenise(config, tokenizer, reporter.progress)
     for warning in prepared.warnings:
         reporter.warn(warning)
     (folder / "data").mkdir(exist_ok=True)
@@ -127,7 +127,9 @@ def _train(
     while True:
         try:
             preflight.try_longest_rows(config, model, tokenizer, prepared, reporter)
-            trainer = sft.build(config, model, tokenizer, prepared, folder, [watch], evaluate_first=checkpoint is None)
+            trainer = sft.build(
+                config, model, tokenizer, prepared, folder, [watch], checkpoint is None, watch.count_rows
+            )
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             return trainer
         except (RuntimeError, MemoryError) as error:

@@ -70,6 +70,15 @@ class CheckpointEvent(_Event):
     path: str
 
 
+class MixEvent(_Event):
+    """The rows that were really trained on since the last such event, and how many were general (lecture L2.10)."""
+
+    kind: Literal["mix"] = "mix"
+    rows: int
+    general: int
+    share: float
+
+
 class WarningEvent(_Event):
     """Something went another way than planned, and the run went on."""
 
@@ -84,7 +93,17 @@ class StopEvent(_Event):
     reason: str
 
 
-Event = StateEvent | ProgressEvent | StepEvent | EvalEvent | SampleEvent | CheckpointEvent | WarningEvent | StopEvent
+Event = (
+    StateEvent
+    | ProgressEvent
+    | StepEvent
+    | EvalEvent
+    | SampleEvent
+    | MixEvent
+    | CheckpointEvent
+    | WarningEvent
+    | StopEvent
+)
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
 
 

@@ -99,6 +99,16 @@ def resolve_dtype(precision: str, device: str) -> torch.dtype:
     return torch.bfloat16 if hardware.cpu_has_bf16() else torch.float32
 
 
+def load_tokenizer(name: str, progress: Progress | None = None) -> PreTrainedTokenizerBase:
+    """A base model's tokenizer, with a chat template that can be used. Raises `ModelError` as `find` does."""
+    from transformers import AutoTokenizer
+
+    _quiet_libraries()
+    tokenizer = AutoTokenizer.from_pretrained(find(name, progress).folder, trust_remote_code=False)
+    chat_template.make_usable(tokenizer)
+    return tokenizer
+
+
 def load_base(
     run: RunConfig, progress: Progress | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, FoundModel]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from trainer import hardware, sizing
 from trainer.config import RunConfig
-from trainer.data.prepare import Prepared
+from trainer.data.tokenised import Prepared
 from trainer.objectives import sft
 from trainer.reporting import Reporter, peak_memory_gib
 
@@ -35,7 +35,8 @@ def try_longest_rows(
     Raises what PyTorch raises where memory is not enough; see `is_out_of_memory`.
     """
     reporter.progress("trying the longest rows", 0, 1)
-    longest = sorted(prepared.train, key=lambda row: len(row["input_ids"]))[-config.schedule.batch_size :]
+    lengths = prepared.train.data["length"].to_numpy()
+    longest = prepared.train.select(lengths.argsort(kind="stable")[-config.schedule.batch_size :])
     short = config.model_copy(deep=True)
     short.schedule.max_steps, short.schedule.accumulation = STEPS, 1
     short.schedule.checkpoint_every = short.evaluation.every = _NEVER

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 
 from trainer import catalogue, config, sizing
-from trainer.catalogue.datasets import data_set
 from trainer.config import RunConfig
-from trainer.data.prepare import split_rows
+from trainer.data.loading import LOOKED_AT, read_rows
 from trainer.data.records import DataError
+from trainer.data.sources import locate, needs_fetching
 from trainer.hardware import Machine
 
 FREE_GIB = 1.0  # beside the checkpoints: the converted model, events, logs
@@ -17,27 +17,11 @@ FREE_GIB = 1.0  # beside the checkpoints: the converted model, events, logs
 def refusals(config: RunConfig, machine: Machine) -> list[str]:
     """One sentence for each reason, with the way out; empty where the run can start."""
     reasons = []
-    if config.data.contains_phi is True:
-        reasons.append(
-            "The data contains patient data (data.contains_phi is true), and Bedside cannot de-identify it yet; "
-            "nothing is trained on it. Use de-identified or synthetic data, and set data.contains_phi to false."
-        )
-    elif config.data.contains_phi is None:
-        reasons.append(
-            "It is not known whether the data contains patient data (data.contains_phi is empty), and Bedside cannot "
-            "de-identify it yet; have it checked, and set data.contains_phi to false only if it holds none."
-        )
     if not config.data.sources:
         reasons.append(
-            "No data is chosen (data.sources is empty); name a JSONL, JSON, CSV or TSV file, or use the starter data."
+            "No data is chosen (data.sources is empty); name a file, a folder or a published set, or use the starter "
+            "data."
         )
-    for source in config.data.sources:
-        published = data_set(source.name)
-        if published is not None:
-            reasons.append(
-                f"Bedside cannot fetch {published.name} yet; download it ({published.source}), and name its file in "
-                "data.sources."
-            )
     if config.hardware.device == "cuda" and not machine.gpus:
         planned = f" ({config.hardware.gpu})" if config.hardware.gpu else ""
         reasons.append(
@@ -55,10 +39,13 @@ def faults(run: RunConfig, machine: Machine) -> list[str]:
     found = refusals(run, machine)
     if found:
         return found
-    try:
-        split_rows(run)
-    except DataError as error:
-        found.append(str(error))
+    for source in run.data.sources:
+        try:
+            # The first rows alone: all of them are read, and faults counted, once the run prepares its data.
+            if not needs_fetching(source.name):
+                read_rows(source, locate(source.name), limit=LOOKED_AT)
+        except DataError as error:
+            found.append(str(error))
     needed = FREE_GIB + checkpoints_gib(run)
     free = shutil.disk_usage(config.home()).free / 2**30
     if free < needed:

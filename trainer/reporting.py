@@ -14,6 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from trainer import events, runs
 from trainer.runs import RunState, State
 
+MIX_WINDOW = 20  # steps between two words on the share of general rows
 COMPLETE = "complete"  # file that stands in a checkpoint once all of it is written
 
 
@@ -64,6 +65,7 @@ class TrainingEvents(TrainerCallback):
         self.evaluated_at = -1
         self.tokens_per_second = 0.0
         self.diverged = False
+        self._rows = [0, 0]  # trained on since the last word on the mix, and how many of them were general
         self._first_step = 0
         self._seconds = 0.0
         self._step_began = 0.0
@@ -86,11 +88,21 @@ class TrainingEvents(TrainerCallback):
     ) -> None:
         # Measured here, before evaluation, samples and checkpoints take their time.
         self._seconds += time.perf_counter() - self._step_began
+        if self._rows[0] and (state.global_step % MIX_WINDOW == 0 or state.global_step == state.max_steps):
+            rows, general = self._rows
+            self._rows = [0, 0]
+            self.reporter.status.step = state.global_step
+            self.reporter.event(events.MixEvent(rows=rows, general=general, share=general / rows))
         self.reporter.status.step = state.global_step
         runs.write_state(self.reporter.folder, self.reporter.status)
         if self.reporter.stop_requested():
             control.should_save = True
             control.should_training_stop = True
+
+    def count_rows(self, rows: int, general: int) -> None:
+        """A batch was trained on; `general` of its rows are mixed in against forgetting."""
+        self._rows[0] += rows
+        self._rows[1] += general
 
     def on_log(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,13 @@ from pydantic import BaseModel
 from evaluators import forgetting, generation, held_out
 from evaluators.metrics import Proportion
 from trainer.config import HeldOutSet, RunConfig
-from trainer.data.formats import to_row
-from trainer.data.records import DataError
-from trainer.data.rows import RowError
-from trainer.data.sources import STARTER_FOLDER, STARTER_PREFIX, path_of, read_records
+from trainer.data.formats import Detection, detect, to_row
+from trainer.data.loading import LOOKED_AT
+from trainer.data.prepare import prepare
+from trainer.data.reading.files import read_records
+from trainer.data.records import DataError, Fault, Record
+from trainer.data.rows import Row, RowError, answer
+from trainer.data.sources import STARTER_FOLDER, STARTER_PREFIX, Split, locate
 from trainer.data.tokens import conversation
 from trainer.sizing import Range
 
@@ -65,16 +69,19 @@ class Report(BaseModel):
     evaluating_minutes: float
 
 
-def read_items(name: str, split: str, system_prompt: str) -> list[held_out.Item]:
+def read_items(name: str, split: Split, system_prompt: str) -> list[held_out.Item]:
     """A set's questions as evaluation items; `label` and `options` are taken from the rows where they have them.
 
-    Raises `DataError` where a row cannot be used.
+    Raises `DataError` where a row cannot be used: a score has to be of all of them.
     """
-    path = path_of(name, "heldout" if split == "heldout" else "train")
-    items = []
-    for place, record in read_records(path):
-        items.append(_item(path, place, record, system_prompt))
-    return items
+    path = locate(name, split).path
+    found = list(read_records(path))
+    faults = [one for one in found if isinstance(one, Fault)]
+    if faults:
+        raise DataError(f"{path.name}: {faults[0]}.")
+    records = [one for one in found if isinstance(one, Record)]
+    detection = detect([one.values for one in records[:LOOKED_AT]])
+    return [_item(path, one, detection, system_prompt) for one in records]
 
 
 def compare(
@@ -115,9 +122,16 @@ def measure_forgetting(
 
 
 def worked_examples(config: RunConfig, name: str) -> list[held_out.Item]:
-    """The examples that the prompted base is shown for a set: drawn with the run's seed, of different classes."""
-    source = name if name.startswith(STARTER_PREFIX) else config.data.sources[0].name
-    items = read_items(source, "train", config.task.system_prompt)
+    """The examples that the prompted base is shown for a set: drawn with the run's seed, of different classes.
+
+    A starter set has training rows of its own; for another they are rows that the run trained on, as they were
+    prepared: whatever identified a patient is no longer in them.
+    """
+    system_prompt = config.task.system_prompt
+    if name.startswith(STARTER_PREFIX):
+        items = read_items(name, "train", system_prompt)
+    else:
+        items = [_trained_item(row, system_prompt) for row in islice(prepare(config).rows("train"), LOOKED_AT)]
     random.Random(f"{config.schedule.seed}/examples/{name}").shuffle(items)
     first = items[0]
     others = [item for item in items[1:] if item.label is None or item.label != first.label]
@@ -159,14 +173,20 @@ def _compare_one(
     )
 
 
-def _item(path: Path, place: str, record: dict[str, Any], system_prompt: str) -> held_out.Item:
+def _trained_item(row: Row, system_prompt: str) -> held_out.Item:
+    label = row.get("about", {}).get("label")
+    return held_out.Item(prompt=conversation(row["prompt"], system_prompt), reference=answer(row), label=label)
+
+
+def _item(path: Path, found: Record, detection: Detection, system_prompt: str) -> held_out.Item:
+    record = found.values
     try:
-        row = to_row(record)
+        row = to_row(record, detection)
     except RowError as error:
-        raise DataError(f"{path.name}: {place}, field {error.field}: {error}.") from None
+        raise DataError(f"{path.name}: {found.place}, field {error.field}: {error}.") from None
     return held_out.Item(
         prompt=conversation(row["prompt"], system_prompt),
-        reference=row["completion"][0]["content"],
+        reference=answer(row),
         label=record.get("label"),
         # Multiple choice brings its options as a mapping, which the question holds already.
         options=options if isinstance(options := record.get("options", []), list) else [],

@@ -26,6 +26,7 @@ class History:
         self.steps: list[events.StepEvent] = []
         self.evals: list[events.EvalEvent] = []
         self.samples: list[events.SampleEvent] = []
+        self.mix: list[events.MixEvent] = []
         self.notes: list[events.WarningEvent | events.StopEvent] = []
         self.progress: events.ProgressEvent | None = None
         self.detail = ""
@@ -51,6 +52,9 @@ class History:
                 self.evals.append(event)
             case events.SampleEvent():
                 self.samples = [*self.samples, event][-SAMPLES:]
+            case events.MixEvent():
+                _cut(self.mix, event.step)
+                self.mix.append(event)
             case events.WarningEvent() | events.StopEvent():
                 self.notes.append(event)
             case events.ProgressEvent():

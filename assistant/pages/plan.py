@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -35,13 +36,23 @@ class PlanPage:
 
     started: gr.State
     load: Any
+    draft: Any
+    outputs: list[Any]
+    say: Callable[[str | None, str], Updates]
+    """Say something in the conversation of a draft; gives the updates of `outputs`."""
 
 
 def build() -> PlanPage:
     """Draw the page (within a tab) and connect it."""
     page = _Page()
     page.connect()
-    return PlanPage(started=page.started, load=lambda demo: demo.load(page.open, page.draft, page.outputs, **QUIET))
+    return PlanPage(
+        started=page.started,
+        load=lambda demo: demo.load(page.open, page.draft, page.outputs, **QUIET),
+        draft=page.draft,
+        outputs=page.outputs,
+        say=page.say_in,
+    )
 
 
 class _Page:
@@ -82,7 +93,7 @@ class _Page:
             self.send = gr.Button("Send", variant="primary", scale=0, min_width=90, elem_id="plan-send")
         with gr.Row(elem_id="plan-tools"):
             self.upload = gr.UploadButton(
-                "Upload data (JSONL, JSON, CSV, TSV)",
+                "Upload data",
                 file_types=list(uploads.ACCEPTED),
                 size="sm",
                 elem_id="plan-upload",
@@ -128,9 +139,9 @@ class _Page:
 
     def connect(self) -> None:
         """Every event of the page."""
-        gr.on([self.say.submit, self.send.click], self._say, [self.draft, self.say], self.outputs, **QUIET)
+        gr.on([self.say.submit, self.send.click], self.say_in, [self.draft, self.say], self.outputs, **QUIET)
         for chip in self.chips:
-            chip.click(self._say, [self.draft, chip], self.outputs, **QUIET)
+            chip.click(self.say_in, [self.draft, chip], self.outputs, **QUIET)
         self.upload.upload(self._upload, [self.draft, self.upload], self.outputs, **QUIET)
         self.new.click(lambda: self.open(None), None, self.outputs, **QUIET)
         self.select.input(self.open, self.select, self.outputs, **QUIET)
@@ -178,7 +189,8 @@ class _Page:
             gr.Warning(str(error))
         return self.open(None) | self._kept(None)
 
-    def _say(self, identity: str | None, text: str) -> Updates:
+    def say_in(self, identity: str | None, text: str) -> Updates:
+        """Say something in a draft's conversation, or in a new one's."""
         if not text.strip():
             return {self.say: ""}
         try:
@@ -202,7 +214,7 @@ class _Page:
         except (uploads.UploadError, OSError) as error:
             gr.Warning(str(error))
             return {self.say: ""}
-        return self._say(identity, f"My data is in {path}")
+        return self.say_in(identity, f"My data is in {path}")
 
     def _draft(self, identity: str | None) -> Draft:
         return drafts.load(identity) if identity else dialogue.new_draft()

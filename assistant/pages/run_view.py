@@ -100,7 +100,8 @@ def _progress(run: Run, past: History) -> str:
     elif status.state in ACTIVE and past.progress:
         # Before and after training, the bar tells how far the present piece of work is.
         share = past.progress.done / past.progress.total if past.progress.total else 0.0
-        left, right = past.progress.stage, f"{past.progress.done} of {past.progress.total}"
+        total = f" of {past.progress.total:,}" if past.progress.total else ""
+        left, right = past.progress.stage, f"{past.progress.done:,}{total}"
     elif status.state in ACTIVE:
         left = past.detail or {"queued": "waiting to start", "preparing": "getting ready"}.get(status.state, left)
     if status.state == "done":
@@ -123,6 +124,10 @@ def _facts(past: History) -> str:
         "tokens per second": f"{last.tokens_per_second:,.0f}",
         "memory, peak": f"{last.memory_gib:.1f} GiB",
     }
+    if past.mix and (general := sum(one.general for one in past.mix)):
+        low, high = min(one.share for one in past.mix), max(one.share for one in past.mix)
+        rows = sum(one.rows for one in past.mix)
+        facts["general rows seen"] = f"{general / rows:.0%} (a window: {low:.0%} to {high:.0%})"
     return facts_list(facts)
 
 

@@ -219,13 +219,37 @@ details[open] > summary::after { content: "\\2212"; }
 .bs-sample:last-child { padding-bottom: 0; }
 .bs-sample q { quotes: none; font-weight: 600; }
 .bs-sample p { margin: 4px 0 0; white-space: pre-wrap; overflow-wrap: anywhere; }
+.bs-stack { display: flex; flex-direction: column; gap: 16px; }
+.bs-list { margin: 0 0 12px; padding-left: 1.2em; list-style: disc; }
+.bs-card .bs-facts + h3, .bs-scroll + h3 { margin-top: 24px; }
+.bs-hist { display: flex; align-items: flex-end; gap: 2px; height: 96px; border-bottom: 1px solid var(--bs-line); }
+.bs-hist i { flex: 1; min-height: 1px; background: #2a9d8f; border-radius: 2px 2px 0 0; }
+.bs-hist i.bs-over { background: #d49a2a; }
+.bs-hist + .bs-row + .bs-facts { margin-top: 12px; }
+.bs-mixes { display: grid; grid-template-columns: repeat(auto-fit, minmax(240px, 1fr)); gap: 22px 32px; }
+.bs-bars { list-style: none; margin: 0 0 6px; padding: 0; }
+.bs-bars li { display: grid; grid-template-columns: minmax(0, 5fr) minmax(0, 4fr) 3em; gap: 10px; align-items: center;
+  padding: 3px 0; }
+.bs-bars span { overflow-wrap: anywhere; }
+.bs-bars i { background: var(--bs-sunk); border-radius: 4px; height: 10px; }
+.bs-bars b { display: block; height: 10px; border-radius: 4px; background: #2a9d8f; }
+.bs-bars em { font-style: normal; color: var(--bs-soft); text-align: right; font-variant-numeric: tabular-nums; }
+.bs-text { white-space: pre-wrap; overflow-wrap: anywhere; margin: 4px 0 16px; line-height: 1.6; }
+.bs-text mark, mark.bs-trained { border-radius: 4px; padding: 1px 2px; color: inherit; }
+mark.bs-trained { background: var(--bs-good-bg); box-shadow: inset 0 -2px 0 #2a9d74; }
+mark.bs-found { background: var(--bs-warn-bg); box-shadow: inset 0 -2px 0 #d49a2a; }
+mark.bs-found small { color: var(--bs-warn); font-size: .75rem; padding-left: 4px; }
 .bs-ask { margin: 0; padding: 8px 0; }
 .bs-group { margin: 18px 0 0; font-size: 1rem; font-weight: 600; }
 .bs-mono textarea { font-family: var(--font-mono); font-size: .92rem; }
 #plan-chips { gap: 8px; flex-wrap: wrap; }
 #plan-chips button { border-radius: 999px; font-weight: 400; font-size: .92rem; min-width: 0; flex: 0 1 auto;
   width: auto; padding: 6px 14px; }
-#plan-tools button, #runs-actions button, #runs-confirm button, #play-actions button { flex: 0 0 auto; width: auto; }
+#plan-tools button, #data-prepare, #data-use, #data-mended, #data-rejected { flex: 0 0 auto; width: auto; }
+#data-again, #data-preview, #data-keep-template { align-self: flex-start; width: auto; }
+#data-bring { align-items: flex-end; }
+#data-bring > button, #data-bring > .block + button { flex: 0 0 auto; height: auto; }
+#runs-actions button, #runs-confirm button, #play-actions button { flex: 0 0 auto; width: auto; }
 #plan-tools, #runs-actions { gap: 10px; flex-wrap: wrap; }
 #runs-confirm { align-items: center; gap: 10px; }
 #plan-chat { border: 1px solid var(--bs-line); border-radius: 12px; }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trainer import config
 
-ACCEPTED = (".jsonl", ".json", ".csv", ".tsv")
+ACCEPTED = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".xlsx", ".docx", ".txt", ".zip")
 MOST_MB = 200
 
 

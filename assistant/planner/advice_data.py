@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -12,15 +11,18 @@ from assistant.planner import starter_run
 from assistant.planner.advice_models import Reason
 from assistant.planner.answers import Answers, holds_patient_data, uses_starter
 from trainer.catalogue.datasets import data_set
-from trainer.config import DataSource, RunConfig
-from trainer.data.formats import to_row
+from trainer.config import ConfigError, DataSource, RunConfig
+from trainer.data import recipes
+from trainer.data.loading import read_rows
 from trainer.data.records import DataError
-from trainer.data.rows import RowError
-from trainer.data.sources import read_records
+from trainer.data.rows import texts
+from trainer.data.sources import locate
 
 _MEDICAL_SHARES = {"high": 0.95, "moderate": 0.8, "low": 0.6}
 _ROWS_LOOKED_AT = 300
 """Enough for the lengths, and read in a few milliseconds; the data page reads all."""
+_ROWS_FOR_A_TEST = 500
+"""Of which a tenth, 50, is the least that says anything; below, every row is wanted for training."""
 _LARGEST_JSON = 5_000_000
 """Bytes of a JSON file that is read for its lengths: such a file can only be read whole."""
 CHARACTERS_PER_TOKEN = 3.0
@@ -77,10 +79,21 @@ def data(config: RunConfig, answers: Answers) -> DataFound:
         rows = rows or published.rows
         why = f"The published set that you named. {published.notes} {published.restriction()}".strip()
         reasons.append(Reason(field="data.sources", value=[published.name], why=why, source=published.source))
+    elif answers.dataset is not None and recipes.is_recipe(answers.dataset):
+        why = "Set up on the Data page, as are the other values of this section that have no reason here."
+        try:
+            config.data = recipes.load(Path(answers.dataset).expanduser())
+        except ConfigError as error:
+            why = f"{error} Bring the data again on the Data page."
+        names = [source.name for source in config.data.sources]
+        if names:
+            lines, lengths = _file(names[0])
+            rows, (row_tokens, long_row) = rows or lines, lengths or (None, None)
+        reasons.append(Reason(field="data.sources", value=names, why=why, source="your data"))
     elif answers.dataset is not None:
         config.data.sources = [DataSource(name=answers.dataset, rows=None)]
         why = "The file that you named."
-        lines, lengths = _file(Path(answers.dataset).expanduser())
+        lines, lengths = _file(answers.dataset)
         if lengths is not None:
             row_tokens, long_row = lengths
             why += f" Its first rows have about {row_tokens:.0f} tokens on average; 98 % are within about {long_row}."
@@ -89,24 +102,19 @@ def data(config: RunConfig, answers: Answers) -> DataFound:
     else:
         why = "No file has been named yet; the run can start once one is, or with the starter data."
         reasons.append(Reason(field="data.sources", value=[], why=why, source="your answer"))
-    config.data.contains_phi = holds_patient_data(answers)
-    unsaid = "It is published, and not about patients." if published else "The starter data is synthetic."
-    why = {
-        False: unsaid if answers.contains_phi is None else "You said that it holds none.",
-        True: "You said that it does; nothing is trained on it until it is de-identified, which Bedside cannot do yet.",
-        None: "Not known; only a clear no can be trained on.",
-    }[config.data.contains_phi]
-    reasons.append(Reason(field="data.contains_phi", value=config.data.contains_phi, why=why, source="lecture L3.20"))
+    reasons += _patient_data(config, answers, published is not None)
     tiny_budget = starter_run.is_default_run(config, answers)
     why = "10-20 % are kept for the validation loss; the low end leaves more to train on."
-    config.data.validation_share = 0.1
     if tiny_budget:
         config.data.validation_share = starter_run.VALIDATION_SHARE
         why = (
             "Half of the usual 10-20 %: the starter sets have held-out files of their own, and five minutes are short."
         )
+    elif answers.dataset is None or not recipes.is_recipe(answers.dataset):
+        config.data.validation_share = 0.1
     share = config.data.validation_share
     reasons.append(Reason(field="data.validation_share", value=share, why=why, source="lecture L3.11"))
+    reasons += _test_side(config, answers, rows)
     usual = starter_run.REPLAY_SHARE if tiny_budget else 0.1
     config.steering.replay_share = round(1 - _MEDICAL_SHARES[answers.adaptation], 2) if answers.adaptation else usual
     if answers.adaptation:
@@ -124,8 +132,42 @@ def data(config: RunConfig, answers: Answers) -> DataFound:
     return DataFound(rows=rows, row_tokens=row_tokens, long_row_tokens=long_row, reasons=reasons)
 
 
-def _file(path: Path) -> tuple[int | None, tuple[float, int] | None]:
+def _patient_data(config: RunConfig, answers: Answers, published: bool) -> list[Reason]:
+    """Whether the rows may identify a person, and what is done about it (lecture L3.20)."""
+    config.data.contains_phi = holds_patient_data(answers)
+    unsaid = "It is published, and not about patients." if published else "The starter data is synthetic."
+    why = {
+        False: unsaid if answers.contains_phi is None else "You said that it holds none.",
+        True: "You said that it does, so what identifies a person is taken out before anything is trained.",
+        None: "Not known, so it is treated as if it did.",
+    }[config.data.contains_phi]
+    source = "lecture L3.20"
+    reasons = [Reason(field="data.contains_phi", value=config.data.contains_phi, why=why, source=source)]
+    if config.data.contains_phi is not False:
+        why = {
+            "mask": "Names, dates, numbers and places become marks such as [NAME]; nothing invented gets in.",
+            "surrogate": "Identifiers become invented ones, the same within a patient; dates move by one offset.",
+            "drop": "A row with an identifier in it is left out.",
+            "off": f"Nothing is taken out: {config.data.not_deidentified_because}",
+        }[config.data.deidentify]
+        source = "HIPAA Safe Harbor, 45 CFR 164.514(b)(2); lecture L3.20"
+        reasons.append(Reason(field="data.deidentify", value=config.data.deidentify, why=why, source=source))
+    return reasons
+
+
+def _test_side(config: RunConfig, answers: Answers, rows: int | None) -> list[Reason]:
+    """Rows for a last test, where the data is one's own and large enough to spare them."""
+    own = answers.dataset is not None and not uses_starter(answers) and not recipes.is_recipe(answers.dataset)
+    if not own or rows is None or rows < _ROWS_FOR_A_TEST:
+        return []
+    config.data.test_share = 0.1
+    why = "A tenth is kept aside and never looked at before the last test; validation rows decide when to stop."
+    return [Reason(field="data.test_share", value=0.1, why=why, source="lecture L3.20")]
+
+
+def _file(name: str) -> tuple[int | None, tuple[float, int] | None]:
     """Rows and lengths of a file, as `_lines` and `_lengths` tell them; (None, None) where there is none."""
+    path = Path(name).expanduser()
     try:
         found = path.stat()
     except OSError:
@@ -144,16 +186,10 @@ def _lengths(path: Path) -> tuple[float, int] | None:
     try:
         if path.suffix.lower() == ".json" and path.stat().st_size > _LARGEST_JSON:
             return None
-        rows = [to_row(record) for _, record in islice(read_records(path), _ROWS_LOOKED_AT)]
-    except (DataError, RowError, OSError):
+        rows, _ = read_rows(DataSource(name=str(path)), locate(str(path)), _ROWS_LOOKED_AT)
+    except (DataError, OSError):
         return None
-    if not rows:
-        return None
-    lengths = sorted(
-        sum(len(message["content"]) for message in [*row["prompt"], *row["completion"]]) / CHARACTERS_PER_TOKEN
-        + _TEMPLATE_TOKENS
-        for row in rows
-    )
+    lengths = sorted(sum(map(len, texts(row))) / CHARACTERS_PER_TOKEN + _TEMPLATE_TOKENS for row in rows)
     return sum(lengths) / len(lengths), round(lengths[min(len(lengths) - 1, int(0.98 * len(lengths)))])
 
 

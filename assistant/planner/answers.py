@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from trainer import catalogue
 from trainer.catalogue.datasets import data_set
-from trainer.config import Task
+from trainer.config import ConfigError, DataSection, Task
+from trainer.data import recipes
 
 Question = Literal["task", "examples", "gpu", "contains_phi"]
 QUESTIONS: tuple[Question, ...] = ("task", "examples", "gpu", "contains_phi")
@@ -36,7 +38,7 @@ class Answers(BaseModel):
     priority: Literal["speed", "balanced", "quality"] | None = None
     specialty: str | None = None
     dataset: str | None = None
-    """starter, a starter set such as starter/lab, a published set of the catalogue, or a file's path."""
+    """starter, a starter set such as starter/lab, a published set, a file's or folder's path, or a recipe's."""
     adaptation: Literal["high", "moderate", "low"] | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
     """Values of the run file that the user asked for by name ("use rank 32"), by field."""
@@ -52,10 +54,20 @@ def uses_starter(answers: Answers) -> bool:
 def holds_patient_data(answers: Answers) -> bool | None:
     """What the user said; the starter data was written for Bedside and holds none, nor do published examinations."""
     if answers.contains_phi is None and answers.dataset is not None:
+        if recipes.is_recipe(answers.dataset):
+            return _recipe(answers.dataset).contains_phi
         published = data_set(answers.dataset)
         if uses_starter(answers) or (published is not None and not published.patient_text):
             return False
     return answers.contains_phi
+
+
+def _recipe(name: str) -> DataSection:
+    """A recipe of the Data page; the default one where it is gone or damaged, which the plan then says."""
+    try:
+        return recipes.load(Path(name).expanduser())
+    except ConfigError:
+        return DataSection()
 
 
 def missing(answers: Answers) -> list[str]:
@@ -64,7 +76,8 @@ def missing(answers: Answers) -> list[str]:
         "task": answers.task is not None,
         "examples": answers.examples is not None or answers.dataset is not None,
         "gpu": answers.gpu is not None or answers.vram_gib is not None,
-        "contains_phi": holds_patient_data(answers) is not None,
+        # On the Data page it was answered, be it with "not known".
+        "contains_phi": holds_patient_data(answers) is not None or recipes.is_recipe(answers.dataset or ""),
     }
     return [name for name in QUESTIONS if not known[name] and name not in answers.unknown]
 

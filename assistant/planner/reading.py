@@ -18,12 +18,12 @@ from assistant.planner.reading_text import Message, alternatives
 from trainer.catalogue.datasets import data_set, data_sets
 from trainer.hardware import Machine
 
+_ENDINGS = r"jsonl?|ndjson|csv|tsv|parquet|xlsx|docx|zip|data\.yaml"
 _PATH = re.compile(
-    r"\"([^\"\n]+\.(?:jsonl?|ndjson|csv|tsv|parquet|xlsx))\""
-    r"|\b([a-z]:\\[^\n\"',;:]{1,200}?\.(?:jsonl?|ndjson|csv|tsv|parquet|xlsx))(?![\w/])"
-    r"|(?<![\w/.~-])((?:~|\.{1,2})?/[^\n\"',;:]{1,200}?\.(?:jsonl?|ndjson|csv|tsv|parquet|xlsx))(?![\w/])"
-    r"|(?<![\w/.~-])((?:~|\.{1,2})?/?(?:[\w.-]|\\ )+(?:/(?:[\w.-]|\\ )+)*\.(?:jsonl?|ndjson|csv|tsv"
-    r"|parquet|xlsx))(?![\w/])",
+    rf"\"([^\"\n]+\.(?:{_ENDINGS}))\""
+    rf"|\b([a-z]:\\[^\n\"',;:]{{1,200}}?\.(?:{_ENDINGS}))(?![\w/])"
+    rf"|(?<![\w/.~-])((?:~|\.{{1,2}})?/[^\n\"',;:]{{1,200}}?\.(?:{_ENDINGS}))(?![\w/])"
+    rf"|(?<![\w/.~-])((?:~|\.{{1,2}})?/?(?:[\w.-]|\\ )+(?:/(?:[\w.-]|\\ )+)*\.(?:{_ENDINGS}))(?![\w/])",
     re.IGNORECASE,
 )
 _PUBLISHED_NAMES = [name for row in data_sets() for name in (row.name, *row.aliases)]

@@ -134,6 +134,8 @@ def summary(plan: Plan, answers: Answers, refusals: list[str]) -> str:
             said.append(f"The nearest that fit, in words that you can say: {ways}.")
     else:
         said.append("I do not know this model or card, so I cannot say what memory it needs.")
+    if config.data.contains_phi is not False:
+        said.append(_REMOVED[config.data.deidentify])
     if answers.objective == "preference":
         said.append("Preference alignment is not built yet; this plan is the supervised run that it starts from.")
     if answers.objective == "adversarial":
@@ -142,6 +144,14 @@ def summary(plan: Plan, answers: Answers, refusals: list[str]) -> str:
         said.append("Look at the values and their reasons beside the chat, change what you like, and start the run.")
         return " ".join(said)
     return " ".join(said) + "\n\nBefore it can start here:\n" + "\n".join(f"- {reason}" for reason in refusals)
+
+
+_REMOVED = {
+    "mask": "What identifies a person is masked before anything is trained; see on the Data page what is found.",
+    "surrogate": "What identifies a person is replaced by invented values; see on the Data page what is found.",
+    "drop": "Rows that hold what identifies a person are left out; see on the Data page what is found.",
+    "off": "Nothing that identifies a person is taken out, for the reason given in the run file.",
+}
 
 
 def _processor(answers: Answers) -> str:

@@ -35,6 +35,27 @@ _NAMED = [
 ]
 _PATTERNS = [(field, re.compile(pattern, re.IGNORECASE)) for field, pattern in _NAMED]
 _REPLAY = re.compile(r"\b(\d{1,2})\s*%\s*(?:of\s+)?replay|\breplay\D{0,12}?(\d{1,2})\s*%", re.IGNORECASE)
+_TEST = re.compile(r"\b(\d{1,2})\s*%\s*(?:of (?:the )?rows )?(?:for|as|to) (?:the |a )?test\b", re.IGNORECASE)
+_IDENTIFIERS = r"(?:the |all |any )?(?:names|identifiers|patient data|phi|personal data)"
+_DEIDENTIFY = [
+    (
+        "surrogate",
+        r"\b(?:use|with) surrogates\b|\bsurrogate (?:names|values|identifiers)\b"
+        rf"|\breplace {_IDENTIFIERS} (?:with|by) (?:invented|made-up|fake|surrogate)\b",
+    ),
+    ("mask", rf"\bmask {_IDENTIFIERS}|\buse (?:masks|masking)\b"),
+    (
+        "drop",
+        rf"\b(?:drop|leave out|remove) (?:the |all |any )?rows (?:with|that (?:hold|have|contain)) {_IDENTIFIERS}",
+    ),
+]
+_BALANCE = re.compile(r"\bbalance (?:the )?(classes|labels|specialties|tasks)\b", re.IGNORECASE)
+_BALANCED = {"classes": "label", "labels": "label", "specialties": "specialty", "tasks": "task"}
+_GROW = [
+    ("synonyms", r"\baugment\w* (?:it |the (?:data|rows) )?(?:with|by|through) (?:medical )?synonyms\b"),
+    ("abbreviations", r"\baugment\w* (?:it |the (?:data|rows) )?(?:with|by|through) abbreviations\b"),
+    ("brand_generic", r"\baugment\w* (?:it |the (?:data|rows) )?(?:with|by|through) (?:brand|generic) names\b"),
+]
 _WHOLE = re.compile(
     r"\b(?:no|without|skip|drop|avoid|don't (?:use|want))\s+(?:any\s+)?(?:quanti[sz]\w*|4[\s-]?bits?|q-?lora|nf4)"
     r"|\b(?:full|16[\s-]?bit) precision|\bin 16[\s-]?bits?\b|\bunquanti[sz]ed\b",
@@ -95,6 +116,16 @@ def read_requests(message: Message, planned: RunConfig | None) -> tuple[dict[str
             wanted[field] = _value(match["value"])
     for match in message.take(_REPLAY):
         wanted["steering.replay_share"] = int(match[1] or match[2]) / 100
+    for match in message.take(_TEST):
+        wanted["data.test_share"] = int(match[1]) / 100
+    for action, pattern in _DEIDENTIFY:
+        if list(message.mentions(re.compile(pattern, re.IGNORECASE))):
+            wanted["data.deidentify"] = action
+    for match in message.take(_BALANCE):
+        wanted["data.balance"] = _BALANCED[match[1].lower()]
+    ways = [way for way, pattern in _GROW if list(message.mentions(re.compile(pattern, re.IGNORECASE)))]
+    if ways:
+        wanted["data.augment"] = ways
     if list(message.take(_WHOLE)):
         wanted["model.quantization"] = "none"
     for match in message.take(_NF4):

@@ -169,12 +169,13 @@ def test_form_and_yaml_are_kept_in_step(page: Page, app: App) -> None:
     expect(rank).to_have_value("12")
 
 
-def test_patient_data_is_refused_with_the_reason(page: Page, app: App) -> None:
+def test_patient_data_is_masked_and_a_plan_without_data_does_not_start(page: Page, app: App) -> None:
     plan(page, "summarise notes of real patients, 3000 of them, on this machine")
+    expect(page.locator("#plan-table")).to_contain_text("what identifies a person is taken out")
     page.click("#plan-start")
     refusal = page.locator("#plan-faults")
     expect(refusal).to_contain_text("This run cannot start here")
-    expect(refusal).to_contain_text("patient data")
+    expect(refusal).to_contain_text("No data is chosen")
     assert not list((app.home / "runs").glob("*-summar*"))
     expect(page.locator("#plan-chat")).to_contain_text("summarise notes")
 
@@ -192,7 +193,7 @@ def test_an_uploaded_file_becomes_the_data(page: Page, app: App, tmp_path: Path)
 def test_nothing_is_wider_than_the_page(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 844})
     plan(page)
-    for tab in ("Plan", "Runs", "Playground"):
+    for tab in ("Plan", "Data", "Runs", "Playground"):
         page.get_by_role("tab", name=tab, exact=True).click()
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth") <= width

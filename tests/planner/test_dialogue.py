@@ -65,18 +65,29 @@ def test_one_sentence_is_enough_for_the_starter_run():
     assert "Before it can start here" not in turn.reply
 
 
-def test_not_sure_is_not_asked_again_and_keeps_the_run_from_starting():
+def test_not_sure_is_not_asked_again_and_means_masking():
     _, turn = talk("3k radiology reports for a report model on this machine", "not sure")
     assert turn.missing == [] and turn.config is not None
     assert turn.config.data.contains_phi is None
-    assert "It is not known whether the data contains patient data" in turn.reply
+    assert turn.config.data.deidentify == "mask"
+    assert "What identifies a person is masked before anything is trained" in turn.reply
+
+
+def test_what_happens_to_identifiers_can_be_said():
+    said = ["NER, 3k notes from our EHR, on this machine", "use surrogates", "10% for the test", "balance the classes"]
+    _, turn = talk(*said)
+    assert turn.config is not None
+    data = turn.config.data
+    assert (data.contains_phi, data.deidentify, data.test_share, data.balance) == (True, "surrogate", 0.1, "label")
+    reason = next(reason for reason in turn.reasons if reason.field == "data.deidentify")
+    assert "You asked for it" in reason.why
 
 
 def test_the_reply_gives_every_reason_that_keeps_it_from_starting():
     _, turn = talk("NER on a 4090, 500 notes, straight from our EHR")
     before = turn.reply.partition("Before it can start here:")[2]
-    assert before.count("\n- ") == 3
-    assert "patient data" in before and "No data is chosen" in before and "bedside train run.yaml" in before
+    assert before.count("\n- ") == 2
+    assert "No data is chosen" in before and "bedside train run.yaml" in before
 
 
 def test_a_correction_changes_one_answer_and_makes_the_plan_anew():

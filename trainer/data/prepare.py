@@ -1,150 +1,331 @@
-"""A run's data, ready for the trainer: read, split, mixed with replay, tokenised, and written down in a manifest."""
+"""Data from its sources to files of rows that can be trained on; the only place where the parts of the data desk meet.
+
+Read, assign, de-identify, split, grow, balance, mix: each step is counted in the manifest. The result is kept under
+`prepared/<key>/` in the home, where the key is made of everything that it follows from, so that the same inputs are
+prepared once, and a run can make its data again exactly. What was begun and killed goes on where it was.
+"""
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from pydantic import BaseModel
 
-from trainer.config import RunConfig
+from trainer import config
+from trainer.config import DataSource, RunConfig
+from trainer.data import leakage, manifest, mixing, splits, task_templates
+from trainer.data.augmentation import Counts, augment_rows
+from trainer.data.augmentation.back_translation import load_translator
+from trainer.data.contamination import Benchmarks, Contaminated
+from trainer.data.gather import gather, kept_rows, needs_deidentification, secret
+from trainer.data.loading import DUPLICATE, read_rows
+from trainer.data.near_duplicates import Signatures
+from trainer.data.reading.rejected import write_rejected
 from trainer.data.records import DataError
-from trainer.data.rows import Row, row_id
-from trainer.data.sources import STARTER_PREFIX, file_hash, path_of, read_rows
-from trainer.data.tokens import IGNORED, Encoded, encode
+from trainer.data.rows import Row, answer, question, texts
+from trainer.data.sources import STARTER_PREFIX, Located, Progress, content_hash, locate
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-REPLAY_SOURCE = "starter/general"
-
-
-class SourceRecord(BaseModel):
-    """One source as it was used. The hash is of the file's bytes."""
-
-    name: str
-    path: str
-    licence: str
-    sha256: str
-    rows_used: int
-    role: str
+VERSION = 1
+"""Of what these steps do; raised with a change, so that older prepared data is made anew."""
+FORGETTING_SET = f"{STARTER_PREFIX}questions"
+SIDES = ("train", "validation", "test")
+_ATTEMPTS = 4  # at a split that the exact comparison finds clean
+_SHOWN = 100  # contaminated rows that the manifest names
 
 
-class Manifest(BaseModel):
-    """What a run was trained on; `train_ids` and `validation_ids` are hashes of the rows' content, in order."""
+class Data(BaseModel):
+    """Prepared data: its folder with a file of rows for each side, for general rows and for rejected ones."""
 
-    sources: list[SourceRecord]
-    contains_phi: bool | None
-    train_rows: int
-    validation_rows: int
-    replay_rows: int
-    trained_tokens: int
-    all_tokens: int
-    longest_row: int
-    cut_rows: int
-    train_ids: list[str]
-    validation_ids: list[str]
+    folder: Path
+    manifest: manifest.Manifest
 
+    def rows(self, side: str) -> Iterator[Row]:
+        """The rows of train, validation, test or general, one by one."""
+        return _read(self.folder / f"{side}.jsonl")
 
-@dataclass
-class Prepared:
-    """Tokenised rows and their manifest, and what a reader of the run should be told."""
-
-    train: list[Encoded]
-    validation: list[Encoded]
-    manifest: Manifest
-    warnings: list[str]
+    @property
+    def rejected(self) -> Path:
+        """Rows that could not be used, each with its reason; mend them and name this file to read them again."""
+        return self.folder / "rejected.jsonl"
 
 
-def split_rows(config: RunConfig) -> tuple[list[Row], list[Row], list[Row], list[SourceRecord]]:
-    """The run's rows as (train, validation, replay) and a record of each source.
+def prepare(run: RunConfig, progress: Progress | None = None) -> Data:
+    """Make the data of a run, or take it where it was made before. Raises `DataError` in one sentence."""
+    from filelock import FileLock
 
-    Validation rows are drawn with the run's seed from every source by itself, so that each is represented; equal rows
-    never fall on both sides. Raises `DataError` where a source cannot be used.
-    """
-    if not config.data.sources:
-        raise DataError("data.sources is empty: name a file (JSONL, JSON, CSV or TSV), or the starter data.")
-    seed = config.schedule.seed
-    train: list[Row] = []
-    validation: list[Row] = []
-    records = []
-    for source in config.data.sources:
-        rows = read_rows(source.name, "train", source.rows, seed)
-        records.append(_record(source.name, len(rows), "training"))
-        distinct = list({row_id(row): row for row in rows}.values())
-        random.Random(f"{seed}/split/{source.name}").shuffle(distinct)
-        held_back = max(1, round(len(distinct) * config.data.validation_share)) if len(distinct) > 1 else 0
-        validation += distinct[:held_back]
-        train += distinct[held_back:]
-    if not validation:
-        raise DataError("The data holds a single row; at least two are needed, one of them to validate on.")
-    validation_ids = {row_id(row) for row in validation}
-    train = [row for row in train if row_id(row) not in validation_ids]
-    replay: list[Row] = []
-    share = config.steering.replay_share
-    if share > 0:
-        wanted = round(len(train) * share / (1 - share))
-        replay = read_rows(REPLAY_SOURCE, "train")
-        random.Random(f"{seed}/replay").shuffle(replay)
-        replay = replay[:wanted]
-        records.append(_record(REPLAY_SOURCE, len(replay), "replay"))
-    return train, validation, replay, records
+    report = progress or (lambda stage, done, total: None)
+    if not run.data.sources:
+        raise DataError("data.sources is empty: name a file, a folder or a published set, or the starter data.")
+    wanted = [*run.data.sources, *(run.data.general_sources if run.steering.replay_share else [])]
+    located = {source.name: locate(source.name, "train", report) for source in wanted}
+    key = _key(run, located)
+    folder = config.home() / "prepared" / key
+    folder.parent.mkdir(exist_ok=True, mode=0o700)
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "manifest.json").exists():
+            partial = folder.with_name(f"{key}.part")
+            partial.mkdir(exist_ok=True, mode=0o700)
+            made = _build(run, located, key, partial, report)
+            (partial / "manifest.json").write_text(made.model_dump_json(indent=1), encoding="utf-8")
+            partial.rename(folder)
+    text = (folder / "manifest.json").read_text(encoding="utf-8")
+    return Data(folder=folder, manifest=manifest.Manifest.model_validate_json(text))
 
 
-def prepare(config: RunConfig, tokenizer: PreTrainedTokenizerBase) -> Prepared:
-    """Read, split, mix and tokenise a run's data; the same config and files give the same rows in the same order.
+def _key(run: RunConfig, located: dict[str, Located]) -> str:
+    """16 hex digits of everything that the rows follow from."""
+    sources = [*run.data.sources, *run.data.general_sources]
+    named = [source.template for source in sources if source.template]
+    files = [source.corrections for source in sources if source.corrections]
+    deidentified = any(needs_deidentification(run.data, one) for one in located.values())
+    parts = {
+        "version": VERSION,
+        "data": run.data.model_dump(mode="json"),
+        "general share": run.steering.replay_share,
+        "seed": run.schedule.seed,
+        "scored": [held_out.name for held_out in run.evaluation.held_out],
+        "sources": {name: content_hash(one.path) for name, one in located.items()},
+        "templates": {name: task_templates.load(name).source for name in named},
+        "corrections": {name: content_hash(Path(name)) for name in files if Path(name).exists()},
+        "secret": hashlib.sha256(secret()).hexdigest() if deidentified else "",
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
-    Rows longer than `schedule.max_length` are cut at their end, and counted. Raises `DataError` where a source cannot
-    be used or where no answer's token would be trained.
-    """
-    train, validation, replay, records = split_rows(config)
-    warnings = []
-    share = config.steering.replay_share
-    real = len(replay) / (len(train) + len(replay))
-    if share > 0 and real < share - 0.01:
-        warnings.append(
-            f"Replay of {share:.0%} was asked for; {REPLAY_SOURCE} has {len(replay)} rows, so that it is {real:.1%}."
+
+def _build(run: RunConfig, located: dict[str, Located], key: str, folder: Path, report: Progress) -> manifest.Manifest:
+    data, seed = run.data, run.schedule.seed
+    gathered = folder / "rows.jsonl"
+    sources, faults, removed = gather(data, located, seed, gathered, report)
+    write_rejected(folder / "rejected.jsonl", faults)
+    read = sum(source.rows_used for source in sources)
+    twice = sum(fault.message == DUPLICATE for fault in faults)
+    kept = read - removed.rows_dropped
+    steps = [
+        manifest.Step(
+            name="read",
+            rows_before=read + len(faults),
+            rows_after=read,
+            detail=f"{len(faults) - twice} could not be used, {twice} were equal to an earlier one.",
+        ),
+        manifest.Step(name="de-identify", rows_before=read, rows_after=kept, detail=removed.because),
+    ]
+    sides, proof, notes = _split(run, gathered, report)
+    for number, side in enumerate(SIDES):
+        chosen = (row for row, at in zip(kept_rows(gathered), sides, strict=True) if at == number)
+        _write(folder / f"{side}.jsonl", chosen)
+    gathered.unlink()
+    counts = Counter(sides)
+    steps.append(
+        manifest.Step(
+            name="split",
+            rows_before=kept,
+            rows_after=counts[0],
+            detail=f"{counts[0]} to train on, {counts[1]} for validation, {counts[2]} for the test.",
         )
-    mixed = train + replay
-    random.Random(f"{config.schedule.seed}/order").shuffle(mixed)
-    limit = config.schedule.max_length
-    encoded = [encode(row, tokenizer, config.task.system_prompt) for row in mixed]
-    checks = [encode(row, tokenizer, config.task.system_prompt) for row in validation]
-    lengths = [len(row["input_ids"]) for row in encoded]
-    cut = sum(length > limit for length in lengths)
-    if cut:
-        warnings.append(
-            f"{cut} of {len(encoded)} rows are longer than schedule.max_length ({limit} tokens) and were cut; "
-            f"the longest has {max(lengths)}."
-        )
-    encoded, checks = _cut(encoded, limit), _cut(checks, limit)
-    if not encoded or not checks:
-        raise DataError(
-            f"No answer fits into schedule.max_length ({limit} tokens): nothing would be trained. Raise it."
-        )
-    manifest = Manifest(
-        sources=records,
-        contains_phi=config.data.contains_phi,
-        train_rows=len(encoded),
-        validation_rows=len(checks),
-        replay_rows=len(replay),
-        trained_tokens=sum(label != IGNORED for row in encoded for label in row["labels"]),
-        all_tokens=sum(len(row["input_ids"]) for row in encoded),
-        longest_row=max(lengths),
-        cut_rows=cut,
-        train_ids=[row_id(row) for row in mixed],
-        validation_ids=[row_id(row) for row in validation],
     )
-    return Prepared(train=encoded, validation=checks, manifest=manifest, warnings=warnings)
+    train = folder / "train.jsonl"
+    names, flagged = _contamination(run, train)
+    if flagged:
+        first = flagged[0]
+        notes.append(
+            f"{len({one.row for one in flagged})} training rows hold what a scored set asks (first: {first.place}, "
+            f"{first.benchmark}); take them out, or do not trust that set's score."
+        )
+    grown = _grow(run, train, counts[0], steps, notes, report)
+    repeated = _balance(run, train, steps, notes)
+    own = counts[0] + grown + repeated
+    replay = _general(run, located, own, folder / "general.jsonl", sources, steps, notes)
+    files = sorted(path for path in folder.glob("*.jsonl"))
+    return manifest.Manifest(
+        key=key,
+        sources=sources,
+        contains_phi=data.contains_phi,
+        deidentification=removed,
+        steps=steps,
+        notes=notes,
+        train_rows=own + replay,
+        grown_rows=grown,
+        repeated_rows=repeated,
+        replay_rows=replay,
+        validation_rows=counts[1],
+        test_rows=counts[2],
+        leakage=proof,
+        contamination=flagged[:_SHOWN],
+        contaminated_rows=len({one.row for one in flagged}),
+        benchmarks=names,
+        train_ids=_ids(train) + _ids(folder / "general.jsonl"),
+        validation_ids=_ids(folder / "validation.jsonl"),
+        test_ids=_ids(folder / "test.jsonl"),
+        files={path.name: content_hash(path) for path in files},
+    )
 
 
-def _cut(rows: list[Encoded], limit: int) -> list[Encoded]:
-    cut = [Encoded(input_ids=row["input_ids"][:limit], labels=row["labels"][:limit]) for row in rows]
-    return [row for row in cut if any(label != IGNORED for label in row["labels"])]
+def _split(run: RunConfig, gathered: Path, report: Progress) -> tuple[list[int], leakage.LeakageReport, list[str]]:
+    """Each row's side (0 train, 1 validation, 2 test), and the proof that nothing stands on two of them."""
+    signatures = Signatures()
+    several = len(run.data.sources) > 1
+    ids, patients, strata, times = [], [], [], []
+    for row in kept_rows(gathered):
+        about = row.get("about", {})
+        ids.append(about.get("id", ""))
+        patients.append(about.get("patient"))
+        # Every source and every specialty in it is to be on both sides.
+        specialty = str(about.get("specialty") or "no specialty").replace("_", " ")
+        strata.append(f"{Path(about.get('source', '')).name}: {specialty}" if several else specialty)
+        times.append(about.get("time"))
+        signatures.add(_text(row))
+    if len(ids) < 2:
+        raise DataError("The data holds a single row; at least two are needed, one of them to validate on.")
+    report("looking for near-duplicates", 0, 1)
+    near = signatures.groups()
+    data = run.data
+    for attempt in range(_ATTEMPTS):
+        groups = splits.merge_groups(patients, near)
+        sides, notes = splits.assign_sides(
+            groups, strata, times, data.validation_share, data.test_share, run.schedule.seed, data.split
+        )
+        proof = leakage.report(ids, patients, near, sides, _Texts(gathered), times)
+        if not proof.alike or attempt == _ATTEMPTS - 1:
+            break
+        # The signatures are estimates: a pair that the exact comparison found joins one group, and is split again.
+        rows = {identity: number for number, identity in enumerate(ids)}
+        for pair in proof.alike:
+            near[near == near[rows[pair.held_back]]] = near[rows[pair.trained]]
+    proof.assert_clean()
+    report("looking for near-duplicates", 1, 1)
+    return [int(side) for side in sides], proof, notes
 
 
-def _record(name: str, rows: int, role: str) -> SourceRecord:
-    path = path_of(name, "train")
-    licence = "Apache-2.0 (written for Bedside)" if name.startswith(STARTER_PREFIX) else "the user's own"
-    return SourceRecord(name=name, path=str(path), licence=licence, sha256=file_hash(path), rows_used=rows, role=role)
+class _Texts:
+    """The texts of a gathered file, read anew each time they are gone through."""
+
+    def __init__(self, gathered: Path):
+        self.gathered = gathered
+
+    def __iter__(self) -> Iterator[str]:
+        return (_text(row) for row in kept_rows(self.gathered))
+
+
+def _text(row: Row) -> str:
+    return f"{question(row)}\n{answer(row)}"
+
+
+def _contamination(run: RunConfig, train: Path) -> tuple[list[str], list[Contaminated]]:
+    """The scored sets that were looked for, and the training rows that ask what they ask."""
+    names = [held_out.name for held_out in run.evaluation.held_out]
+    asked = []
+    for name in names:
+        rows, _ = read_rows(DataSource(name=name), locate(name, "heldout"))
+        asked += [(name, question(row)) for row in rows]
+    if run.evaluation.forgetting:
+        lines = locate(FORGETTING_SET, "heldout").path.read_text(encoding="utf-8").splitlines()
+        asked += [(FORGETTING_SET, json.loads(line)["question"]) for line in lines]
+        names.append(FORGETTING_SET)
+    rows = ((row["about"]["id"], row["about"]["place"], texts(row)) for row in _read(train))
+    return names, Benchmarks(asked).flag(rows)
+
+
+def _grow(
+    run: RunConfig, train: Path, rows: int, steps: list[manifest.Step], notes: list[str], report: Progress
+) -> int:
+    """Add rewritten rows to the training side; returns how many."""
+    data = run.data
+    if not data.augment:
+        return 0
+    translate = load_translator(*data.translation_models) if "back_translation" in data.augment else None
+    report("rewriting rows", 0, 1)
+    counts = Counts()
+    with train.with_name("grown.part").open("w+", encoding="utf-8") as grown:
+        added = augment_rows(_read(train), data.augment, data.augment_share, run.schedule.seed, translate, counts)
+        grown.writelines(_line(row) for row in added)
+        grown.seek(0)
+        with train.open("a", encoding="utf-8") as out:
+            out.writelines(grown)
+    train.with_name("grown.part").unlink()
+    notes += counts.notes()
+    detail = ", ".join(f"{way} {count:,}" for way, count in counts.by_way.items())
+    steps.append(manifest.Step(name="grow", rows_before=rows, rows_after=rows + counts.added, detail=detail))
+    report("rewriting rows", 1, 1)
+    return counts.added
+
+
+def _balance(run: RunConfig, train: Path, steps: list[manifest.Step], notes: list[str]) -> int:
+    """Repeat rows of rare classes (lecture L3.20); returns how many were added."""
+    field = run.data.balance
+    if field == "none":
+        return 0
+    labels = [str(row.get("about", {}).get(field) or "") for row in _read(train)]
+    chosen, effect = mixing.balance(labels, seed=run.schedule.seed)
+    repeats = Counter(chosen)
+    _repeat(train, train, repeats)
+    notes.append(effect.sentence)
+    steps.append(manifest.Step(name="balance", rows_before=len(labels), rows_after=len(chosen), detail=f"by {field}"))
+    return len(chosen) - len(labels)
+
+
+def _general(
+    run: RunConfig,
+    located: dict[str, Located],
+    own: int,
+    target: Path,
+    sources: list[manifest.SourceRecord],
+    steps: list[manifest.Step],
+    notes: list[str],
+) -> int:
+    """Write the general rows that are mixed in, against forgetting (lecture L2.8, L2.10); returns how many."""
+    share = run.steering.replay_share
+    if share == 0:
+        target.touch()
+        return 0
+    gathered = target.with_name("general.part")
+    gathered.unlink(missing_ok=True)
+    general = run.data.model_copy(update={"sources": run.data.general_sources})
+    found, _, removed = gather(general, located, run.schedule.seed, gathered, lambda stage, done, total: None)
+    rows = sum(source.rows_used for source in found) - removed.rows_dropped
+    chosen, told = mixing.mix_general(own, rows, share, run.schedule.seed)
+    _write(target, kept_rows(gathered))
+    gathered.unlink()
+    _repeat(target, target, Counter(chosen))
+    sources += [source.model_copy(update={"role": "replay"}) for source in found]
+    notes += told
+    steps.append(
+        manifest.Step(
+            name="mix",
+            rows_before=own,
+            rows_after=own + len(chosen),
+            detail=f"{share:.0%} general rows were asked for; {len(chosen) / (own + len(chosen)):.1%} it is.",
+        )
+    )
+    return len(chosen)
+
+
+def _repeat(source: Path, target: Path, times: Counter[int]) -> None:
+    """Write the file's lines as often as `times` says by their number; lines that are not in it are left out."""
+    partial = target.with_suffix(".repeated")
+    with source.open(encoding="utf-8") as lines, partial.open("w", encoding="utf-8") as out:
+        for number, line in enumerate(lines):
+            out.write(line * times[number])
+    partial.replace(target)
+
+
+def _read(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+def _write(path: Path, rows: Iterable[Row]) -> None:
+    with path.open("w", encoding="utf-8") as out:
+        out.writelines(_line(row) for row in rows)
+
+
+def _line(row: Row) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def _ids(path: Path) -> list[str]:
+    return [row.get("about", {}).get("id", "") for row in _read(path)]

@@ -1,158 +1,97 @@
-"""Where rows come from: the starter sets that ship with Bedside, and files of the user's (JSONL, JSON, CSV, TSV)."""
+"""Where rows come from: the starter sets, files and folders of the user's, published sets and the Hugging Face Hub."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
-import random
-from collections.abc import Iterator
-from itertools import islice
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from trainer.data.formats import to_row
-from trainer.data.reading import iob
+from pydantic import BaseModel
+
+from trainer import config
+from trainer.catalogue.datasets import data_set
 from trainer.data.records import DataError
-from trainer.data.rows import Row, RowError
 
 STARTER_FOLDER = Path(__file__).resolve().parents[2] / "examples" / "data"
 STARTER_PREFIX = "starter/"
+STARTER_LICENCE = "Apache-2.0 (written for Bedside)"
 Split = Literal["train", "heldout"]
+Progress = Callable[[str, int, int], None]  # stage, done, total (0: not known)
+_HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
 
 
-def path_of(name: str, split: Split) -> Path:
-    """The file behind a source's name. A starter set has a file for each split; a file of the user's is itself.
+class Located(BaseModel):
+    """A source on this machine: the file or folder that holds its rows, and what is known of it."""
 
-    Raises `DataError` where there is no such set or file.
+    name: str
+    path: Path
+    licence: str
+    restriction: str = ""
+    """What has to be known before it is used, in a sentence; empty where any use is allowed."""
+    patient_text: bool
+    """Whether it may hold text about real patients, as far as its publisher says: a user's own file may."""
+
+
+def locate(name: str, split: Split = "train", progress: Progress | None = None) -> Located:
+    """Find a source by its name, and fetch a published set that is not on this machine yet.
+
+    A starter set has a file for each split; any other source is itself. Raises `DataError` in one sentence.
     """
     if name.startswith(STARTER_PREFIX):
-        path = STARTER_FOLDER / f"{name.removeprefix(STARTER_PREFIX)}.{split}.jsonl"
-        if path.resolve().parent != STARTER_FOLDER or not path.is_file():
-            sets = sorted({file.name.split(".")[0] for file in STARTER_FOLDER.glob(f"*.{split}.jsonl")})
-            have = ", ".join(STARTER_PREFIX + one for one in sets)
-            raise DataError(f"There is no starter set {name!r} with a {split} split; there are {have}.")
-        return path
+        return Located(name=name, path=_starter(name, split), licence=STARTER_LICENCE, patient_text=False)
     path = Path(name).expanduser()
-    if not path.is_file():
+    if path.exists():
+        return Located(name=name, path=path.absolute(), licence="the user's own", patient_text=True)
+    if not needs_fetching(name):
         raise DataError(
-            f"There is no file {name!r}; give the path of a JSONL, JSON, CSV or TSV file, or a starter set."
+            f"There is no file {name!r}; give the path of a file or a folder, a starter set, a published set's name, "
+            "or owner/name of a data set on the Hugging Face Hub."
         )
-    return path
+    from trainer.data import hub
 
-
-def read_rows(name: str, split: Split = "train", limit: int | None = None, seed: int = 0) -> list[Row]:
-    """All rows of a source, or `limit` of them drawn with `seed`, in the file's order.
-
-    Raises `DataError` naming the first five rows that cannot be used, and how many there are.
-    """
-    path = path_of(name, split)
-    rows: list[Row] = []
-    bad: list[str] = []
-    for place, record in read_records(path):
-        try:
-            rows.append(to_row(record))
-        except RowError as error:
-            bad.append(f"{place}, field {error.field}: {error}")
-    if bad:
-        more = f" ({len(bad) - 5} more)" if len(bad) > 5 else ""
-        raise DataError(
-            f"{path.name}: {len(bad)} of {len(bad) + len(rows)} rows cannot be used. {'; '.join(bad[:5])}{more}."
+    published = data_set(name)
+    fetched = hub.fetch(name, config.home() / "datasets", progress or (lambda stage, done, total: None))
+    if published is None:
+        licence = hub.licence_of(fetched)
+        return Located(
+            name=name,
+            path=fetched,
+            licence=licence,
+            restriction=f"{name} is not in Bedside's catalogue; read its card for what may be done with it.",
+            patient_text=True,
         )
-    if not rows:
-        raise DataError(f"{path.name} holds no rows; give a file with at least one example.")
-    if limit is not None and limit < len(rows):
-        chosen = sorted(random.Random(f"{seed}/{name}/{split}").sample(range(len(rows)), limit))
-        rows = [rows[index] for index in chosen]
-    return rows
+    return Located(
+        name=published.name,
+        path=fetched,
+        licence=published.licence,
+        restriction=published.restriction(),
+        patient_text=published.patient_text,
+    )
 
 
-def read_records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each record of a file with its place ("row 12"); raises `DataError` where the file itself is damaged."""
-    suffix = path.suffix.lower()
-    try:
-        if suffix in {".jsonl", ".ndjson"}:
-            yield from _json_lines(path)
-        elif suffix == ".json":
-            yield from _json(path)
-        elif suffix == ".tsv" and _has_tags(path):
-            yield from _tagged(path)
-        elif suffix in {".csv", ".tsv"}:
-            yield from _csv(path, "\t" if suffix == ".tsv" else ",")
-        else:
-            raise DataError(
-                f"{path.name}: files of type {suffix or 'no ending'} are not read; give JSONL, JSON, CSV or TSV."
-            )
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path.name}: not UTF-8 text (byte {error.start}); save the file as UTF-8.") from None
-    except OSError as error:
-        raise DataError(f"{path.name}: cannot be read ({error.strerror}).") from None
+def needs_fetching(name: str) -> bool:
+    """Whether a source is a published set or of the Hub, so that its rows may not be on this machine yet."""
+    if name.startswith(STARTER_PREFIX) or Path(name).expanduser().exists():
+        return False
+    return data_set(name) is not None or bool(_HUB_ID.match(name) and not Path(name).suffix)
 
 
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
+def content_hash(path: Path) -> str:
+    """SHA-256, in hex, of a file's bytes; of a folder, of its files' names and hashes in order."""
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        listed = "".join(f"{file.relative_to(path)}\0{content_hash(file)}\n" for file in files)
+        return hashlib.sha256(listed.encode()).hexdigest()
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _json_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    with path.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                yield f"row {number}", _record(path, number, line)
-
-
-def _record(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except (json.JSONDecodeError, RecursionError):
-        raise DataError(f"{path.name}: row {number} is not valid JSON; mend or remove the line.") from None
-    if not isinstance(value, dict):
-        raise DataError(f"{path.name}: row {number} is a {type(value).__name__}; each line has to be one JSON object.")
-    return value
-
-
-def _json(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path.name}: not valid JSON (line {error.lineno}: {error.msg}); mend the file.") from None
-    except RecursionError:
-        raise DataError(f"{path.name}: nested too deeply to be read; give a list of flat objects.") from None
-    if isinstance(value, dict) and value and all(isinstance(record, dict) for record in value.values()):
-        # PubMedQA's: an object of rows by their id.
-        yield from ((f"row {key!r}", record) for key, record in value.items())
-        return
-    if not isinstance(value, list) or not all(isinstance(record, dict) for record in value):
-        raise DataError(f"{path.name}: expected a list of objects, one for each row, or an object of them by id.")
-    for number, record in enumerate(value, 1):
-        yield f"row {number}", record
-
-
-def _has_tags(path: Path) -> bool:
-    with path.open(encoding="utf-8-sig") as lines:
-        return iob.is_iob(islice(lines, 200))
-
-
-def _tagged(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    with path.open(encoding="utf-8-sig") as lines:
-        try:
-            for number, record in iob.sentences(lines):
-                yield f"the sentence of line {number}", record
-        except ValueError as error:
-            if isinstance(error, UnicodeDecodeError):
-                raise
-            raise DataError(f"{path.name}: {error}; mend the line.") from None
-
-
-def _csv(path: Path, delimiter: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        try:
-            for number, record in enumerate(csv.DictReader(file, strict=True, delimiter=delimiter), 1):
-                if None in record:
-                    raise DataError(
-                        f"{path.name}: row {number} has more cells than the header; quote cells with separators."
-                    )
-                yield f"row {number}", record
-        except csv.Error as error:
-            raise DataError(f"{path.name}: not valid CSV ({error}); save it again as CSV.") from None
+def _starter(name: str, split: Split) -> Path:
+    path = STARTER_FOLDER / f"{name.removeprefix(STARTER_PREFIX)}.{split}.jsonl"
+    if path.resolve().parent != STARTER_FOLDER or not path.is_file():
+        sets = sorted({file.name.split(".")[0] for file in STARTER_FOLDER.glob(f"*.{split}.jsonl")})
+        have = ", ".join(STARTER_PREFIX + one for one in sets)
+        raise DataError(f"There is no starter set {name!r} with a {split} split; there are {have}.")
+    return path

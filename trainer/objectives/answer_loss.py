@@ -8,12 +8,14 @@ all that is needed while the output layer is frozen.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 import torch.utils.data
 from trl.trainer.sft_trainer import SFTTrainer
+
+from trainer.data import mixing
 
 CHUNK = 256  # positions; 256 x 49,152 fp32 logits are 48 MiB
 # Decoders whose logits are nothing but hidden state times output matrix: no bias, scale or soft cap.
@@ -58,12 +60,15 @@ def answer_loss(hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor
 class SimilarLengths(torch.utils.data.Sampler[int]):
     """Rows in batches of similar length, the batches in random order; another order each epoch.
 
+    The order keeps the share of general rows the same throughout (`mixing.order_by_share`; lecture L2.10).
+
     transformers' own `group_by_length` keeps batches of one length, and with them one task, together for dozens of
     steps; the model then swings from task to task (lab values learnt alone: 73 % right, after such an epoch: 35 %).
     """
 
-    def __init__(self, lengths: list[int], batch_size: int, seed: int):
+    def __init__(self, lengths: list[int], batch_size: int, seed: int, general: list[bool]):
         self.lengths = lengths
+        self.general = general
         self.batch_size = batch_size
         self.seed = seed
         self.epoch = 0
@@ -81,17 +86,30 @@ class SimilarLengths(torch.utils.data.Sampler[int]):
         batches = [order[start : start + self.batch_size] for start in range(0, len(order), self.batch_size)]
         # A batch that is not full has to be the last, or all after it would be cut elsewhere.
         rest = [batches.pop()] if len(batches[-1]) < self.batch_size else []
-        draw.shuffle(batches)
-        return iter([row for batch in batches + rest for row in batch])
+        held = sum(self.general[row] for batch in batches for row in batch) / max(1, sum(map(len, batches)))
+        ordered = mixing.order_by_share(batches, self.general, held, f"{self.seed}/{self.epoch}")
+        return iter([row for batch in ordered + rest for row in batch])
 
 
 class AnswerLossTrainer(SFTTrainer):
-    """TRL's trainer with batches of similar length, and `answer_loss` where the output layer is plain and frozen."""
+    """TRL's trainer with batches of similar length, and `answer_loss` where the output layer is plain and frozen.
+
+    `count_rows` hears of each batch that is trained on how many rows it has, and how many of them are general.
+    """
+
+    def __init__(self, *arguments: Any, count_rows: Callable[[int, int], None] | None, **options: Any):
+        super().__init__(*arguments, **options)
+        self.count_rows = count_rows
+        tokens_only = self.data_collator
+        self.data_collator = lambda rows: {
+            **tokens_only([{name: row[name] for name in ("input_ids", "labels")} for row in rows]),
+            "general": torch.tensor([row["general"] for row in rows]),
+        }
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SimilarLengths:
         rows: Any = train_dataset if train_dataset is not None else self.train_dataset
-        lengths = [len(row) for row in rows["input_ids"]]
-        return SimilarLengths(lengths, self.args.per_device_train_batch_size, self.args.seed)
+        size, seed = self.args.per_device_train_batch_size, self.args.seed
+        return SimilarLengths(list(rows["length"]), size, seed, list(rows["general"]))
 
     def compute_loss(
         self,
@@ -100,6 +118,9 @@ class AnswerLossTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
+        general = inputs.pop("general")
+        if model.training and self.count_rows:
+            self.count_rows(len(general), int(general.sum()))
         core = self.accelerator.unwrap_model(model).get_base_model()
         head = core.get_output_embeddings().weight
         if core.config.model_type not in PLAIN_HEADS or head.requires_grad or return_outputs:

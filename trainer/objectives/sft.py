@@ -6,11 +6,12 @@ the common decoders: see `trainer.objectives.answer_loss`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer.config import RunConfig
-from trainer.data.prepare import Prepared
+from trainer.data.tokenised import Prepared
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -30,14 +31,16 @@ def build(
     checkpoints: Path,
     callbacks: list[TrainerCallback],
     evaluate_first: bool,
+    count_rows: Callable[[int, int], None] | None = None,
 ) -> SFTTrainer:
     """A trainer for the run; `evaluate_first` measures the validation loss before the first step: the base's own.
+
+    `count_rows` hears of each batch that is trained on how many rows it has, and how many of them are general.
 
     The frozen base keeps the precision that it was loaded in and no autocast is used: on a CPU that is where the
     speed is (bf16 products, fp32 adapters).
     """
     import torch
-    from datasets import Dataset
     from transformers import EarlyStoppingCallback
     from trl.trainer.sft_config import SFTConfig
 
@@ -84,16 +87,18 @@ def build(
         report_to="none",
         disable_tqdm=True,
         dataloader_pin_memory=not on_cpu,
+        remove_unused_columns=False,  # which rows are general is counted
     )
     if schedule.patience is not None:
         callbacks = [*callbacks, EarlyStoppingCallback(schedule.patience, LEAST_GAIN)]
     trainer = AnswerLossTrainer(
         model=model,
         args=settings,
-        train_dataset=Dataset.from_list([dict(row) for row in prepared.train]),
-        eval_dataset=Dataset.from_list([dict(row) for row in prepared.validation]),
+        train_dataset=prepared.train,
+        eval_dataset=prepared.validation,
         processing_class=tokenizer,
         callbacks=callbacks,
+        count_rows=count_rows,
     )
     if quantized and on_cpu:
         # TRL casts a 4-bit model's adapters to bf16, which a CPU multiplies slowly.

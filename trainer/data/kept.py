@@ -1,0 +1,58 @@
+"""What the home keeps of a user's data, and how it is removed for good."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel
+
+from trainer import config
+from trainer.data import recipes
+from trainer.data.records import DataError
+
+
+class Kept(BaseModel):
+    """One thing that is kept: an uploaded file, a recipe, a fetched set, or prepared data."""
+
+    id: str
+    kind: Literal["upload", "recipe", "fetched", "prepared"]
+    path: Path
+    megabytes: float
+
+
+def all_kept() -> list[Kept]:
+    """Everything, by kind and name."""
+    found = [
+        _kept(path, "recipe" if recipes.is_recipe(path.name) else "upload")
+        for path in sorted(recipes.folder().iterdir())
+        if not path.name.startswith(".")
+    ]
+    kinds: tuple[tuple[str, Literal["fetched", "prepared"]], ...] = (("datasets", "fetched"), ("prepared", "prepared"))
+    for name, kind in kinds:
+        place = config.home() / name
+        found += [_kept(path, kind) for path in sorted(place.glob("*")) if path.is_dir()]
+    return found
+
+
+def find(identity: str) -> Kept:
+    """The one with this id; raises `DataError` where there is none."""
+    for one in all_kept():
+        if one.id == identity:
+            return one
+    raise DataError(f"Nothing is kept as {identity!r}; `bedside data list` shows what is.")
+
+
+def delete(one: Kept) -> None:
+    """Remove it from the disk. Runs that were trained on it keep their manifest and their model."""
+    if one.path.is_dir():
+        shutil.rmtree(one.path)
+        one.path.with_name(f"{one.path.name}.lock").unlink(missing_ok=True)
+    else:
+        one.path.unlink()
+
+
+def _kept(path: Path, kind: Literal["upload", "recipe", "fetched", "prepared"]) -> Kept:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return Kept(id=path.name, kind=kind, path=path, megabytes=sum(file.stat().st_size for file in files) / 1e6)

@@ -1,0 +1,131 @@
+"""A source's records become rows: its format told from the first of them, bad ones set aside with their place."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from trainer.config import DataSource
+from trainer.data import task_templates
+from trainer.data.formats import Detection, converter, detect, pairs_from_graded
+from trainer.data.reading.files import read_records
+from trainer.data.records import DataError, Fault, Record
+from trainer.data.rows import Row, RowError, row_id
+from trainer.data.sources import Located
+
+LOOKED_AT = 1000
+"""Records by which a format is recognised."""
+DUPLICATE = "is equal to an earlier row; it is used once"
+
+
+class Loading:
+    """One source being read: `detection` is known from the start, `rows()` may be gone through more than once.
+
+    Raises `DataError` where the file cannot be read at all, or where no format fits its records.
+    """
+
+    def __init__(self, source: DataSource, located: Located):
+        self.source = source
+        self.located = located
+        self.detection: Detection | None = None
+        if source.template:
+            template = task_templates.load(source.template)
+            self._convert = lambda record: task_templates.to_row(template, record)
+            return
+        first = [one.values for one in islice(self._records(), LOOKED_AT) if isinstance(one, Record)]
+        if not first:
+            raise no_rows(located, [one for one in islice(self._records(), LOOKED_AT) if isinstance(one, Fault)])
+        try:
+            self.detection = detect(first, source.format, source.columns)
+        except RowError as error:
+            raise DataError(f"{located.path.name}, {error.field}: {error}") from None
+        self._convert = converter(self.detection)
+
+    def rows(self) -> Iterator[Row | Fault]:
+        """Every row with its id and place, and a fault for each record that cannot be used; equal rows once."""
+        found = self._rows()
+        if self.detection is not None and self.detection.format == "graded_answers":
+            # Answers to one question may stand anywhere in the file, so all of them are read before the first pair.
+            graded = list(found)
+            yield from (one for one in graded if isinstance(one, Fault))
+            found = pairs_from_graded(one for one in graded if not isinstance(one, Fault))
+        seen: set[int] = set()
+        for one in found:
+            if isinstance(one, Fault):
+                yield one
+                continue
+            about: Any = one["about"] if "about" in one else one.setdefault("about", {})
+            about["id"] = row_id(one)
+            number = int(about["id"], 16)
+            if number in seen:
+                shown = {name: value for name, value in one.items() if name != "about"}
+                yield Fault(place=about["place"], field="", message=DUPLICATE, record=shown)
+                continue
+            seen.add(number)
+            yield one
+
+    def drawn(self, seed: int) -> Iterator[Row | Fault]:
+        """`rows()`, or as many of the good ones as `source.rows` says, drawn with `seed`, in the file's order."""
+        limit = self.source.rows
+        if limit is None:
+            yield from self.rows()
+            return
+        good = sum(not isinstance(one, Fault) for one in self.rows())
+        wanted = range(good)
+        if limit < good:
+            wanted = set(random.Random(f"{seed}/{self.source.name}/train").sample(wanted, limit))
+        number = 0
+        for one in self.rows():
+            if isinstance(one, Fault):
+                yield one
+                continue
+            if number in wanted:
+                yield one
+            number += 1
+
+    def _rows(self) -> Iterator[Row | Fault]:
+        for one in self._records():
+            if isinstance(one, Fault):
+                yield one
+                continue
+            try:
+                row = self._convert(one.values)
+            except RowError as error:
+                yield Fault(place=one.place, field=error.field, message=str(error), record=one.values)
+                continue
+            about: Any = row.setdefault("about", {})
+            about["source"], about["place"] = self.located.name, one.place
+            yield row
+
+    def _records(self) -> Iterator[Record | Fault]:
+        return read_records(self.located.path)
+
+
+def read_rows(source: DataSource, located: Located, limit: int | None = None) -> tuple[list[Row], list[Fault]]:
+    """The first `limit` rows (all where None) and the faults among them.
+
+    Raises `DataError` where no row can be used, naming the first five faults.
+    """
+    rows: list[Row] = []
+    faults: list[Fault] = []
+    for one in Loading(source, located).rows():
+        if isinstance(one, Fault):
+            faults.append(one)
+        else:
+            rows.append(one)
+            if len(rows) == limit:
+                break
+    if not rows:
+        raise no_rows(located, faults)
+    return rows, faults
+
+
+def no_rows(located: Located, faults: list[Fault]) -> DataError:
+    """What is said where a source has nothing that can be used."""
+    if not faults:
+        return DataError(f"{located.path.name} holds no rows; give a file with at least one example.")
+    more = f" ({len(faults) - 5} more)" if len(faults) > 5 else ""
+    told = "; ".join(str(fault) for fault in faults[:5])
+    return DataError(f"{located.path.name}: none of its rows can be used. {told}{more}.")
