@@ -171,6 +171,17 @@ UNUSABLE: list[tuple[str, bytes, str]] = [
         bytes((7 * n * n + 13 * n) % 256 for n in range(4000)),
         "noise.csv cannot be read: it is a binary file of no known kind.",
     ),
+    *(
+        (
+            name,
+            text.encode(encoding),
+            f"{name} cannot be read: its text is in neither UTF-8 nor a Western European encoding; save it as UTF-8.",
+        )
+        for name, text, encoding in (
+            ("chinese.csv", "问题,答案\n什么药降血钾?,胰岛素和葡萄糖\n", "gb18030"),
+            ("russian.csv", "вопрос,ответ\nЧем снизить калий?,Инсулин с глюкозой\n", "cp1251"),
+        )
+    ),
     (
         "cut.zip",
         zipped({"a.jsonl": LINE_ONE.encode()})[:-30],
@@ -362,6 +373,16 @@ PARTLY: list[tuple[str, bytes, list[dict[str, Any]], list[str]]] = [
         f'{HEADER}{CSV_ONE}Gout?,"Rest\na,b\nc,d\n'.encode(),
         [ONE, {"question": "a", "answer": "b"}, {"question": "c", "answer": "d"}],
         [f"row 2 (line 3), field answer: {QUOTE}"],
+    ),
+    (
+        "open_quotes.csv",
+        f'{HEADER}{CSV_ONE}Gout?,"Rest\n{CSV_TWO}Fever?,"Rest\na\n{CSV_ONE}'.encode(),
+        [ONE, TWO, ONE],
+        [
+            f"row 2 (line 3), field answer: {QUOTE}",
+            f"row 4 (line 5), field answer: {QUOTE}",
+            "row 5 (line 6), field answer: has one cell for 2 columns; the first that is missing is 'answer': add it",
+        ],
     ),
     (
         "quote_inside.csv",

@@ -117,6 +117,12 @@ def test_lines_end_only_where_lines_end(tmp_path: Path):
     assert records(tmp_path / "a.csv") == [("row 1", {"q": strange, "a": "x"})]
 
 
+def test_a_cell_may_hold_a_long_note(tmp_path: Path):
+    note = "Seen today, well.\n" * 20_000
+    (tmp_path / "a.csv").write_text(f'note,kind\n"{note}",visit\n')
+    assert records(tmp_path / "a.csv") == [("row 1", {"note": note, "kind": "visit"})]
+
+
 def test_parquet_in_types_of_json(tmp_path: Path):
     import pyarrow
     from pyarrow import parquet

@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import json
+import re
 import stat
 import zipfile
 from itertools import islice
@@ -184,6 +185,13 @@ def _encoding(path: Path, first: bytes) -> tuple[str, list[str]]:
     if not wrong or good >= wrong:
         # A few damaged places in UTF-8 are named row by row.
         return "utf-8", []
+    runs = re.findall(rb"[\x80-\xff]+", first)
+    if 2 * sum(len(run) for run in runs if len(run) > 1) > sum(map(len, runs)) > 8:
+        # In Western European text, letters with accents stand alone; elsewhere whole words are beyond ASCII.
+        raise DataError(
+            f"{path.name} cannot be read: its text is in neither UTF-8 nor a Western European encoding; "
+            "save it as UTF-8."
+        )
     return "cp1252", [f"not UTF-8 ({wrong} bytes are none): read as Windows-1252, Latin-1's usual form"]
 
 
