@@ -172,6 +172,15 @@ def test_a_share_above_one_makes_several_different_rows_of_one():
     assert len({row_id(made) for made in added}) == 100
 
 
+def test_ways_are_used_evenly_where_rows_allow_each_and_one_way_makes_different_rows():
+    rows = [row(f"What of case {number} with shingles, an MRI and Lipitor?", "yes") for number in range(90)]
+    counts = Counts()
+    list(augment_rows(rows, TABLES, 1.0, 0, counts=counts))
+    assert counts.by_way == {"synonyms": 30, "abbreviations": 30, "brand_generic": 30}
+    rows = [row(f"What of case {number} with hypertension and chickenpox?", "yes") for number in range(50)]
+    assert len({row_id(made) for made in augment_rows(rows, ["synonyms"], 2.0, 0)}) == 100
+
+
 def test_rows_that_cannot_be_changed_are_made_up_for_and_a_shortfall_is_said():
     barren = [row(f"What is {number} plus 1?", "a number") for number in range(80)]
     counts = Counts()
@@ -180,7 +189,7 @@ def test_rows_that_cannot_be_changed_are_made_up_for_and_a_shortfall_is_said():
     counts = Counts()
     assert list(augment_rows(barren, ["synonyms"], 0.5, 0, counts=counts)) == []
     assert counts.notes() == [
-        "Augmentation added 0 rows of the 40 asked for: the other rows have no term that can be replaced without "
+        "Augmentation added 0 rows of the 40 asked for: the other rows have nothing that can be reworded without "
         "touching what their answer rests on.",
         "The way synonyms added no row.",
     ]

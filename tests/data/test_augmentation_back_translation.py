@@ -109,6 +109,7 @@ def test_folders_that_are_no_translation_model(tmp_path: Path, tiny_marian: Path
         ("left eye", "right eye", ["side left", "side right"]),
         ("on warfarin", "on heparin", ["drug heparin", "drug warfarin"]),
         ("takes Lipitor", "takes the drug", ["drug lipitor"]),
+        ("[NAME] is well", "[name] is well", ["placeholder [NAME]", "placeholder [name]"]),
     ],
 )
 def test_what_a_round_trip_must_keep(before: str, after: str, lost: list[str]):
@@ -123,7 +124,14 @@ def test_negations_of_other_languages():
 
 def test_an_unfaithful_round_trip_is_no_row():
     source = row("Should he take 5 mg of warfarin with his left knee pain?")
-    for back in ("Should he take 50 mg of warfarin with his left knee pain?", question(source), "", "Why?", "Take it."):
+    kept = "5 mg of warfarin with his left knee pain"
+    for back in (
+        f"Should he take {kept.replace('5', '50')}?",
+        question(source).upper(),
+        f"He should take {kept}.",
+        f"Should he take {kept}?" + " Should he, should he, should he, should he?" * 3,
+        "",
+    ):
         assert augment(source, ["back_translation"], random.Random(0), lambda _, back=back: [back]) is None
     good = "For his left knee pain, should he take warfarin 5 mg?"
     made = augment(source, ["back_translation"], random.Random(0), lambda _: [good])
@@ -131,6 +139,19 @@ def test_an_unfaithful_round_trip_is_no_row():
     assert made.get("about", {}).get("origin", {}).get("how") == "back_translation"
     cited = row("Take out the drug: he takes warfarin for clots.", "for clots: warfarin")
     assert augment(cited, ["back_translation"], random.Random(0), lambda _: ["Take out the drug: warfarin."]) is None
+
+
+def test_options_are_not_translated_and_a_row_is_translated_once():
+    asked = "Which drug is best?\n\nA. Warfarin\nB. Aspirin"
+    seen: list[str] = []
+
+    def translate(texts: list[str]) -> list[str]:
+        seen.extend(texts)
+        return ["What drug is the best?" for _ in texts]
+
+    (made,) = augment_rows([row(asked, "B. Aspirin")], ["back_translation"], 2.0, 0, translate)
+    assert seen == ["Which drug is best?"]
+    assert question(made) == "What drug is the best?\n\nA. Warfarin\nB. Aspirin"
 
 
 def test_rows_are_translated_in_batches_and_dropped_ones_counted():

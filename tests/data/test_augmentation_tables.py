@@ -133,8 +133,10 @@ def test_a_term_is_put_in_as_a_writer_would(text: str, way: TableWay, how: str, 
         ("the National Stroke Association", "synonyms"),
         ("medullary cystic kidney disease type 1", "synonyms"),
         ("limbic encephalitis", "synonyms"),
-        ("a hematuria workup", "synonyms"),
+        ("the hematuria workup", "synonyms"),
         ("chewing gum", "synonyms"),
+        ("with stroke volume", "synonyms"),
+        ("a fatty liver disease clinic", "synonyms"),
         # no article fits a word without plural
         ("a high fever", "synonyms"),
         # its counterpart is there, or what stands in brackets defines it

@@ -238,6 +238,13 @@ def test_what_grows_when_rendered_is_stopped(question: str, said: str):
     assert time.monotonic() - started < 1
 
 
+def test_a_column_called_like_a_helper_of_jinja_is_a_column():
+    assert task_templates.preview(wrapped("a{% if range %}{{ range }}{% endif %}"), [{}, {"Range": 1}]) == [
+        ("a", "a"),
+        ("a1", "a"),
+    ]
+
+
 def test_html_and_jinja_in_a_record_stay_as_they_are():
     source = wrapped("{{ x }}")
     assert task_templates.preview(source, [{"x": "BP < 90 & {{ y }}"}]) == [("BP < 90 & {{ y }}", "a")]

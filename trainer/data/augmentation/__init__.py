@@ -21,7 +21,7 @@ from typing import Literal, cast, get_args
 
 from pydantic import BaseModel, Field
 
-from trainer.data.augmentation import faithful
+from trainer.data.augmentation import faithful, wording
 from trainer.data.augmentation.substitution import TableWay, rewritings
 from trainer.data.records import DataError
 from trainer.data.rows import About, Message, Origin, Row, question, row_id
@@ -82,8 +82,8 @@ class Counts(BaseModel):
         said = []
         if self.added < 0.9 * self.wanted:
             said.append(
-                f"Augmentation added {self.added:,} rows of the {self.wanted:,} asked for: the other rows have no term "
-                "that can be replaced without touching what their answer rests on."
+                f"Augmentation added {self.added:,} rows of the {self.wanted:,} asked for: the other rows have "
+                "nothing that can be reworded without touching what their answer rests on."
             )
         said += [f"The way {way} added no row." for way, count in self.by_way.items() if not count]
         if self.unfaithful:
@@ -112,7 +112,7 @@ def augment(row: Row, ways: Sequence[str], draw: random.Random, translate: Trans
             made = _reworded(row, text, cast(TableWay, way), draw, {text})
         else:
             assert translate is not None  # _check saw to it
-            made = _back_translated(row, text, translate([text])[0])
+            made = _back_translated(row, text, translate([wording.stem(text)])[0])
         if isinstance(made, dict):
             return made
     return None
@@ -152,7 +152,7 @@ def augment_rows(
                 if text is None:
                     continue
                 if way == "back_translation":
-                    if text in used:
+                    if waiting and waiting[-1][0] is row:  # once a row: the same words go there and back alike
                         continue
                     waiting.append((row, text))
                 else:
@@ -161,7 +161,6 @@ def augment_rows(
                         continue
                     used.add(question(made))
                     yield made
-                used.add(text)
                 counts.by_way[way] += 1
                 owed -= 1
                 break
@@ -179,7 +178,7 @@ def _translated(waiting: list[tuple[Row, str]], translate: Translate | None, cou
     """The faithful ones of a batch; the others are taken out of the counts again."""
     if not waiting or translate is None:
         return
-    for (row, text), back in zip(waiting, translate([text for _, text in waiting]), strict=True):
+    for (row, text), back in zip(waiting, translate([wording.stem(text) for _, text in waiting]), strict=True):
         made = _back_translated(row, text, back)
         if isinstance(made, dict):
             yield made
@@ -214,7 +213,8 @@ def _reworded(row: Row, text: str, way: TableWay, draw: random.Random, used: set
 
 
 def _back_translated(row: Row, text: str, back: str) -> Row | Literal["unfaithful", "unchanged"]:
-    back = back.strip()
+    """The row with its question as it came back (all but the options of a multiple choice), if it is faithful."""
+    back = back.strip() + text[len(wording.stem(text)) :]
     if _plain(back) == _plain(text):
         return "unchanged"
     language = row.get("about", About()).get("language") or ("en" if _is_english(text, "") else "")

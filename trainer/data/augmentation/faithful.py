@@ -1,4 +1,4 @@
-"""What a rewriting of a clinical question must not lose: numbers, units, negations, sides and drugs."""
+"""What a rewriting of a clinical question must not lose: numbers, units, negations, sides, drugs, placeholders."""
 
 from __future__ import annotations
 
@@ -41,12 +41,19 @@ _SAME_UNIT = {"percent": "%", "µg": "mcg", "unit": "units", "umol/l": "µmol/l"
 def lost(before: str, after: str, language: str = "en") -> list[str]:
     """What differs between a text and its rewriting, each in words ("number 500"); empty where nothing does.
 
-    Numbers are compared as a whole with their order left open ("two" is 2), units as they follow a number, times,
-    sides of the body, how often something is negated, and the names of drugs. A language without a list of negations is
-    compared without them.
+    Compared are numbers ("two" is 2) in any order, units as they follow a number, times, sides of the body, how often
+    something is negated, names of drugs, and what stands in square brackets ([NAME]). A language without a list of
+    negations is compared without them.
     """
     found: list[str] = []
-    for kind, count in (("number", _numbers), ("unit", _units), ("time", _times), ("side", _sides), ("drug", _drugs)):
+    for kind, count in (
+        ("number", _numbers),
+        ("unit", _units),
+        ("time", _times),
+        ("side", _sides),
+        ("drug", _drugs),
+        ("placeholder", _placeholders),
+    ):
         old, new = count(before), count(after)
         found += [f"{kind} {value}" for value in sorted((old - new) + (new - old))]
     if language in _NEGATION:
@@ -81,6 +88,10 @@ def _sides(text: str) -> Counter[str]:
 def _drugs(text: str) -> Counter[str]:
     names = _all_drug_names()
     return Counter(word for word in re.findall(r"[a-z][a-z-]+[a-z]", text.lower()) if word in names)
+
+
+def _placeholders(text: str) -> Counter[str]:
+    return Counter(re.findall(r"\[[^\]\n]*\]", text))
 
 
 @cache

@@ -9,9 +9,11 @@ from typing import NamedTuple
 # Quoted words, placeholders of de-identification, links and code are somebody's exact words. The options of a multiple
 # choice stay too: the right one stands in the answer and may not change, so a changed one would be known to be wrong.
 _PROTECTED = re.compile(
-    r'"[^"\n]*"|“[^”\n]*”|«[^»\n]*»|‘[^’\n]*’(?!\w)|`[^`\n]*`|\[[^\]\n]*\]|<[^>\n]*>|^[ \t]*\(?[A-Ka-k1-9][.):][ \t].*$|https?://\S+|www\.\S+|[\w.+-]{1,64}@\S+',
+    r'"[^"\n]*"|“[^”\n]*”|«[^»\n]*»|‘[^’\n]*’(?!\w)|`[^`\n]*`|\[[^\]\n]*\]|<[^>\n]*>|'
+    r"^[ \t]*\(?[A-H][.):][ \t].*$|https?://\S+|www\.\S+|[\w.+-]{1,64}@\S+",
     re.MULTILINE,
 )
+_OPTIONS = re.compile(r"\s*^[ \t]*\(?A[.):][ \t].*\n[ \t]*\(?B[.):][ \t]", re.MULTILINE)
 _WORD_START = re.compile(r"(?<![\w'’/&@#.-])\w")
 _NO_WORD_END = re.compile(r"[\w/&@-]|['’]\w|\.\w")
 _ARTICLE = re.compile(r"\b(an?)(\s+)$", re.IGNORECASE)
@@ -102,6 +104,12 @@ def fits(text: str, found: Found, new: str) -> bool:
     # "hematuria workup" is English and "blood in the urine workup" is not; nor is "limbic inflammation of the brain"
     phrase = re.search(r" (?:of|in|on|with) ", new) is not None
     return not phrase or bool(_PHRASE_ENDS.match(after) and _PHRASE_BEGINS.search(before))
+
+
+def stem(text: str) -> str:
+    """A question without the options of its multiple choice, which stand in lines of their own at its end."""
+    options = _OPTIONS.search(text)
+    return text[: options.start()] if options else text
 
 
 def before_it(text: str, found: Found) -> str:
