@@ -157,6 +157,16 @@ def test_uneven_labels_are_pointed_out_with_the_remedy():
     assert set(found.balance) == {"label"}
 
 
+def test_balancing_by_what_was_told_from_the_text_is_doubted():
+    rows = [row(f"Is gout, case {number}, painful?", LONG) for number in range(10)]
+    found = inspected(*rows, row("Is glaucoma painful?", LONG))
+    said = next(one for one in found.warnings if one.startswith("Specialty is uneven"))
+    assert said.endswith("(lecture L3.20). It was told from the text in 11 rows: look at it first.")
+    given = [row(f"Case {number}?", LONG, specialty="rheumatology" if number else "urology") for number in range(11)]
+    said = next(one for one in inspected(*given).warnings if one.startswith("Specialty is uneven"))
+    assert said.endswith("(lecture L3.20).")
+
+
 # The mix
 
 
@@ -355,6 +365,22 @@ def test_summary_and_json():
     assert any(line.startswith("  ! No row is marked as checked by an expert") for line in lines)
     assert all(len(line) <= 120 for line in lines)
     assert Inspection.model_validate(json.loads(found.model_dump_json())) == found
+
+
+def test_long_lines_are_wrapped():
+    names = [
+        "cardiology",
+        "obstetrics and gynaecology",
+        "infectious disease",
+        "emergency medicine",
+        "neurosurgery",
+        "urology",
+    ]
+    found = inspected(*(row(f"Case {number}?", LONG, specialty=name) for number, name in enumerate(names * 2)))
+    lines = summary_lines(found)
+    assert all(len(line) <= 120 for line in lines)
+    place = next(place for place, line in enumerate(lines) if line.startswith("  specialty    "))
+    assert lines[place + 1].startswith(" " * 15)
 
 
 def test_real_questions_with_two_answers_are_found():

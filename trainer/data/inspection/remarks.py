@@ -91,10 +91,12 @@ def _mix(found: Inspection) -> Iterator[str]:
         mix: ClassMix = getattr(found, field)
         if mix.ratio >= UNEVEN and mix.classes <= (100 if field == "specialty" else FEW_CLASSES):
             largest, smallest = mix.listed[0], mix.listed[-1]
+            told = found.assigned.get(field, 0)
+            doubt = f" It was told from the text in {_rows(told)}: look at it first." if told > mix.known / 2 else ""
             yield (
                 f"{field.capitalize()} is uneven: {largest.name} has {largest.rows:,} rows, {smallest.name} "
                 f"{smallest.rows:,} ({mix.ratio:,.0f} to 1). {found.balance[field].sentence} "
-                f"To do so, set data.balance to {field} (lecture L3.20)."
+                f"To do so, set data.balance to {field} (lecture L3.20).{doubt}"
             )
     rows = sum(share.rows for share in found.lecture_mix)
     if rows >= ENOUGH and any(abs(one.share - one.lecture) > FAR for one in found.lecture_mix):

@@ -8,6 +8,7 @@ from trainer.data.inspection.balance import ClassMix
 from trainer.data.inspection.findings import Inspection
 
 _NAMED = 6
+_WIDTH = 116
 
 
 def summary_lines(found: Inspection) -> list[str]:
@@ -53,8 +54,9 @@ def summary_lines(found: Inspection) -> list[str]:
     told = ", ".join(f"{name} of {rows:,}" for name, rows in found.assigned.items() if rows)
     if told:
         lines.append(_line("told", f"{told} rows from the text; the others were given"))
+    lines = [part for line in lines for part in textwrap.wrap(line, _WIDTH, subsequent_indent=" " * 15)]
     for warning in found.warnings:
-        lines += textwrap.wrap(warning, 116, initial_indent="  ! ", subsequent_indent="    ")
+        lines += textwrap.wrap(warning, _WIDTH, initial_indent="  ! ", subsequent_indent="    ")
     return lines
 
 
