@@ -235,7 +235,8 @@ def test_another_decision_for_one_question_is_a_contradiction():
     assert kinds(row(asked, "A. insulin"), row(asked, "B. metformin")) == ["class"]
     assert kinds(row(asked, "B. metformin"), row(asked, "B. Metformin.")) == []
     vitamin = "Which vitamin is low?"
-    assert kinds(row(vitamin, f"B. {LONG}"), row(vitamin, f"A. {LONG}")) == []  # without options, letters are no choice
+    # Without options a letter is no choice, and one other word no other decision.
+    assert kinds(row(vitamin, f"B. {LONG}"), row(vitamin, f"B. {LONG} Always.")) == []
     context = "Text.\n\nQuestion: Does it help?"
     assert kinds(row(context, "It did so.\n\nAnswer: yes"), row(context, "It did so.\n\nAnswer: maybe")) == ["class"]
     labelled = inspected(row("Class?", LONG, label="high"), row("Class?", LONG, label="low"))
