@@ -29,10 +29,12 @@ def _drugs() -> frozenset[str]:
     """Names of drugs, generic and brand, and the single words of longer ones."""
     import bz2
     import pickle
-    from importlib import resources
+    from importlib.util import find_spec
 
-    # The package's own file: importing its finder builds indexes for misspelt names, 600 MB that we have no use for.
-    packed = resources.files("drug_named_entity_recognition").joinpath("drug_ner_dictionary.pkl.bz2").read_bytes()
+    # The package's own file, read without importing it: that builds indexes for misspelt names, 600 MB of no use here.
+    package = find_spec("drug_named_entity_recognition")
+    assert package is not None and package.submodule_search_locations
+    packed = Path(package.submodule_search_locations[0], "drug_ner_dictionary.pkl.bz2").read_bytes()
     names = {str(name).lower() for name in pickle.loads(bz2.decompress(packed))["drug_variant_to_canonical"]}
     return frozenset(names | {word for name in names for word in name.split() if len(word) > 4})
 

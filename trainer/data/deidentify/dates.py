@@ -114,7 +114,7 @@ AGES: list[tuple[str, float]] = [
     (rf"\b(?:in|into|to)\s+(?:(?:his|her|their|my|the)\s+)?(?:(?:early|mid|late)[\s\-]+)?\K(?:{_OLD}['’]?s|nineties)\b", 0.8),
     (rf"\b(?:(?:mother|father|grandmother|grandfather|aunt|uncle|sister|brother|wife|husband|he|she|I|you|who)\s*(?:'?s|'?m|'?re|is|am|are|was)\s+(?:(?:now|about|almost|nearly|already|over)\s+)?)\K{_OLD}(?!\d|\.\d){_NO_UNIT}(?=\s*(?:[.,;?!]|and\b|now\b|$|years?\b|with\b|but\b))", 0.65),
     (rf"\b{_NINETY}[\s\-]+(?:{_YEARS})(?!\s*ago)", 0.88),
-    (rf"\b(?:I\s?'?\s?a?m|(?:he|she)\s?(?:'s|is|was)|you\s?(?:'re|are)|age(?:d|\s+of)?|turn(?:ed|ing|s)?|at|be|is|was)\s+(?:now\s+|about\s+|almost\s+|nearly\s+)?\K{_NINETY}\b(?=\s*(?:[.,;?!]|$|and\b|now\b|when\b|years?\b|but\b|with\b))", 0.8),
+    (r"\b(?:I\s?'?\s?a?m|(?:he|she)\s?(?:'s|is|was)|you\s?(?:'re|are)|age(?:d|\s+of)?|turn(?:ed|ing|s)?|at|be|is|was)\s+(?:now\s+|about\s+|almost\s+|nearly\s+)?\Kninety(?:[\s\-](?:one|two|three|four|five|six|seven|eight|nine))?\b(?=\s*(?:[.,;?!]|$|and\b|now\b|when\b|years?\b|but\b|with\b|due\b|of\b|from\b))", 0.8),
     (r"\b(?:nonagenarian|centenarian)s?\b", 0.8),
     (rf"(?<!\d){_OLD}\s?(?:años|岁|歲)", 0.9),
 ]  # fmt: skip

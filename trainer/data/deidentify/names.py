@@ -20,7 +20,7 @@ _RUN_LINE = _RUN.replace(r"\s", r"[ \t]")
 _LAST_FIRST = rf"{_PART}(?:[ \t]{_PART})?[ \t]?,[ \t]?{_ANY}(?:[ \t]{_ANY})?\.?"
 
 _TITLES = (
-    r"(?:(?i:dr|mr|mrs|ms|mx|prof|rev|sgt|capt|lt|cpl|pvt|col|gen|maj|hon|fr|msgr|drs|mssrs|sra?|srta|dra)\b\.?|Mister|Miss|MISS|Doctor|Nurse|NURSE|Professor|"
+    r"(?:(?i:dr|mr|mrs|ms|mx|prof|rev|sgt|capt|lt|cpl|pvt|col|gen|maj|hon|fr|msgr|drs|mssrs|sra?|srta|dra)\b\.?|[Mm]ister|[Mm]iss|MISS|[Dd]octor|Nurse|NURSE|Professor|"
     r"Reverend|Pastor|Rabbi|Imam|Father|Sister|Brother|Officer|Deputy|Sheriff|Sergeant|Captain|Lieutenant|Corporal|Private|"
     r"Colonel|Major|Judge|Attorney|Senator|Madam|Aunt|Uncle|Auntie|Grandma|Grandpa|Cousin|Coach|Principal|Trooper|Detective|DOCTOR|Chaplain|"
     r"Señora?|Don|Doña|Therapist|Counselor|Midwife|Paramedic|Technician|Dietitian|Pharmacist)"
@@ -85,6 +85,12 @@ class Found(NamedTuple):
 # Endings of terms that no list holds; a name with one of them is in the lists of names.
 _TERM = re.compile(
     r"[a-z]{3}(?:ia|oid|ial|al|ic|ous|ism|ide|ate|ive|ary|tion|ment|lysis|gram|graphy|metry|meter|boli|ase)$"
+)
+# What is taken, applied or prescribed is a drug, whoever the model sees in it.
+_TAKEN = re.compile(
+    r"\b(?:takes?|taking|took|us(?:es?|ing|ed)|appl(?:y|ied|ication of)|applications of|continued?|start(?:s|ed|ing)?|"
+    r"restarted|stop(?:ped)?|prescribed?|refill(?: of)?|generic for|dose of|mg of|given|gave|increased?|tried)\s+$",
+    re.IGNORECASE,
 )
 _SPEAKERS = frozenset(
     [
@@ -348,7 +354,7 @@ def _by_context(text: str) -> Iterator[Found]:
         for group in ("n", "n2", "n3", "n4", "n5"):
             if match.group(group):
                 run = match.group(group).rstrip()
-                if run.islower() and lexicon.is_word(run):
+                if run.islower() and len(run) > 2 and lexicon.is_word(run):
                     continue
                 yield Found(match.start(group), match.start(group) + len(run), 0.7, False)
 
@@ -402,14 +408,21 @@ def _listed_from(text: str, match: Any, parts: list[re.Match[str]], n: int) -> t
         if k < len(parts) and (could_first or standing == "first"):
             second = parts[k][0]
             listed_last = _plain(second).lower() in lexicon.last_names() and not allow_list.is_listed(second)
-            ok = _standing(second) in ("last", "first", "unknown") or (
-                listed_last and (standing == "first" or not lexicon.is_plain_word(_plain(second)))
+            ok = (
+                _standing(second) in ("last", "first", "unknown")
+                or (listed_last and (standing == "first" or not lexicon.is_plain_word(_plain(second))))
+                or (standing == "first" and k > n + 1 and _may_be(second))  # Kate M Begum
             )
             if ok and not (_heads_eponym(text, at + parts[k].end()) and standing != "first"):
                 end = parts[k]
                 if k + 1 < len(parts) and _standing(parts[k + 1][0]) in ("last", "unknown"):
                     end, k = parts[k + 1], k + 1
                 return Found(start, at + end.start() + len(end[0].rstrip(".,")), 0.75, True), k + 1
+    if n + 1 < len(parts) and (standing == "unknown" or _may_be(word)) and word[1:].islower():
+        # A first name that no list has, before a last name that one has.
+        second = parts[n + 1][0]
+        if _standing(second) == "last" and not _TERM.search(word) and not _heads_eponym(text, at + parts[n + 1].end()):
+            return Found(start, at + parts[n + 1].start() + len(_plain(second)), 0.6, True), n + 2
     end = start + len(_plain(word))
     if _heads_eponym(text, end) or (word.isupper() and len(word) < 6):
         return None
@@ -452,6 +465,8 @@ def _by_model(text: str, entities: list[tuple[int, int]]) -> Iterator[Found]:
             ):
                 continue
             at = start + match.start()
+            if len(words) == 1 and not _could_be_name(words[0]) and _TAKEN.search(text[: at + kept[0].start()]):
+                continue
             stop = at + kept[-1].start() + len(_plain(kept[-1][0]))
             if not _heads_eponym(text, stop):
                 yield Found(at + kept[0].start(), stop, 0.65, False)

@@ -23,7 +23,7 @@ _CITY = r"[A-Z][\w'’\-]*\.?(?:[ ][A-Z][\w'’\-]*\.?){0,3}"
 _TAIL = rf"(?:[,\s]\s*{_CITY},?\s+{_STATE}(?:,?\s+{_ZIP})?|,?\s+{_STATE}\s+{_ZIP}|,\s*{_CITY}(?:,?\s+{_ZIP})?)?"
 _NAMES = r"(?:[A-Z][\w'’\-]*\.?|[A-Z]\.|&|of|the|and|de|du|la|for)"
 _FACILITY = (
-    r"(?:Hospitals?|Medical\s+(?:Center|Centre|Group|Associates|College|Clinic|Plaza)|Clinics?|Infirmary|Health\s*(?:System|Center|Centre|Network|Services|Care|Clinic|Plan)?|"
+    r"(?:Hospitals?|Practice|Medical\s+(?:Center|Centre|Group|Associates|College|Clinic|Plaza)|Clinics?|Infirmary|Health\s*(?:System|Center|Centre|Network|Services|Care|Clinic|Plan)?|"
     r"Healthcare|Nursing\s+(?:Home|Facility|Center)|Manor|Hospice|Surgery\s+Center|Surgical\s+Center|Cancer\s+(?:Institute|Center|Centre)|Institute|Urgent\s+Care|"
     r"Rehab(?:ilitation)?(?:\s+(?:Center|Hospital|Facility))?|Care\s+(?:Center|Centre|Home)|Memorial|Dialysis(?:\s+Center)?|Pharmacy|Drugs|Drugstore|Apothecary|Laborator(?:y|ies)|Labs?|"
     r"(?:High|Elementary|Middle|Primary|Secondary|Grade|Preparatory|Nursing|Public|Charter)\s+School|Schools?|School\s+District|Academy|University|College|Kindergarten|Preschool|Daycare|"
@@ -55,10 +55,11 @@ def _patterns() -> dict[str, Any]:
         ),
         "street": c(r"(?<![\w])(?:(?:[A-Z][\w'’\-]*|\d{1,3}(?:st|nd|rd|th))\s+){1,3}(?:Street|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Boulevard|Blvd|Parkway|Highway|Turnpike|Court|Terrace|Way|Place|St\.|Dr\.?(?=\s+and\b|[.;,]?$))(?![\w])"),
         "street_after": c(rf"(?<=\b(?:on|at|near|of|off|and|along|corner\s+of)\s)(?:(?:[A-Z][\w'’\-]*|\d{{1,3}}(?:st|nd|rd|th))\s+){{1,3}}(?:{_SUFFIX})\b\.?"),
+        "military": c(r"\b(?:PSC|CMR|UNIT|Unit)\s+\d+,?\s+(?:Box|BOX)\s+\d+,?\s+(?:APO|FPO|DPO)\s+(?:AA|AE|AP)(?:\s+\d{5}(?:-\d{4})?)?"),
         "interstate": c(r"\b(?:I-|Interstate\s|Route\s|Highway\s|Hwy\.?\s|US-|Rte\.?\s)\d{1,3}\b(?:\s+(?:mile\s+marker|exit)\s+\d+)?"),
         "box": c(rf"\b(?i:p\.?\s?o\.?\s?box|post\s+office\s+box|box)\s*\#?\s*(?=\d)\d+{_TAIL}|\b(?i:p\.?\s?o\.?\s?box)\s*\#?\s*\w+"),
         "city_state": c(rf"(?<![\w]){_CITY},?\s+{_STATE}(?:,?\s+{_ZIP})?"),
-        "zip": c(rf"(?i:zip(?:\s*-?\s*code)?|postal\s+code|postcode)\s*[:#\-=]?\s*(?:is\s+)?\K(?:{_ZIP}|[A-Z]{{1,2}}\d[A-Z\d]?\s?\d[A-Z]{{2}}|[A-Z]\d[A-Z]\s?\d[A-Z]\d)|(?<![\w\-])\d{{5}}-\d{{4}}(?![\w\-])"),
+        "zip": c(rf"(?i:zip(?:\s*-?\s*code)?|postal\s+code|postcode)\s*[:#\-=]?\s*(?:is\s+)?\K(?:{_ZIP}|\d{{3,6}}(?:[ \-]\d{{2,4}})?(?![\w\-])|[A-Z]{{1,2}}\d[A-Z\d]?\s?\d[A-Z]{{2}}|[A-Z]\d[A-Z]\s?\d[A-Z]\d)|(?<![\w\-])\d{{5}}-\d{{4}}(?![\w\-])"),
         "county": c(r"(?<![\w])(?:[A-Z][\w'’\-]+\s){1,2}(?:County|Parish|Township|Borough|COUNTY)\b|\b(?:Township|Borough|County|City|Town|Village)\s+of\s+[A-Z][\w'’\-]+(?:\s[A-Z][\w'’\-]+)?"),
         "facility": c(rf"(?<![\w])(?:(?:St\.|Saint|{_NAMES})[ \t]+){{1,5}}?(?:{_FACILITY})\b(?:\s+(?:of|at|for|in)\s+(?:the\s+)?[A-Z][\w'’\-]+(?:[ \t][A-Z][\w'’\-]+){{0,2}})?(?:,\s*{_CITY.replace('{0,3}', '{0,1}')},\s+{_STATE})?"),
         "facility_of": c(r"\b(?:University|Univ\.|Hospital|College|Church|School|Clinic|Institute)(?:\s+(?:Hospital|Clinic))?\s+of\s+(?:the\s+)?[A-Z][\w'’\-]+(?:[ \t][A-Z][\w'’\-]+){0,2}"),
@@ -73,6 +74,11 @@ def _patterns() -> dict[str, Any]:
         "wing": c(r"(?<![\w])\d{1,2}\s?(?i:north|south|east|west|[NSEW])(?=\s*,?\s*(?i:bed|room|rm|wing|unit|tower|ward))(?:\s*,?\s*(?i:bed|room|rm|unit)\s*\#?\d{1,4}[A-Z]?)?|(?i:location|unit|ward)\s*:\s*\K\d{1,2}\s?(?i:north|south|east|west|[NSEW])\b"),
         "run": c(r"(?<![\w.@/\-'’])[A-Z][\w'’]*\.?(?:[ ][A-Z][\w'’]*){0,2}"),
     }  # fmt: skip
+
+
+def _generic(word: str) -> bool:
+    plain = word.lower().strip(".,")
+    return plain in lexicon.word_list("generic_houses") or plain in ("&", "de", "du", "la")
 
 
 def _telling(words: str) -> bool:
@@ -136,6 +142,7 @@ def find(text: str, entities: list[tuple[int, int]]) -> Iterator[tuple[int, int,
         ("address", 0.87),
         ("address_lower", 0.8),
         ("box", 0.87),
+        ("military", 0.88),
         ("zip", 0.9),
         ("room", 0.75),
         ("wing", 0.76),
@@ -164,6 +171,8 @@ def find(text: str, entities: list[tuple[int, int]]) -> Iterator[tuple[int, int,
         city = re.split(rf",?\s+(?={_STATE})", match[0])[0]
         zipped = re.search(r"\d{5}", match[0]) is not None
         comma = "," in match[0][: len(city) + 2]
+        if match[0].endswith((" MD", " PA", " DO")) and not _is_town(city):
+            continue  # a doctor
         known = _is_town(city) or _is_town(" ".join(city.split()[-2:])) or _is_town(city.split()[-1])
         named_state = not re.search(
             rf"\b(?:{'|'.join(sorted(lexicon.word_list('state_codes')))})\b", match[0][len(city) :]
@@ -178,31 +187,14 @@ def find(text: str, entities: list[tuple[int, int]]) -> Iterator[tuple[int, int,
             yield match.start(), match.end(), 0.8
     for name in ("facility", "caps_facility", "firm"):
         for match in p[name].finditer(text):
-            words = match[0].split()
-            while (
-                words
-                and (
-                    words[0].lower().strip(".,") in lexicon.word_list("generic_houses")
-                    or words[0].lower() in ("&", "de", "du", "la")
-                )
-                and len(words) > 1
-            ):
-                words = words[1:]
-            head = " ".join(words[:-1])
-            if (
-                words
-                and head
-                and _telling(head)
-                and not all(_lower_words(word) and allow_list.is_clinical(word) for word in words[:-1])
-            ):
-                start = (
-                    match.start() + match[0].rindex(words[0], 0, len(match[0]) - sum(len(w) for w in words[1:]))
-                    if len(words) > 1
-                    else match.start()
-                )
-                if name == "caps_facility" and all(lexicon.is_plain_word(word) for word in words[:-1]):
-                    continue
-                yield start, match.end(), 0.78
+            parts = list(re.finditer(r"\S+", match[0]))
+            while len(parts) > 1 and _generic(parts[0][0]) and not re.match(r"[A-Z]$", parts[1][0]):
+                parts = parts[1:]
+            own = [part[0] for part in parts[:-1]]
+            clinical = all(_lower_words(word) and allow_list.is_listed(word) for word in own)
+            plain = name == "caps_facility" and all(lexicon.is_plain_word(word) for word in own)
+            if own and _telling(" ".join(own)) and not clinical and not plain:
+                yield match.start() + parts[0].start(), match.end(), 0.78
     for match in p["facility_of"].finditer(text):
         yield match.start(), match.end(), 0.79
     for match in p["saint"].finditer(text):
