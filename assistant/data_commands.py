@@ -86,7 +86,7 @@ def prepare(
         print(f"{step.name:12} {step.rows_before:>9,} → {step.rows_after:>9,}  {step.detail}".rstrip())
     for sentence in [*made.manifest.deidentification.limits, *made.manifest.notes]:
         print(f"  note: {sentence}")
-    print(made.manifest.leakage.sentence)
+    print(made.manifest.leakage)
     print(f"Prepared in {folder}")
 
 

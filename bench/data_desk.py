@@ -19,7 +19,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trainer.data.rows import Row
 
 SUBJECTS = ["sodium", "potassium", "calcium", "phosphate", "magnesium", "glucose", "ferritin", "urate", "albumin"]
 WORDS = """the patient reports fatigue thirst mild nausea since several weeks without fever while blood pressure stays
@@ -31,7 +36,7 @@ NOTE = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="The data desk beside plain datasets.")
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--tokenised", type=int, default=5_000, help="rows of the token comparison")
     parser.add_argument("--notes", type=int, default=200, help="notes of the de-identification comparison")
@@ -106,11 +111,18 @@ def measure(what: str, file: str) -> None:
 
 
 def read_ours(file: Path) -> int:
+    return sum(1 for _ in ours(file))
+
+
+def ours(file: Path) -> Iterator[Row]:
+    """The file's rows as the data desk reads them."""
     from trainer.config import DataSource
     from trainer.data.loading import Loading
+    from trainer.data.records import Fault
     from trainer.data.sources import locate
 
-    return sum(1 for _ in Loading(DataSource(name=str(file)), locate(str(file))).rows())
+    rows = Loading(DataSource(name=str(file)), locate(str(file))).rows()
+    return (row for row in rows if not isinstance(row, Fault))
 
 
 def read_theirs(file: Path) -> int:
@@ -137,39 +149,31 @@ def prepared(file: Path) -> int:
 
 
 def our_tokens(file: Path) -> int:
-    from trainer.config import DataSource
-    from trainer.data.loading import Loading
-    from trainer.data.sources import locate
     from trainer.data.tokenised import token_counter
     from trainer.models import EMBEDDED
 
     count = token_counter(EMBEDDED)
-    rows = Loading(DataSource(name=str(file)), locate(str(file))).rows()
-    return sum(1 for row in rows if count(row))  # pyright: ignore
+    return sum(1 for row in ours(file) if count(row))
 
 
 def their_tokens(file: Path) -> int:
     from trainer.models import EMBEDDED, load_tokenizer
 
-    tokenizer = load_tokenizer(EMBEDDED)
+    tokenizer: Any = load_tokenizer(EMBEDDED)
 
     def encode(row: dict[str, str]) -> dict[str, list[int]]:
         asked = [{"role": "user", "content": row["question"]}]
-        prompt = tokenizer.apply_chat_template(asked, add_generation_prompt=True)["input_ids"]  # pyright: ignore
-        whole = tokenizer.apply_chat_template([*asked, {"role": "assistant", "content": row["answer"]}])["input_ids"]  # pyright: ignore
+        prompt = tokenizer.apply_chat_template(asked, add_generation_prompt=True)["input_ids"]
+        whole = tokenizer.apply_chat_template([*asked, {"role": "assistant", "content": row["answer"]}])["input_ids"]
         return {"input_ids": whole, "labels": [-100] * len(prompt) + whole[len(prompt) :]}
 
     return len(theirs(file).map(encode))
 
 
 def our_deidentification(file: Path) -> int:
-    from trainer.config import DataSource
     from trainer.data.deidentify.parallel import deidentify_rows
-    from trainer.data.loading import Loading
-    from trainer.data.sources import locate
 
-    rows = Loading(DataSource(name=str(file)), locate(str(file))).rows()
-    return sum(1 for _ in deidentify_rows(rows, "mask", b"bench", os.cpu_count() or 1))  # pyright: ignore
+    return sum(1 for _ in deidentify_rows(ours(file), "mask", b"bench", os.cpu_count() or 1))
 
 
 def their_deidentification(file: Path) -> int:

@@ -7,7 +7,7 @@ import pytest
 
 from trainer import models
 from trainer.config import RunConfig
-from trainer.data.formats import Row
+from trainer.data.rows import Row
 from trainer.data.tokens import IGNORED, encode
 
 

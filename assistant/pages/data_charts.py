@@ -33,7 +33,7 @@ def see(seen: Inspection, data: DataSection, batch: list[TokenView] | DataError)
         _lecture_card(seen),
         _balance_card(seen, data),
         _questions_card(seen),
-        _batch_card(batch),
+        first_batch(batch, "The first batch, as the model sees it, before anything is taken out"),
     ]
     return f'<div class="bs-stack">{"".join(parts)}</div>'
 
@@ -143,7 +143,8 @@ def _questions_card(seen: Inspection) -> str:
     return f'<div class="bs-card"><h3>One question, several answers</h3>{"".join(lines)}</div>'
 
 
-def _batch_card(batch: list[TokenView] | DataError) -> str:
+def first_batch(batch: list[TokenView] | DataError, title: str) -> str:
+    """Rows as tokens in the real chat template, what is trained marked; or why nothing would be trained."""
     if isinstance(batch, DataError):
         return notice("Nothing would be trained", [str(batch)])
     rows = "".join(
@@ -153,7 +154,7 @@ def _batch_card(batch: list[TokenView] | DataError) -> str:
         for one in batch
     )
     return (
-        '<div class="bs-card" id="data-batch"><h3>The first batch, as the model sees it</h3><p class="bs-soft">In the '
+        f'<div class="bs-card bs-batch"><h3>{title}</h3><p class="bs-soft">In the '
         'embedded model\'s own chat template; <mark class="bs-trained">what is trained</mark> is marked.</p>'
         f"{rows}</div>"
     )

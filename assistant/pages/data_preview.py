@@ -12,6 +12,7 @@ from trainer.config import DataSection, DataSource, TaskSection
 from trainer.data.inspection.assignment import assign
 from trainer.data.inspection.first_batch import TokenView, token_view
 from trainer.data.loading import read_rows
+from trainer.data.prepare import Data
 from trainer.data.reading.files import read_records
 from trainer.data.reading.rejected import write_rejected
 from trainer.data.records import DataError, Fault, Record
@@ -19,6 +20,7 @@ from trainer.data.rows import Row, texts
 from trainer.data.sources import Progress, locate
 from trainer.data.survey import Survey, survey
 from trainer.data.tokenised import token_counter
+from trainer.data.tokens import encode
 from trainer.models import EMBEDDED, load_tokenizer
 
 LOOKED_AT = 5000
@@ -44,11 +46,16 @@ def surveyed(source: DataSource, progress: Progress | None = None) -> Survey:
 
 def first_batch(source: DataSource) -> list[TokenView] | DataError:
     """The first rows as tokens in the embedded model's template, trained ones marked; the fault where none is."""
-    from trainer.data.tokens import encode
+    return _batch(first_rows(source, FIRST_ROWS))
 
-    system_prompt = TaskSection().system_prompt
-    rows = read_rows(source, locate(source.name), FIRST_ROWS)[0]
-    tokenizer = _tokenizer()
+
+def trained_batch(data: Data) -> list[TokenView] | DataError:
+    """The first rows of prepared data, as they will be trained on."""
+    return _batch(list(islice(data.rows("train"), FIRST_ROWS)))
+
+
+def _batch(rows: list[Row]) -> list[TokenView] | DataError:
+    tokenizer, system_prompt = _tokenizer(), TaskSection().system_prompt
     try:
         return token_view(rows, tokenizer, lambda row: encode(row, tokenizer, system_prompt), MAX_LENGTH)
     except DataError as error:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from assistant.pages.data_charts import first_batch
 from assistant.pages.data_preview import Marked
 from assistant.pages.run_view import facts_list
 from assistant.pages.style import badge, notice
 from trainer.catalogue.datasets import DataSetRow
 from trainer.config import DataSection
+from trainer.data.inspection.first_batch import TokenView
 from trainer.data.prepare import Data
-from trainer.data.records import Fault
+from trainer.data.records import DataError, Fault
 from trainer.data.survey import Survey
 
 _MOST_FAULTS = 12
@@ -118,7 +120,7 @@ def rendered(previews: Sequence[tuple[str, str] | str]) -> str:
     return f'<div class="bs-card" id="data-rendered-card"><h3>The first rows, as written</h3>{shown}</div>'
 
 
-def prepared(data: Data) -> str:
+def prepared(data: Data, batch: list[TokenView] | DataError) -> str:
     """What was done step by step, the proof that the split is clean, and where the files are."""
     made = data.manifest
     rows = "".join(
@@ -143,7 +145,8 @@ def prepared(data: Data) -> str:
         f'<table class="bs-table"><tr><th>step</th><th>rows</th><th></th></tr>{rows}</table></div>{kinds}'
         f'<h3>Proof of the split</h3><p class="bs-why">{escape(str(made.leakage))}</p>'
         f'<p class="bs-soft">In {escape(str(data.folder))}</p></div>'
-        f"{notice('Worth knowing', [*removed.limits, *made.notes], 'warn')}</div>"
+        f"{notice('Worth knowing', [*removed.limits, *made.notes], 'warn')}"
+        f"{first_batch(batch, 'The first batch, as it will be trained on')}</div>"
     )
 
 

@@ -246,7 +246,9 @@ mark.bs-found small { color: var(--bs-warn); font-size: .75rem; padding-left: 4p
 #plan-chips button { border-radius: 999px; font-weight: 400; font-size: .92rem; min-width: 0; flex: 0 1 auto;
   width: auto; padding: 6px 14px; }
 #plan-tools button, #data-prepare, #data-use, #data-mended, #data-rejected { flex: 0 0 auto; width: auto; }
-#data-again, #data-preview, #data-keep-template { align-self: flex-start; width: auto; }
+#data-preview { align-self: flex-start; width: auto; }
+#data-mend button, #data-keep-template { flex: 0 0 auto; width: auto; }
+#data-mend, #data-own-template { align-items: flex-end; flex-wrap: wrap; }
 #data-bring { align-items: flex-end; }
 #data-bring > button, #data-bring > .block + button { flex: 0 0 auto; height: auto; }
 #runs-actions button, #runs-confirm button, #play-actions button { flex: 0 0 auto; width: auto; }

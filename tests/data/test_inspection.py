@@ -139,7 +139,7 @@ def test_repeating_up_to_four_times_by_hand():
 def test_the_effect_is_what_balancing_then_does():
     mixing = pytest.importorskip("trainer.data.mixing")
     labels = ["common"] * 80 + ["some"] * 30 + ["rare"] * 10
-    indices, _ = mixing.balance(labels, 4, 0)
+    indices = mixing.balance(labels, 0)
     after = Counter(labels[index] for index in indices)
     shares = balance_effect(Counter(labels)).shares_after
     assert {name: rows / len(indices) for name, rows in after.items()} == shares

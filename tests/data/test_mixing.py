@@ -49,36 +49,25 @@ def test_the_draw_is_the_seeds():
 
 def test_balance_evens_out_what_four_times_can():
     labels = ["yes"] * 60 + ["no"] * 20 + [""] * 10 + ["maybe"] * 10
-    indices, effect = balance(labels, seed=3)
+    indices = balance(labels, seed=3)
     assert indices[:100] == list(range(100))
     repeated = Counter(indices)
     assert {repeated[row] for row in range(60)} == {1}
     assert {repeated[row] for row in range(60, 80)} == {3}
     assert {repeated[row] for row in range(80, 90)} == {1}
     assert {repeated[row] for row in range(90, 100)} == {4}
-    assert effect.rows_added == 70
-    assert effect.before == {"maybe": 10 / 90, "no": 20 / 90, "yes": 60 / 90}
-    assert effect.after == {"maybe": 0.25, "no": 0.375, "yes": 0.375}
-    assert effect.sentence == (
-        "70 repeated rows are added: 'maybe', the rarest class, rises from 11.1% to 25.0%. Rows are used 4 times at "
-        "most, which is not enough for equal shares of 'maybe'."
-    )
+    assert len(indices) == 170
 
 
 def test_balance_repeats_evenly_within_a_class():
-    indices, effect = balance(["a"] * 10 + ["b"] * 4, seed=3)
+    indices = balance(["a"] * 10 + ["b"] * 4, seed=3)
     assert sorted(Counter(indices)[row] for row in range(10, 14)) == [2, 2, 3, 3]
-    assert effect.after == {"a": 0.5, "b": 0.5}
-    assert effect.sentence == "6 repeated rows are added: 'b', the rarest class, rises from 28.6% to 50.0%."
-    assert balance(["a"] * 10 + ["b"] * 4, seed=3)[0] == indices != balance(["a"] * 10 + ["b"] * 4, seed=4)[0]
+    assert balance(["a"] * 10 + ["b"] * 4, seed=3) == indices != balance(["a"] * 10 + ["b"] * 4, seed=4)
 
 
 @pytest.mark.parametrize("labels", [[], ["a"] * 3, ["a", "b"], ["", ""]])
 def test_nothing_to_balance(labels: list[str]):
-    indices, effect = balance(labels)
-    assert indices == list(range(len(labels)))
-    assert effect.rows_added == 0
-    assert effect.sentence == "The classes are equally frequent, or there is only one: nothing is repeated."
+    assert balance(labels) == list(range(len(labels)))
 
 
 @pytest.mark.parametrize("share", [0.05, 0.1, 0.2, 0.3, 0.4, 0.5])

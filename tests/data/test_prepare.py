@@ -38,7 +38,7 @@ def patients(path: Path, count: int = 40) -> Path:
     """Three notes of each patient, of two specialties."""
     rows = [
         {
-            "question": f"Patient {number} has {TOPICS[number % 10]} on visit {visit}; what is next, case {number * 7}?",
+            "question": f"Patient {number} has {TOPICS[number % 10]} on visit {visit}; what next, case {number * 7}?",
             "answer": f"Examine for {TOPICS[(number + visit) % 10]} and review in {number + visit} days.",
             "patient": f"P{number}",
             "specialty": "cardiology" if number % 4 else "oncology",
@@ -147,8 +147,26 @@ def test_added_and_repeated_rows_are_on_the_training_side_alone(tmp_path: Path):
     assert all(origin["how"].startswith("synonyms: ") and origin["row"] not in held_back for origin in origins)
     counts = [sum(row["about"]["specialty"] == name for row in train) for name in ("cardiology", "oncology")]
     assert counts[0] <= counts[1] * 1.05 and made.manifest.repeated_rows > 0
-    assert any("'oncology', the rarest class" in note for note in made.manifest.notes)
+    assert any("the rarest class (oncology) goes from" in note for note in made.manifest.notes)
     assert not any("origin" in row["about"] for row in made.rows("validation"))
+
+
+def test_a_rewritten_row_that_asks_what_a_held_back_one_asks_is_left_out(tmp_path: Path):
+    rows = [
+        {
+            "question": f"Which symptoms of {name} would make you think of {topic} first?",
+            "answer": f"Mostly those that come with {topic} over several days, in {words}; examine and follow up.",
+        }
+        for topic in TOPICS
+        for name, words in (("high blood pressure", "plain words"), ("hypertension", "the words of the trade"))
+    ]
+    config = run_on(write(tmp_path / "a.jsonl", rows), augment=["synonyms"], augment_share=1.0, validation_share=0.4)
+    made = prepare.prepare(config)
+    grown = [row["prompt"][0]["content"] for row in made.rows("train") if "origin" in row["about"]]
+    held_back = {row["prompt"][0]["content"] for row in made.rows("validation")}
+    assert grown and held_back and not held_back & set(grown)
+    (step,) = [step for step in made.manifest.steps if step.name == "grow"]
+    assert "were left out, being too like a held-back row" in step.detail
 
 
 def test_benchmark_questions_among_the_training_rows_are_flagged(tmp_path: Path):

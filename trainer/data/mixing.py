@@ -5,8 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from pydantic import BaseModel
-
 MOST_REPEATS = 4
 """Muennighoff et al. 2023 ("Scaling data-constrained language models"): up to four passes over the same data are about
 as good as new data; after that the gain fades."""
@@ -45,62 +43,27 @@ def mix_general(medical: int, general: int, share: float, seed: int) -> tuple[li
     return chosen, notes
 
 
-class BalanceEffect(BaseModel):
-    """What balancing does to a training side. Shares are of the rows that have a class."""
-
-    before: dict[str, float]
-    after: dict[str, float]
-    rows_added: int
-    sentence: str
-
-
-def balance(labels: Sequence[str], most: int = MOST_REPEATS, seed: int = 0) -> tuple[list[int], BalanceEffect]:
-    """Repeat rows of rare classes towards equal shares, each row `most` times at most (lecture L3.20).
+def balance(labels: Sequence[str], seed: int = 0) -> list[int]:
+    """Repeat rows of rare classes towards equal shares, each `MOST_REPEATS` times at most (lecture L3.20).
 
     `labels` has a class for each row; rows with an empty one are kept once. Returns indices of rows: all rows in their
     order, then the repeats, class by class, drawn with `seed`. For the training side only: a repeated row in the
-    validation would count twice.
+    validation would count twice. What it does to the shares: `inspection.balance.balance_effect`.
     """
     members: dict[str, list[int]] = {}
     for row, label in enumerate(labels):
         if label:
             members.setdefault(label, []).append(row)
-    counts = {label: len(members[label]) for label in sorted(members)}
-    largest = max(counts.values(), default=0)
+    largest = max(map(len, members.values()), default=0)
     indices = list(range(len(labels)))
-    after: dict[str, int] = {}
-    for label, count in counts.items():
+    for label, rows in sorted(members.items()):
         draw = random.Random(f"{seed}/balance/{label}")
-        after[label] = min(largest, count * most)
-        missing = after[label] - count
+        missing = min(largest, len(rows) * MOST_REPEATS) - len(rows)
         while missing > 0:
-            drawn = draw.sample(members[label], min(count, missing))
+            drawn = draw.sample(rows, min(len(rows), missing))
             indices += drawn
             missing -= len(drawn)
-    added = len(indices) - len(labels)
-    shares = [{label: count / sum(one.values()) for label, count in one.items()} for one in (counts, after)]
-    return indices, BalanceEffect(
-        before=shares[0], after=shares[1], rows_added=added, sentence=_sentence(counts, after, shares, added, most)
-    )
-
-
-def _sentence(
-    counts: dict[str, int], after: dict[str, int], shares: list[dict[str, float]], added: int, most: int
-) -> str:
-    if not added:
-        return "The classes are equally frequent, or there is only one: nothing is repeated."
-    rarest = min(counts, key=lambda label: (counts[label], label))
-    sentence = (
-        f"{added:,} repeated rows are added: {rarest!r}, the rarest class, rises from {shares[0][rarest]:.1%} to "
-        f"{shares[1][rarest]:.1%}."
-    )
-    short = [label for label in counts if after[label] < max(after.values())]
-    if short:
-        named = ", ".join(repr(label) for label in short[:5]) + (
-            f" and {len(short) - 5} more" if len(short) > 5 else ""
-        )
-        sentence += f" Rows are used {most} times at most, which is not enough for equal shares of {named}."
-    return sentence
+    return indices
 
 
 def order_by_share(

@@ -8,6 +8,7 @@ prepared once, and a run can make its data again exactly. What was begun and kil
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -21,9 +22,10 @@ from trainer.data import leakage, manifest, mixing, splits, task_templates
 from trainer.data.augmentation import Counts, augment_rows
 from trainer.data.augmentation.back_translation import load_translator
 from trainer.data.contamination import Benchmarks, Contaminated
-from trainer.data.gather import gather, kept_rows, needs_deidentification, secret
+from trainer.data.gather import EVERY, gather, kept_rows, needs_deidentification, secret
+from trainer.data.inspection.balance import balance_effect
 from trainer.data.loading import DUPLICATE, read_rows
-from trainer.data.near_duplicates import Signatures
+from trainer.data.near_duplicates import Signatures, words
 from trainer.data.reading.rejected import write_rejected
 from trainer.data.records import DataError
 from trainer.data.rows import Row, answer, question, texts
@@ -178,26 +180,29 @@ def _split(run: RunConfig, gathered: Path, report: Progress) -> tuple[list[int],
         strata.append(f"{Path(about.get('source', '')).name}: {specialty}" if several else specialty)
         times.append(about.get("time"))
         signatures.add(_text(row))
+        if len(ids) % EVERY == 0:
+            report("looking for near-duplicates", len(ids), 0)
     if len(ids) < 2:
         raise DataError("The data holds a single row; at least two are needed, one of them to validate on.")
-    report("looking for near-duplicates", 0, 1)
+    report("looking for near-duplicates", len(ids), len(ids))
     near = signatures.groups()
+    report("splitting, and comparing held-back rows with the others", 0, 1)
     data = run.data
-    for attempt in range(_ATTEMPTS):
+    for attempt in itertools.count(1):
         groups = splits.merge_groups(patients, near)
         sides, notes = splits.assign_sides(
             groups, strata, times, data.validation_share, data.test_share, run.schedule.seed, data.split
         )
         proof = leakage.report(ids, patients, near, sides, _Texts(gathered), times)
-        if not proof.alike or attempt == _ATTEMPTS - 1:
-            break
+        if not proof.alike or attempt == _ATTEMPTS:
+            proof.assert_clean()
+            report("splitting, and comparing held-back rows with the others", 1, 1)
+            return [int(side) for side in sides], proof, notes
         # The signatures are estimates: a pair that the exact comparison found joins one group, and is split again.
         rows = {identity: number for number, identity in enumerate(ids)}
         for pair in proof.alike:
             near[near == near[rows[pair.held_back]]] = near[rows[pair.trained]]
-    proof.assert_clean()
-    report("looking for near-duplicates", 1, 1)
-    return [int(side) for side in sides], proof, notes
+    raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 class _Texts:
@@ -239,18 +244,37 @@ def _grow(
     translate = load_translator(*data.translation_models) if "back_translation" in data.augment else None
     report("rewriting rows", 0, 1)
     counts = Counts()
-    with train.with_name("grown.part").open("w+", encoding="utf-8") as grown:
-        added = augment_rows(_read(train), data.augment, data.augment_share, run.schedule.seed, translate, counts)
-        grown.writelines(_line(row) for row in added)
-        grown.seek(0)
-        with train.open("a", encoding="utf-8") as out:
-            out.writelines(grown)
-    train.with_name("grown.part").unlink()
+    grown = train.with_name("grown.part")
+    _write(grown, augment_rows(_read(train), data.augment, data.augment_share, run.schedule.seed, translate, counts))
+    crossing = _like_held_back(grown)
+    with train.open("a", encoding="utf-8") as out:
+        out.writelines(_line(row) for number, row in enumerate(_read(grown)) if number not in crossing)
+    grown.unlink()
+    added = counts.added - len(crossing)
     notes += counts.notes()
     detail = ", ".join(f"{way} {count:,}" for way, count in counts.by_way.items())
-    steps.append(manifest.Step(name="grow", rows_before=rows, rows_after=rows + counts.added, detail=detail))
+    if crossing:
+        detail += f"; {len(crossing):,} were left out, being too like a held-back row"
+    steps.append(manifest.Step(name="grow", rows_before=rows, rows_after=rows + added, detail=detail))
     report("rewriting rows", 1, 1)
-    return counts.added
+    return added
+
+
+def _like_held_back(grown: Path) -> set[int]:
+    """Numbers of the rewritten rows that are near-duplicates of a row for validation or test, or ask the same."""
+    signatures, asked = Signatures(), set()
+    for side in SIDES[1:]:
+        for row in _read(grown.with_name(f"{side}.jsonl")):
+            signatures.add(_text(row))
+            asked.add(tuple(words(question(row))))
+    held_back, same = len(signatures), set()
+    for number, row in enumerate(_read(grown)):
+        signatures.add(_text(row))
+        if tuple(words(question(row))) in asked:
+            same.add(number)
+    groups = signatures.groups().tolist()
+    crossing = set(groups[:held_back])
+    return same | {number for number, group in enumerate(groups[held_back:]) if group in crossing}
 
 
 def _balance(run: RunConfig, train: Path, steps: list[manifest.Step], notes: list[str]) -> int:
@@ -259,10 +283,10 @@ def _balance(run: RunConfig, train: Path, steps: list[manifest.Step], notes: lis
     if field == "none":
         return 0
     labels = [str(row.get("about", {}).get(field) or "") for row in _read(train)]
-    chosen, effect = mixing.balance(labels, seed=run.schedule.seed)
-    repeats = Counter(chosen)
-    _repeat(train, train, repeats)
-    notes.append(effect.sentence)
+    chosen = mixing.balance(labels, run.schedule.seed)
+    _repeat(train, train, Counter(chosen))
+    known = Counter(label for label in labels if label)
+    notes.append(balance_effect(known).sentence if known else f"No training row has a {field}: nothing is repeated.")
     steps.append(manifest.Step(name="balance", rows_before=len(labels), rows_after=len(chosen), detail=f"by {field}"))
     return len(chosen) - len(labels)
 

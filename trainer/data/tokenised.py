@@ -127,7 +127,8 @@ def _write(
     from datasets.arrow_writer import ArrowWriter
 
     limit = run.schedule.max_length
-    counts = dict.fromkeys(("rows", "tokens", "trained", "longest", "cut", "untrained", "bad"), 0)
+    names = ("rows", "tokens", "trained", "longest", "cut", "untrained", "bad")
+    counts: dict[str, int] = {name: 0 for name in names}
     numbers = List(Value("int32"))
     columns = {"input_ids": numbers, "labels": numbers, "general": Value("bool"), "length": Value("int32")}
     with ArrowWriter(path=str(path), features=Features(columns)) as out:
