@@ -29,10 +29,14 @@ class Span(NamedTuple):
     score: float
 
 
+PIECE = 100_000
+"""Characters searched at once; a longer text is searched in pieces."""
+# A ruled line ("-----"): spaCy's tokenizer takes quadratic time over it.
+_RULE = re.compile(r"([^\w\s])\1{19,}")
 _OTHER = "xx"  # every language without a model of its own
 # What Presidio's recognisers call their findings.
 _FROM_PRESIDIO: dict[str, Kind] = {
-    "EMAIL_ADDRESS": "email", "PHONE_NUMBER": "phone", "CREDIT_CARD": "account", "IBAN_CODE": "account",
+    "PHONE_NUMBER": "phone", "CREDIT_CARD": "account", "IBAN_CODE": "account",
 }  # fmt: skip
 
 
@@ -53,7 +57,6 @@ def _analyzer() -> AnalyzerEngine:
     from presidio_analyzer.nlp_engine import NerModelConfiguration, SpacyNlpEngine
     from presidio_analyzer.predefined_recognizers import (
         CreditCardRecognizer,
-        EmailRecognizer,
         IbanRecognizer,
         PhoneRecognizer,
     )
@@ -66,12 +69,6 @@ def _analyzer() -> AnalyzerEngine:
         def load(self) -> None:
             english = spacy.load(names.lexicon.MODEL, exclude=["parser", "tagger", "lemmatizer", "attribute_ruler"])
             self.nlp = {"en": english, _OTHER: spacy.blank("xx")}
-
-    class AnyEmail(EmailRecognizer):
-        """Presidio asks a list of top-level domains, over the network; an address within a hospital has none."""
-
-        def validate_result(self, pattern_text: str) -> bool:
-            return True
 
     class Names(LocalRecognizer):
         """People and places, `names.find` and `places.find`."""
@@ -110,7 +107,6 @@ def _analyzer() -> AnalyzerEngine:
             for kind, listed in patterns.items()
         ]
         recognizers += [
-            AnyEmail(supported_language=language),
             CreditCardRecognizer(supported_language=language),
             IbanRecognizer(supported_language=language),
             PhoneRecognizer(supported_language=language, supported_regions=("US", "GB", "ES", "CN")),
@@ -136,14 +132,40 @@ def find_identifiers(text: str, language: str = "en") -> list[Span]:
 
 def find_in_many(texts: Sequence[str], language: str = "en") -> list[list[Span]]:
     """`find_identifiers` for many texts of one language at once."""
+    longest = max((len(text) for text in texts), default=0)
+    if longest > PIECE:
+        pieces = [_pieces(text) for text in texts]
+        spans = iter(find_in_many([piece for own in pieces for piece in own], language))
+        return [_joined(own, [next(spans) for _ in own]) for own in pieces]
     engine = _analyzer()
     code = "en" if language.lower().split("-")[0] == "en" else _OTHER
     found: list[list[Span]] = []
-    for text, artifacts in engine.nlp_engine.process_batch(list(texts), code, batch_size=32):  # pyright: ignore[reportGeneralTypeIssues]
+    calm = [_RULE.sub(lambda match: " " * len(match[0]), text) for text in texts]
+    batch = engine.nlp_engine.process_batch(calm, code, batch_size=32)
+    for text, (_, artifacts) in zip(texts, batch, strict=True):  # pyright: ignore[reportGeneralTypeIssues]
         results = engine.analyze(text, code, nlp_artifacts=artifacts)
         spans = [Span(r.start, r.end, _FROM_PRESIDIO.get(r.entity_type, r.entity_type), r.score) for r in results]  # pyright: ignore[reportArgumentType]
         found.append(_without_overlap(text, spans))
     return found
+
+
+def _pieces(text: str) -> list[str]:
+    """The text in pieces that end at a line's end where one is near: what the model can hold."""
+    pieces = []
+    while len(text) > PIECE:
+        cut = text.rfind("\n", PIECE // 2, PIECE) + 1 or text.rfind(" ", PIECE // 2, PIECE) + 1 or PIECE
+        pieces.append(text[:cut])
+        text = text[cut:]
+    return [*pieces, text]
+
+
+def _joined(pieces: list[str], found: list[list[Span]]) -> list[Span]:
+    joined: list[Span] = []
+    start = 0
+    for piece, spans in zip(pieces, found, strict=True):
+        joined += [span._replace(start=span.start + start, end=span.end + start) for span in spans]
+        start += len(piece)
+    return joined
 
 
 def _measured(text: str, span: Span) -> bool:

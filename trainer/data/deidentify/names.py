@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from trainer.data.deidentify import allow_list, lexicon
 
 # One part of a name: Mary, MARY, O'Neil, McKay, Smith-Jones; an initial; a particle between.
-_PART = r"(?:(?:[OD]['’]|Mc|Mac|De|La|Di)?[A-ZÀ-Þ][\w’']*[\w](?:-[A-ZÀ-Þ][\w’']+)*)"
+_PART = r"(?:(?:[OD]['’]|Mc|Mac|De|La|Di)?[A-ZÀ-Þ][\w’']{0,40}[\w](?:-[A-ZÀ-Þ][\w’']{1,40})*)"
 _INITIAL = r"(?:[A-Z]\.|[A-Z](?![\w'’.]))"
 _PARTICLE = r"(?:van|von|de|del|della|di|da|dos|der|den|la|le|bin|al|el|ter|st\.)"
 _ANY = rf"(?:{_PART}|{_INITIAL})"
@@ -241,7 +241,7 @@ def _patterns() -> dict[str, Any]:
         "called": c(rf"(?<![\w]){_CALLED}[,\s:]+(?:{_TITLES}\s)?[\"“']?(?P<n>{_RUN})"),
         "opening": c(rf"(?<![\w]){_OPENINGS}\s*,?\s+(?:{_TITLES}\s)?(?P<n>{_RUN})(?=\s*[,.!?;:\n]|\s*$)"),
         "speak": c(rf"(?<![\w]){_SPEAK}\s+(?P<n>{_RUN})"),
-        "nickname": c(rf"(?P<n>{_PART})\s+[\"“'(](?P<n2>{_PART})[\"”')]\s+(?P<n3>{_PART})"),
+        "nickname": c(rf"(?<![\w’'])(?P<n>{_PART})\s+[\"“'(](?P<n2>{_PART})[\"”')]\s+(?P<n3>{_PART})"),
         "baby": c(rf"(?<![\w])(?:(?i:baby\s+(?:boy|girl)|infant\s+of)|BB|BG)\s+(?:of\s+)?(?P<n>{_PART})"),
         "last_first": c(rf"(?<![\w.])(?P<n>{_LAST_FIRST})(?![\w])"),
         "run": c(rf"(?<![\w.@/\-'’]){_RUN}"),
