@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from trainer.data.deidentify.find import KINDS, find_identifiers, find_in_many, limits
+from trainer.data.deidentify.find import KINDS, PIECE, find_identifiers, find_in_many, limits
 
 # One sentence for each kind, with what has to be found in it.
 SENTENCES = {
@@ -77,6 +77,33 @@ def test_an_eponym_is_a_name_where_a_title_says_so():
 def test_a_name_that_is_sure_once_is_found_again_without_its_title():
     text = "Ms. Quillfeather is stable. We told Quillfeather to rest."
     assert marked(text) == [("Quillfeather", "name")] * 2
+
+
+def test_the_names_of_a_list_are_found_with_the_first():
+    assert [value for value, _ in marked("His children are Milo, Otis and June, who visit.")] == [
+        "Milo",
+        "Otis",
+        "June",
+    ]
+
+
+def test_a_possessive_is_not_part_of_the_name():
+    assert marked("Mrs. Halloran's knee is better.") == [("Halloran", "name")]
+
+
+def test_a_text_longer_than_the_model_holds_is_searched_in_pieces():
+    line = "The patient rests and eats well.\n"
+    text = line * (PIECE // len(line) + 10) + "Mr. Halloran, MRN: 00482913.\n" + line
+    assert [(text[s.start : s.end], s.kind) for s in find_identifiers(text)] == [
+        ("Halloran", "name"),
+        ("00482913", "mrn"),
+    ]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("text", [":" * 60_000, "A" * 60_000, "(" * 60_000, "a." * 30_000 + "@"])
+def test_a_text_made_to_be_slow_is_not(text: str):
+    assert find_identifiers(text) == []
 
 
 def test_who_speaks_is_no_name():

@@ -76,6 +76,7 @@ DATES: list[tuple[str, float]] = [
     (rf"{_START}{_W}{_M}\s?(?P<s>[/.\-])\s?{_D}\s?(?P=s)\s?{_Y2}{_STOP}", 0.93),
     (rf"{_START}{_W}{_D}\s?(?P<s>[/.\-])\s?{_M}\s?(?P=s)\s?{_Y2}{_STOP}", 0.92),
     (rf"{_START}{_Y}\s?(?P<s>[/.\-])\s?{_M}\s?(?P=s)\s?{_D}(?:T\d\d:?\d\d(?::?\d\d(?:\.\d+)?)?(?:Z|[+\-]\d\d:?\d\d)?)?(?!\w|[.\-/]\d)", 0.93),
+    (rf"(?<![\w./\-]){_Y}[\s\-]{_MON}[\s\-]{_D}(?![\w/:]|\.\d)", 0.92),
     (r"(?<![\w./\-])(?P<y>19\d\d|20\d\d)(?P<m>0[1-9]|1[0-2])(?P<d>0[1-9]|[12]\d|3[01])(?![\w./\-])", 0.6),
     (rf"(?<![\w]){_W}{_D}{_NTH}(?:\s+(?:day\s+)?of)?[\s\-]{{0,2}}{_MON}(?:[\s,\-/]{{0,3}}(?:of\s+)?(?:{_Y}|'?(?P<y2>\d\d)(?![\w/:]|\s*(?:mg|year|y/?o|am\b|pm\b|hours|%|-))))?(?![\w])", 0.9),
     (rf"(?<![\w]){_W}{_MON}[\s\-]{{0,2}}(?:the\s+)?{_D}{_NTH}(?![\w/:]|\.\d)(?!\s*(?:mg|mcg|ml|%))(?:\s?,?\s*(?:of\s+)?(?:{_Y}|(?<=,\s)(?P<y2>\d\d)(?![\w/:])|'(?P<y3>\d\d)))?(?![\w])", 0.9),
@@ -89,6 +90,7 @@ DATES: list[tuple[str, float]] = [
     # "of 5/10" is a score as often as a date: not with the usual scores' denominators.
     (rf"\b(?:of|from|to|by|before|after|around|about|between|last|through)\b[\s:]{{1,2}}(?:the\s+)?\K{_M}/(?!(?:5|6|10|12|20)\b){_D}(?![\w/%]|\.\d|-\d*[a-z]){_NOT_SCORE}", 0.65),
     (rf"{_START}{_M}/{_D}(?=\s?[\-–]\s?\d\d?/\d\d?(?![\d/]))", 0.7),
+    (rf"\b(?:between|from)\s+\d\d?/\d\d?\s+(?:and|to|through|until)\s+\K{_M}/{_D}{_STOP}{_NOT_SCORE}", 0.7),
     (rf"(?<=\d/\d\d?\s?[\-–]\s?){_M}/{_D}{_STOP}", 0.7),
     (rf"{_START}(?:(?P<m>0[1-9])/{_D}|(?P<m2>1[0-2]|[1-9])/(?P<d2>0[1-9])){_STOP}{_NOT_SCORE}", 0.6),
     (r"(?<![\w])(?:on|by|until|since)\s+(?:the\s+)?(?:week\s+of\s+)?\K(?P<d>0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th)(?=\s*(?:[.,;?!]|$|and\s|at\s|of\s+(?:this|last|next)|she\b|he\b|I\b))", 0.6),

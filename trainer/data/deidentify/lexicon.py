@@ -117,6 +117,12 @@ def first_names() -> frozenset[str]:
 
 
 @cache
+def common_last_names() -> frozenset[str]:
+    """Last names of the United States alone."""
+    return _person("en_US")[1]
+
+
+@cache
 def last_names() -> frozenset[str]:
     return _names(1)
 

@@ -66,11 +66,12 @@ _OPENINGS = (
 )
 _CALLED = (
     r"(?:[Mm]y\s+name(?:\s+is|'s|’s)|[Nn]ame(?:\s+is|'s|’s)|(?:[Ii]\s*['’]?\s*a?m|I['’]m)|[Tt]his\s+is|goes\s+by(?:\s+the\s+name(?:\s+of)?)?|(?:be\s+|is\s+|was\s+|are\s+)?called|known\s+as|named|"
-    r"nicknamed|a\.?k\.?a\.?|[Cc]all\s+(?:me|him|her)|[Mm]et\s+with|introduced\s+(?:as|to))"
+    r"nicknamed|a\.?k\.?a\.?|A\.?K\.?A\.?|[Cc]all\s+(?:me|him|her)|[Mm]et\s+with|introduced\s+(?:as|to))"
 )
 _SPEAK = (
-    r"(?:[Dd]iscussed\s+(?:\w+\s+){0,3}?with|[Ss]poke\s+(?:to|with)|[Ss]een\s+(?:by|with)|[Rr]eferr(?:ed|ing)(?:\s+\w+)?\s+(?:by|to)|[Rr]eferring|[Rr]eferral\s+(?:from|to)|"
-    r"[Pp]er|[Ww]ith|[Bb]y|[Tt]old|[Cc]alled|[Cc]ontacted|[Pp]aged|[Nn]otified|[Ii]nformed|[Aa]sked|[Ss]eeing|[Ss]ee|[Ff]or|[Oo]n|[Tt]o|[Ff]rom|[Aa]nd|[Tt]hank|[Uu]pdated|[Cc]onsented|[Tt]hanks\s+to|care\s+of|via)"
+    r"(?:[Dd]iscussed\s+(?:\w+\s+){0,3}?with|[Ss]poken?\s+(?:to|with)|[Ss]een\s+(?:by|with)|[Rr]eferr(?:ed|ing)(?:\s+\w+)?\s+(?:by|to)|[Rr]eferring|"
+    r"[Tt]old|[Cc]alled(?:\s+by)?|[Cc]ontacted|[Pp]aged|[Nn]otified|[Ii]nformed|[Aa]sked|[Ss]eeing|[Tt]hank|[Uu]pdated|care\s+of|examined\s+by|"
+    r"assisted\s+by|accompanied\s+by|reviewed\s+(?:by|with))"
 )
 
 
@@ -218,7 +219,7 @@ def _patterns() -> dict[str, Any]:
     c = regex.compile
     return {
         "title": c(rf"(?<![\w.]){_TITLES}(?:\s+(?:and|&|or)\s+{_TITLES})?\s{{1,2}}(?P<n>{_RUN})"),
-        "lower_title": c(r"(?<![\w.])(?:dr|mr|mrs|ms)\.?\s(?P<n>[a-z][a-z'’\-]{2,}(?:\s[a-z][a-z'’\-]{2,})?)"),
+        "lower_title": c(r"(?<![\w.])(?i:dr|mr|mrs|ms)\.?\s(?P<n>[a-z][a-z'’\-]{2,}(?:\s[a-z][a-z'’\-]{2,})?)"),
         "degree": c(rf"(?<![\w.])(?P<n>{_RUN_LINE})(?:,[ \t]?|[ \t])(?={_DEGREES}(?![\w]))"),
         "last_first_degree": c(rf"(?<![\w.])(?P<n>{_LAST_FIRST}),?[ \t](?={_DEGREES}(?![\w]))"),
         "label": c(
@@ -235,7 +236,7 @@ def _patterns() -> dict[str, Any]:
             r"(?i:(?:patient|pt|client)?'?s?\s?name)\s*[:\-]\s*(?P<n>[a-z][a-z'’\-]+(?:,?\s+[a-z][a-z'’\-]*){0,3})(?=\s*(?:$|\n|[.;,|]))"
         ),
         "relation": c(
-            rf"(?<![\w])(?i:{_RELATIONS})(?:['’]s\s+name)?(?:\s+is|\s*,|\s+named|\s+called|\s*\()?\s+?(?:is\s+)?(?:\()?(?P<n>{_RUN})|(?<![\w])(?i:{_RELATIONS})\s?\((?P<n2>{_RUN})\)"
+            rf"(?<![\w])(?i:{_RELATIONS})(?:['’]s\s+name)?(?:\s+(?:is|are)|\s*,|\s+named|\s+called|\s*\()?\s+?(?:is\s+)?(?:\()?(?P<n>{_RUN})|(?<![\w])(?i:{_RELATIONS})\s?\((?P<n2>{_RUN})\)"
         ),
         "role": c(rf"(?<![\w])(?i:(?:{_ROLES}\s+)*(?:{_WHO}))(?:\s+(?:is|was|are))?,?\s+(?P<n>{_RUN})"),
         "called": c(rf"(?<![\w]){_CALLED}[,\s:]+(?:{_TITLES}\s)?[\"“']?(?P<n>{_RUN})"),
@@ -293,7 +294,13 @@ def _by_context(text: str) -> Iterator[Found]:
             words = [m[0] for m in _parts(run)]
             while words and not _proof(words[0]) and not _is_initial(words[0]) and not _could_be_name(words[0]):
                 words = words[1:]
-            if words and not any(allow_list.is_listed(word) for word in words) and (_proof(run) or len(words) > 1):
+            numbered = re.match(r",?\s*(?:II|III|IV)\b", text[match.end("n") :]) is not None and len(words) == 1
+            if (
+                words
+                and not numbered
+                and not any(allow_list.is_listed(word) for word in words)
+                and (_proof(run) or len(words) > 1)
+            ):
                 start = match.start("n") + run.index(words[0])
                 yield Found(start, match.end("n"), 0.88, True)
     for name in ("label", "spaced_label", "bare_label"):
@@ -318,9 +325,8 @@ def _by_context(text: str) -> Iterator[Found]:
         yield Found(match.start("n"), match.end("n"), 0.8, False)
     for match in p["relation"].finditer(text):
         for group in ("n", "n2"):
-            if match.group(group) and (
-                _proof(match.group(group).split()[0]) or _could_be_name(match.group(group).split()[0])
-            ):
+            first = match.group(group).split()[0] if match.group(group) else ""
+            if first and (_proof(first) or _could_be_name(first) or _may_be(first)):
                 yield from _named(text, match, group, True, 0.8, _proof(match.group(group)))
     for match in p["role"].finditer(text):
         if _proof(match["n"].split()[0]) and not _heads_eponym(text, match.end("n")):
@@ -331,7 +337,11 @@ def _by_context(text: str) -> Iterator[Found]:
         # "A drug called Zeltrix": what is called by an unknown word is a person only where it speaks of itself.
         own = saying or re.search(r"[Nn]ame|goes\s+by|[Cc]all\s+(?:me|him|her)", match[0])
         standing = _standing(first)
-        if standing in ("first", "last") or (own and standing == "unknown") or (_could_be_name(first) and not saying):
+        if (
+            standing in ("first", "last")
+            or (own and (standing == "unknown" or _may_be(first)))
+            or (_could_be_name(first) and not saying)
+        ):
             yield from _named(text, match, "n", True, 0.8, not saying)
         elif re.search(
             r"goes\s+by|be\s+called|nicknamed|[Cc]all\s+(?:me|him|her)|[Mm]y\s+name", match[0]
@@ -343,6 +353,9 @@ def _by_context(text: str) -> Iterator[Found]:
             yield from _named(text, match, "n", True, 0.75, _standing(first) == "first")
         elif re.match(r"(?i:hi|hello|hey|thank|good|welcome|nice)", match[0]) and _may_be(first):
             yield from _named(text, match, "n", True, 0.6, False)
+    for match in p["speak"].finditer(text):
+        if _standing(match["n"].split()[0]) in ("first", "last", "unknown") and not match["n"].isupper():
+            yield from _named(text, match, "n", False, 0.6, False)
     for match in p["nickname"].finditer(text):
         if _proof(match["n"]) or _proof(match["n3"]):
             for group in ("n", "n2", "n3"):
@@ -427,10 +440,12 @@ def _listed_from(text: str, match: Any, parts: list[re.Match[str]], n: int) -> t
     if _heads_eponym(text, end) or (word.isupper() and len(word) < 6):
         return None
     if standing == "first":
+        if n + 1 < len(parts) and re.fullmatch(r"[A-Z]\.", parts[n + 1][0]):  # Jane D.
+            return Found(start, at + parts[n + 1].end(), 0.6, False), n + 2
         return Found(start, end, 0.6, False), n + 1
     if standing == "last" and plain not in lexicon.towns():
         opens = re.search(r"(?:^|[.?!:\n]\s*|[\"“(]\s*)$", text[:start]) is not None
-        in_us = plain in lexicon._person("en_US")[1]
+        in_us = plain in lexicon.common_last_names()
         if in_us or not opens:
             return Found(start, end, 0.5, False), n + 1
     return None
@@ -472,9 +487,26 @@ def _by_model(text: str, entities: list[tuple[int, int]]) -> Iterator[Found]:
                 yield Found(at + kept[0].start(), stop, 0.65, False)
 
 
+def _others(text: str, end: int) -> Iterator[Found]:
+    """The further names of a list that a sure name begins: "her sons Milo, Otis and Theo", "Drs. Vole and Hale"."""
+    while match := re.match(rf"(,\s+(?:and\s+)?|\s+and\s+|\s*&\s+)({_PART})(?![\w'’])", text[end:]):
+        standing, last = _standing(match[2]), "and" in match[1] or "&" in match[1]
+        further = re.match(rf"\s+and\s+{_PART}", text[end + match.end() :]) is not None
+        could = _may_be(match[2]) or (_could_be_name(match[2]) and not allow_list.is_listed(match[2]))
+        if not (standing in ("first", "last") or ((last or further) and (standing == "unknown" or could))):
+            return
+        yield Found(end + match.start(2), end + match.end(2), 0.7, False)
+        end += match.end()
+
+
 def find(text: str, entities: list[tuple[int, int]]) -> list[Found]:
     """Names in an English text; `entities` is where the model sees a person. They may overlap."""
-    found = [*_by_context(text), *_by_lists(text), *_by_model(text, entities)]
+    context = list(_by_context(text))
+    found = [*context, *_by_lists(text), *_by_model(text, entities)]
+    for name in context:
+        found += _others(text, name.end)
+    found = [name for name in found if "_" not in text[name.start : name.end]]
+    found = [name._replace(end=name.start + len(re.sub(r"['’]s$", "", text[name.start : name.end]))) for name in found]
     sure: set[str] = set()
     for name in found:
         if name.sure:

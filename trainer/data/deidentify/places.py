@@ -20,11 +20,12 @@ _STATE_NAMES = "|".join(sorted((state.title() for state in lexicon.word_list("st
 _STATE = rf"(?:{'|'.join(sorted(lexicon.word_list('state_codes')))}|{_STATE_NAMES}|{_STATE_NAMES.upper()})(?![\w])"
 _ZIP = r"\d{5}(?:\s?-\s?\d{4})?(?![\w\-])"
 _CITY = r"[A-Z][\w'’\-]*\.?(?:[ ][A-Z][\w'’\-]*\.?){0,3}"
-_TAIL = rf"(?:[,\s]\s*{_CITY},?\s+{_STATE}(?:,?\s+{_ZIP})?|,?\s+{_STATE}\s+{_ZIP}|,\s*{_CITY}(?:,?\s+{_ZIP})?)?"
+_UK = r"[A-Z]{1,2}\d[A-Z\d]?\s\d[A-Z]{2}(?![\w])"
+_TAIL = rf"(?:,\s*{_CITY}\s+{_UK}|[,\s]\s*{_CITY},?\s+{_STATE}(?:,?\s+{_ZIP})?|,?\s+{_STATE}\s+{_ZIP}|,\s*{_CITY}(?:,?\s+{_ZIP})?)?"
 _NAMES = r"(?:[A-Z][\w'’\-]*\.?|[A-Z]\.|&|of|the|and|de|du|la|for)"
 _FACILITY = (
     r"(?:Hospitals?|Practice|Medical\s+(?:Center|Centre|Group|Associates|College|Clinic|Plaza)|Clinics?|Infirmary|Health\s*(?:System|Center|Centre|Network|Services|Care|Clinic|Plan)?|"
-    r"Healthcare|Nursing\s+(?:Home|Facility|Center)|Manor|Hospice|Surgery\s+Center|Surgical\s+Center|Cancer\s+(?:Institute|Center|Centre)|Institute|Urgent\s+Care|"
+    r"Healthcare|Nursing\s+(?:Home|Facility|Center)|Acres|Meadows|Oaks|Pines|Grove|Manor|Hospice|Surgery\s+Center|Surgical\s+Center|Cancer\s+(?:Institute|Center|Centre)|Institute|Urgent\s+Care|"
     r"Rehab(?:ilitation)?(?:\s+(?:Center|Hospital|Facility))?|Care\s+(?:Center|Centre|Home)|Memorial|Dialysis(?:\s+Center)?|Pharmacy|Drugs|Drugstore|Apothecary|Laborator(?:y|ies)|Labs?|"
     r"(?:High|Elementary|Middle|Primary|Secondary|Grade|Preparatory|Nursing|Public|Charter)\s+School|Schools?|School\s+District|Academy|University|College|Kindergarten|Preschool|Daycare|"
     r"Church|Parish|Temple|Mosque|Synagogue|Cathedral|Chapel|Village|Heights|Estates|Gardens|Apartments|Towers|Plaza|Mall|Park|Prison|Jail|Penitentiary|"
@@ -36,7 +37,7 @@ _LIVES = (
     r"c[ao]mes?|is|originally|native|visit(?:s|ed|ing)?|drove(?:\s+\w+)?|dr(?:o|i)ven?(?:\s+\w+)?|fl(?:ew|own)|transferred|return(?:ed|ing)?|relocated|stay(?:s|ed|ing)?|work(?:s|ed|ing)?|retired|vacation(?:ed|ing)?|"
     r"located|based|farm(?:s|ed)?|settled|back|home|house|over|down|up|out|here|family|farm|place|office|practice|store|clinic|hospital|facility)\s+(?:(?:over|down|up|out|back|here|all|around|just|right)\s+)?(?:in|of|to|near|from|at|outside|around|by|through))"
 )
-_WORK = r"(?i:employer|works?\s+(?:(?:\w+\s+){0,3})?(?:for|at|with)|worked\s+(?:(?:\w+\s+){0,3})?(?:for|at|with)|working\s+(?:(?:\w+\s+){0,2})?(?:for|at|with)|employed\s+(?:(?:\w+\s+){0,3})?(?:by|at|with)|retired\s+from|employee\s+of|(?:job|driver|manager|clerk|teacher|nurse|welder|cashier|position|engineer|worker)\s+(?:at|with|for)|occupation)"
+_WORK = r"(?i:employer(?:\s+is)?|works?\s+(?:(?:\w+\s+){0,3})?(?:for|at|with)|worked\s+(?:(?:\w+\s+){0,3})?(?:for|at|with)|working\s+(?:(?:\w+\s+){0,2})?(?:for|at|with)|employed\s+(?:(?:\w+\s+){0,3})?(?:by|at|with)|retired\s+from|employee\s+of|(?:job|driver|manager|clerk|teacher|nurse|welder|cashier|position|engineer|worker)\s+(?:at|with|for)|occupation)"
 
 
 @cache
@@ -46,7 +47,7 @@ def _patterns() -> dict[str, Any]:
     c = regex.compile
     return {
         "address": c(
-            rf"(?<![\w/.\-])\d{{1,5}}[A-Z]?(?:-\d+)?,?\s+(?:(?:[NSEW]|North|South|East|West|NE|NW|SE|SW)\.?\s+)?(?:{_CAP}\s+){{1,4}}?(?:{_SUFFIX}|{_SUFFIX.upper()})\b\.?(?:\s+(?:[NSEW]|NE|NW|SE|SW)\b\.?)?{_UNIT}{_TAIL}"
+            rf"(?:(?<![\w])(?i:apt|apartment|flat|unit|suite)\.?\s*\#?\w{{1,4}},\s+)?(?<![\w/.\-])\d{{1,5}}[A-Z]?(?:-\d+)?,?\s+(?:(?:[NSEW]|North|South|East|West|NE|NW|SE|SW)\.?\s+)?(?:{_CAP}\s+){{1,4}}?(?:{_SUFFIX}|{_SUFFIX.upper()})\b\.?(?:\s+(?:[NSEW]|NE|NW|SE|SW)\b\.?)?{_UNIT}{_TAIL}"
         ),
         "address_lower": c(
             rf"(?<![\w/.\-])\d{{1,5}}\s+(?:[a-z][a-z'’\-]+\s+|\d+(?:st|nd|rd|th)\s+){{1,3}}?{_CLEAR}\b\.?(?:,?\s+(?:apt|apartment|unit|suite|ste|\#)\.?\s*\#?\s*[\w\-]+)"
@@ -56,14 +57,15 @@ def _patterns() -> dict[str, Any]:
         "street": c(r"(?<![\w])(?:(?:[A-Z][\w'’\-]*|\d{1,3}(?:st|nd|rd|th))\s+){1,3}(?:Street|Avenue|Ave|Road|Rd|Lane|Ln|Drive|Boulevard|Blvd|Parkway|Highway|Turnpike|Court|Terrace|Way|Place|St\.|Dr\.?(?=\s+and\b|[.;,]?$))(?![\w])"),
         "street_after": c(rf"(?<=\b(?:on|at|near|of|off|and|along|corner\s+of)\s)(?:(?:[A-Z][\w'’\-]*|\d{{1,3}}(?:st|nd|rd|th))\s+){{1,3}}(?:{_SUFFIX})\b\.?"),
         "military": c(r"\b(?:PSC|CMR|UNIT|Unit)\s+\d+,?\s+(?:Box|BOX)\s+\d+,?\s+(?:APO|FPO|DPO)\s+(?:AA|AE|AP)(?:\s+\d{5}(?:-\d{4})?)?"),
-        "interstate": c(r"\b(?:I-|Interstate\s|Route\s|Highway\s|Hwy\.?\s|US-|Rte\.?\s)\d{1,3}\b(?:\s+(?:mile\s+marker|exit)\s+\d+)?"),
+        "interstate": c(r"\b(?:I-|Interstate\s|(?:County|State|Farm)\s(?:Road|Route)\s|Route\s|Highway\s|Hwy\.?\s|US-|Rte\.?\s)\d{1,3}\b(?:\s+(?:mile\s+marker|exit)\s+\d+)?"),
         "box": c(rf"\b(?i:p\.?\s?o\.?\s?box|post\s+office\s+box|box)\s*\#?\s*(?=\d)\d+{_TAIL}|\b(?i:p\.?\s?o\.?\s?box)\s*\#?\s*\w+"),
         "city_state": c(rf"(?<![\w]){_CITY},?\s+{_STATE}(?:,?\s+{_ZIP})?"),
         "zip": c(rf"(?i:zip(?:\s*-?\s*code)?|postal\s+code|postcode)\s*[:#\-=]?\s*(?:is\s+)?\K(?:{_ZIP}|\d{{3,6}}(?:[ \-]\d{{2,4}})?(?![\w\-])|[A-Z]{{1,2}}\d[A-Z\d]?\s?\d[A-Z]{{2}}|[A-Z]\d[A-Z]\s?\d[A-Z]\d)|(?<![\w\-])\d{{5}}-\d{{4}}(?![\w\-])"),
         "county": c(r"(?<![\w])(?:[A-Z][\w'’\-]+\s){1,2}(?:County|Parish|Township|Borough|COUNTY)\b|\b(?:Township|Borough|County|City|Town|Village)\s+of\s+[A-Z][\w'’\-]+(?:\s[A-Z][\w'’\-]+)?"),
-        "facility": c(rf"(?<![\w])(?:(?:St\.|Saint|{_NAMES})[ \t]+){{1,5}}?(?:{_FACILITY})\b(?:\s+(?:of|at|for|in)\s+(?:the\s+)?[A-Z][\w'’\-]+(?:[ \t][A-Z][\w'’\-]+){{0,2}})?(?:,\s*{_CITY.replace('{0,3}', '{0,1}')},\s+{_STATE})?"),
+        "facility": c(rf"(?<![\w])(?:(?:St\.|Saint|{_NAMES})[ \t]+){{1,5}}?(?:{_FACILITY})(?:\s+(?:{_FACILITY})){{0,2}}\b(?:\s+(?:of|at|for|in)\s+(?:the\s+)?[A-Z][\w'’\-]+(?:[ \t][A-Z][\w'’\-]+){{0,2}})?(?:,\s*{_CITY.replace('{0,3}', '{0,1}')},\s+{_STATE})?"),
         "facility_of": c(r"\b(?:University|Univ\.|Hospital|College|Church|School|Clinic|Institute)(?:\s+(?:Hospital|Clinic))?\s+of\s+(?:the\s+)?[A-Z][\w'’\-]+(?:[ \t][A-Z][\w'’\-]+){0,2}"),
         "caps_facility": c(rf"(?<![\w])(?:[A-Z][A-Z.'’]+[ \t]+){{1,4}}(?:{_FACILITY.upper().replace('S+', 's+')})\b(?:\s+OF\s+[A-Z]+(?:\s[A-Z]+)?)?"),
+        "church": c(r"(?<![\w])(?:[A-Z][\w'’.\-]*\s){2,4}(?:Church|Temple|Synagogue|Mosque)\b"),
         "saint": c(r"(?<![\w])(?:St\.|Saint|Mount|Mt\.|Our\s+Lady\s+of|Holy|Sacred|Good|Fort|Ft\.|Camp|Lake)\s+[A-Z][\w'’\-]+(?:['’]s)?(?:\s(?:Parish|Church|Hospital|Heart|Shepherd|Hospice|School|Elmo|Infirmary))?"),
         "firm": c(rf"(?<![\w])(?:[A-Z][\w'’\-]*[ \t]+(?:&[ \t]+|and[ \t]+)?){{1,4}}(?:{_FIRM})\b\.?"),
         "labelled": c(r"(?:^|(?<=[\n.;,|]\s?)|(?<=\s))(?i:(?:home\s+|mailing\s+|street\s+|work\s+)?address|addr|street|city(?:/state(?:/zip)?)?|town|employer|facility|hospital|pharmacy|clinic|school|church|community|neighbou?rhood|county|location|place\s+of\s+(?:birth|employment|work)|birth\s*place|precinct|district|residence|work\s*place|lab|agency|institution)\s*(?::|\s-\s|=)\s*(?P<n>[A-Z0-9][^\n;|]{1,90})", regex.MULTILINE),
@@ -163,7 +165,7 @@ def find(text: str, entities: list[tuple[int, int]]) -> Iterator[tuple[int, int,
             )
             if (
                 first is not None
-                and not (allow_list.is_clinical(words[first]) and len(words) == 2)
+                and not (allow_list.is_listed(words[first]) and len(words) == 2)
                 and words[first].lower() not in ("no", "any", "right", "give", "by")
             ):
                 yield match.start() + match[0].index(words[first]), match.end(), 0.7
@@ -195,6 +197,8 @@ def find(text: str, entities: list[tuple[int, int]]) -> Iterator[tuple[int, int,
             plain = name == "caps_facility" and all(lexicon.is_plain_word(word) for word in own)
             if own and _telling(" ".join(own)) and not clinical and not plain:
                 yield match.start() + parts[0].start(), match.end(), 0.78
+    for match in p["church"].finditer(text):
+        yield match.start(), match.end(), 0.7
     for match in p["facility_of"].finditer(text):
         yield match.start(), match.end(), 0.79
     for match in p["saint"].finditer(text):
@@ -232,7 +236,7 @@ def find(text: str, entities: list[tuple[int, int]]) -> Iterator[tuple[int, int,
             if (
                 match.group(group)
                 and not _no_place(match.group(group))
-                and (_is_town(match.group(group)) or not _lower_words(match.group(group)))
+                and (group == "n2" or _is_town(match.group(group)) or not _lower_words(match.group(group)))
                 and _telling(match.group(group))
             ):
                 yield match.start(group), match.end(group), 0.6

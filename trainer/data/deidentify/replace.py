@@ -207,7 +207,7 @@ class Replacer:
             rng = self._rng(patient, "name", plain)
             male, female = _genders()
             kind = "male" if plain in male else "female" if plain in female else "last"
-            if kind == "last" and plain in lexicon.first_names() and plain not in lexicon.last_names():
+            if kind == "last" and plain in lexicon.first_names() and plain not in lexicon.common_last_names():
                 kind = rng.choice(("male", "female"))
             choice = [name for name in _listed()[kind][letter] if name.lower() != plain]
             return _written_like(old, rng.choice(choice))
