@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from trainer.data.deidentify import allow_list, dates, labelled, names, places
+from trainer.data.deidentify import dates, labelled, lexicon, names, places
 
 if TYPE_CHECKING:
     from presidio_analyzer import AnalyzerEngine
@@ -67,10 +67,10 @@ def _analyzer() -> AnalyzerEngine:
         """The model without the parts that nothing here reads."""
 
         def load(self) -> None:
-            english = spacy.load(names.lexicon.MODEL, exclude=["parser", "tagger", "lemmatizer", "attribute_ruler"])
+            english = spacy.load(lexicon.MODEL, exclude=["parser", "tagger", "lemmatizer", "attribute_ruler"])
             self.nlp = {"en": english, _OTHER: spacy.blank("xx")}
 
-    class Names(LocalRecognizer):
+    class PeopleAndPlaces(LocalRecognizer):
         """People and places, `names.find` and `places.find`."""
 
         def load(self) -> None:
@@ -94,7 +94,7 @@ def _analyzer() -> AnalyzerEngine:
         "age": dates.AGES,
     }
     recognizers: list[Any] = [
-        Names(supported_entities=["name", "location"], supported_language="en", name="people and places")
+        PeopleAndPlaces(supported_entities=["name", "location"], supported_language="en", name="people and places")
     ]
     for language in ("en", _OTHER):
         recognizers += [
@@ -120,7 +120,7 @@ def _analyzer() -> AnalyzerEngine:
     )  # fmt: skip
     return AnalyzerEngine(
         registry=RecognizerRegistry(recognizers=recognizers, supported_languages=["en", _OTHER]),
-        nlp_engine=Engine(models=[{"lang_code": "en", "model_name": names.lexicon.MODEL}], ner_model_configuration=ner),
+        nlp_engine=Engine(models=[{"lang_code": "en", "model_name": lexicon.MODEL}], ner_model_configuration=ner),
         supported_languages=["en", _OTHER],
     )
 
@@ -225,6 +225,3 @@ def limits(language: str) -> str:
         f"There is no model of names and places for {known}: only dates, numbers and codes with a known shape or "
         "label, e-mail and web addresses are found; names of people, places and institutions stay in the text."
     )
-
-
-__all__ = ["KINDS", "Kind", "Span", "allow_list", "find_identifiers", "find_in_many", "limits"]

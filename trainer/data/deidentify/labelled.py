@@ -17,7 +17,7 @@ _CLOSE = r"(?:[\s:#=.,(\-–]++|\b(?:numbers?|nos?|num|id|is)\b){0,5}?"
 # A code: letters, digits, - . / within, and a digit not far from its start.
 _CODE = r"(?=[A-Z./\-]{0,8}\d)[A-Z0-9](?:[A-Z0-9]|[\-./](?=[A-Z0-9])){2,40}+"
 # The same in groups: "A12 345 678".
-_GROUPS = rf"(?:[A-Z]{{1,4}}[ ](?=\d{{4}})\d+|{_CODE})(?:[ ](?=[A-Z]{{0,3}}\d)[A-Z0-9][A-Z0-9\-]+(?![\w/:%.])){{0,5}}"
+_GROUPS = rf"(?:{_CODE}|(?!(?:{_WORDS})\b)[A-Z]{{1,4}}[ ]\d{{4,20}}+(?![\-/.]\d))(?:[ ](?=[A-Z]{{0,3}}\d)[A-Z0-9][A-Z0-9\-]+(?![\w/:%.])){{0,5}}"
 _LONG = r"(?=[A-Z./\-]{0,8}\d)(?=(?:[A-Z\-./]*\d){4})[A-Z0-9](?:[A-Z0-9]|[\-./](?=[A-Z0-9])){3,40}+"
 _END = r"(?![A-Z0-9])"
 _NO = r"(?:\s*(?:numbers?|nos?\b\.?|num\b\.?|nbr|nr\b\.?|id\b|ids\b|identifier|identification|code|\#))"
