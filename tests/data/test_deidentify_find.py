@@ -7,7 +7,8 @@ import socket
 
 import pytest
 
-from trainer.data.deidentify.find import KINDS, PIECE, find_identifiers, find_in_many, limits
+from trainer.data.deidentify import find
+from trainer.data.deidentify.find import KINDS, find_identifiers, find_in_many, limits
 
 # One sentence for each kind, with what has to be found in it.
 SENTENCES = {
@@ -52,6 +53,7 @@ def test_each_kind_is_found_whole_and_nothing_else(kind: str):
     [
         "INR 2.4 on warfarin; COPD and CHF are stable, HbA1c 7.1%.",
         "Parkinson disease and Crohn's disease; the Foley catheter drains clear urine.",
+        "The Foley was removed; his Parkinson is worse, the Holter shows nothing and the Babinski is up.",
         "Hodgkin lymphoma, Wernicke encephalopathy, a positive Babinski sign and a negative Phalen test.",
         "BP 120/80, pulse 72, temperature 97 F, SpO2 96% on 2 L; Glasgow Coma Scale 15.",
         "Strength 3/5 in both legs, pain 10/10, 1/2 tablet on day 3, then q6h for 2 weeks.",
@@ -91,9 +93,11 @@ def test_a_possessive_is_not_part_of_the_name():
     assert marked("Mrs. Halloran's knee is better.") == [("Halloran", "name")]
 
 
-def test_a_text_longer_than_the_model_holds_is_searched_in_pieces():
+def test_a_text_longer_than_the_model_holds_is_searched_in_pieces(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(find, "PIECE", 300)
+    monkeypatch.setattr(find._analyzer().nlp_engine.nlp["en"], "max_length", 400)  # pyright: ignore
     line = "The patient rests and eats well.\n"
-    text = line * (PIECE // len(line) + 10) + "Mr. Halloran, MRN: 00482913.\n" + line
+    text = line * 20 + "Mr. Halloran, MRN: 00482913.\n" + line * 20
     assert [(text[s.start : s.end], s.kind) for s in find_identifiers(text)] == [
         ("Halloran", "name"),
         ("00482913", "mrn"),
