@@ -78,8 +78,7 @@ def build() -> gr.Blocks:
         plan_page.load(demo)
         demo.load(runs_page.open, runs_page.select, runs_page.outputs, **quiet)
         demo.load(play_page.open, play_page.select, play_page.outputs, **quiet)
-        demo.load(data_page.open, data_page.recipe, data_page.outputs, **quiet)
-        data_tab.select(data_page.open, data_page.recipe, data_page.outputs, **quiet)
+        data_tab.select(data_page.enter, data_page.state, data_page.outputs, **quiet)
         data_page.used.change(
             lambda draft, used: {pages: gr.Tabs(selected="plan"), **plan_page.say(draft, f'My data is in "{used[0]}"')},
             [plan_page.draft, data_page.used],

@@ -131,6 +131,8 @@ def answer_all(
     """
     import torch
 
+    if not conversations:
+        return []
     asked = [tokenizer.apply_chat_template(one, add_generation_prompt=True)["input_ids"] for one in conversations]
     order = sorted(range(len(asked)), key=lambda index: len(asked[index]))
     answers = [""] * len(asked)

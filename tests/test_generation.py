@@ -107,6 +107,7 @@ def test_answers_of_a_batch_are_what_each_alone_would_be(pair):
     alone = [answer_all(model, tokenizer, [chat], 12, tuned=True)[0] for chat in chats]
     assert len(set(alone)) > 1, "answers that are all the same would show nothing"
     assert answer_all(model, tokenizer, chats, 12, tuned=True) == alone
+    assert answer_all(model, tokenizer, [], 12, tuned=True) == []
     assert answer_all(model, tokenizer, chats, 12, tuned=True, batch_size=2) == alone
 
 

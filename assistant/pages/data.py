@@ -37,16 +37,17 @@ class DataPage:
     """What other pages need of this one: `used` changes to a recipe's path and the time when it is to become a plan."""
 
     used: gr.State
-    recipe: Any
+    state: list[Any]
     outputs: list[Any]
-    open: Callable[[str | None], Iterator[Updates]]
+    enter: Callable[[str | None, str | None], Iterator[Updates]]
+    """For the tab's selection: shows the recipe of `state` where it is not shown yet."""
 
 
 def build() -> DataPage:
     """Draw the page (within a tab) and connect it."""
     page = _Page()
     page.connect()
-    return DataPage(used=page.used, recipe=page.recipe, outputs=page.outputs, open=page.open)
+    return DataPage(used=page.used, state=[page.recipe, page.shown], outputs=page.outputs, enter=page.enter)
 
 
 class _Page:
@@ -56,12 +57,13 @@ class _Page:
         # A fixed secret, as on the Plan page: the name is no secret.
         self.recipe = gr.BrowserState(None, storage_key="bedside-data", secret="bedside")
         self.used = gr.State(None)
+        self.shown = gr.State(None)  # the recipe that the page shows
         self._draw_bring()
         with gr.Column(visible=False, elem_id="data-body") as self.body:
             self.head = html(elem_id="data-head")
             self.settings = Settings()
             with gr.Tabs(elem_id="data-tabs"):
-                with gr.Tab("What it is", id="what"):
+                with gr.Tab("Source", id="source"):
                     self._draw_what()
                 with gr.Tab("See", id="see"):
                     self.see = html(elem_id="data-see")
@@ -72,7 +74,7 @@ class _Page:
                     self.spans = html(elem_id="data-spans")
                 with gr.Tab("Shape", id="shape"):
                     self.template = TemplatePart(self.recipe, self.fault)
-                with gr.Tab("Split and use", id="split"):
+                with gr.Tab("Split", id="split"):
                     self.settings.draw_split()
                     with gr.Row():
                         self.prepare = gr.Button("Prepare", variant="primary", elem_id="data-prepare", min_width=140)
@@ -81,7 +83,7 @@ class _Page:
         what = [self.found, self.format, self.columns, self.bad, self.rejected]
         shown = [self.body, self.head, self.see, self.spans, self.prepared, *what, *self.settings.fields]
         shown += [part for part in self.template.outputs if part is not self.fault]
-        self.outputs = [self.recipe, self.select, self.fault, self.nothing, self.licence, *shown]
+        self.outputs = [self.recipe, self.shown, self.select, self.fault, self.nothing, self.licence, *shown]
 
     def _draw_bring(self) -> None:
         with gr.Row(elem_id="data-bring"):
@@ -151,13 +153,21 @@ class _Page:
         self.prepare.click(self._prepare, self.recipe, self.prepared, **QUIET)
         self.use.click(self._use, self.recipe, [self.used, self.fault], **QUIET)
 
+    def enter(self, name: str | None, shown: str | None) -> Iterator[Updates]:
+        """The page when its tab is selected: as it was left."""
+        if shown is not None:
+            yield {self.shown: shown}
+        else:
+            yield from self.open(name)
+
     def open(self, name: str | None) -> Iterator[Updates]:
-        """The whole page with this recipe; with what to do first where there is none."""
+        """The whole page with this recipe, else with the newest one, else with what to do first."""
         saved = recipes.saved()
-        path = next((path for path in saved if path.name == name), None)
+        path = next((path for path in saved if path.name == name), saved[0] if saved else None)
         choices = [(one.name.removesuffix(recipes.SUFFIX), one.name) for one in saved]
         page: Updates = {
             self.recipe: path.name if path else None,
+            self.shown: path.name if path else None,
             self.select: gr.Dropdown(choices, value=path.name if path else None, visible=bool(saved)),
             self.fault: gr.HTML(visible=False),
             self.licence: gr.HTML(visible=False),

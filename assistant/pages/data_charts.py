@@ -128,7 +128,7 @@ def _balance_card(seen: Inspection, data: DataSection) -> str:
         return ""
     return (
         '<div class="bs-card"><h3>Imbalance (lecture L3.20)</h3><p class="bs-soft">Repeating rare rows is chosen under '
-        f"“Split and use”.</p>{''.join(lines)}</div>"
+        f"“Split”.</p>{''.join(lines)}</div>"
     )
 
 

@@ -18,14 +18,15 @@ from trainer.data.records import DataError
 from trainer.data.rows import question
 
 SHOWN = 50
-_COLUMNS = ["id", "place", "question", "specialty", "task", "level", "expert validated"]
+_COLUMNS = ["place", "question", "specialty", "task", "level", "expert validated"]
 _FIELDS: dict[str, corrections.Field] = {
     "specialty": "specialty",
     "task": "task",
     "level": "level",
     "expert validated": "expert_validated",
 }
-_KINDS: Any = ["str", "str", "str", "str", "str", "str", "bool"]
+_KINDS: Any = ["str", "str", "str", "str", "str", "bool"]
+_WIDTHS: Any = ["90px", "40%", "17%", "15%", "13%", "90px"]
 
 
 @dataclass
@@ -36,6 +37,7 @@ class Labels:
     table: gr.Dataframe
     save: gr.Button
     before: gr.State
+    """The table as it was shown, with each row's id behind its cells."""
 
 
 def draw() -> Labels:
@@ -45,7 +47,9 @@ def draw() -> Labels:
             headers=_COLUMNS,
             datatype=_KINDS,
             interactive=True,
-            static_columns=[0, 1, 2],
+            static_columns=[0, 1],
+            column_widths=_WIDTHS,
+            buttons=[],
             wrap=True,
             max_height=420,
             show_label=False,
@@ -65,7 +69,7 @@ def connect(part: Labels, recipe: Any, fault: Any, seen: Any, see_again: Callabl
             rows = _rows(recipes.folder() / Path(name).name)
         except (DataError, OSError) as error:
             return {fault: gr.HTML(notice("This data cannot be read", [str(error)]), visible=True)}
-        return {part.table: rows, part.before: rows}
+        return {part.table: [row[:-1] for row in rows], part.before: rows}
 
     def keep(name: str | None, before: list[list[Any]], table: Any) -> dict[Any, Any]:
         if not name:
@@ -96,7 +100,7 @@ def _rows(path: Path) -> list[list[Any]]:
         about = row.get("about", {})
         labels = [about.get("specialty", ""), about.get("task", ""), about.get("level", "")]
         shown = question(row)[:200]
-        table.append([about.get("id"), about.get("place"), shown, *labels, bool(about.get("expert_validated"))])
+        table.append([about.get("place"), shown, *labels, bool(about.get("expert_validated")), about.get("id")])
     return table
 
 
@@ -110,5 +114,5 @@ def _changed(before: list[list[Any]], after: list[list[Any]]) -> list[Correction
         for place, name in enumerate(_COLUMNS):
             if name in _FIELDS and row[place] != was[row[0]][place] and row[place] not in (None, ""):
                 value = row[place] if isinstance(row[place], bool) else str(row[place]).strip()
-                found.append(Correction(row=row[0], field=_FIELDS[name], value=value))
+                found.append(Correction(row=was[row[0]][-1], field=_FIELDS[name], value=value))
     return found

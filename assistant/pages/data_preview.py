@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from trainer.config import DataSection, DataSource, TaskSection
 from trainer.data.inspection.assignment import assign
 from trainer.data.inspection.first_batch import TokenView, token_view
-from trainer.data.loading import read_rows
+from trainer.data.loading import read_rows, renamed
 from trainer.data.prepare import Data
 from trainer.data.reading.files import read_records
 from trainer.data.reading.rejected import write_rejected
@@ -68,9 +68,9 @@ def first_rows(source: DataSource, count: int) -> list[Row]:
 
 
 def records(source: DataSource) -> list[dict[str, Any]]:
-    """The first records as their file has them, for a template's preview."""
+    """The first records as their file has them, columns that were named by hand under those names, for a template."""
     found = islice(read_records(locate(source.name).path), 3 * PREVIEWED)
-    return [one.values for one in found if isinstance(one, Record)][:3]
+    return [renamed(one.values, source.columns) for one in found if isinstance(one, Record)][:3]
 
 
 def identifiers(data: DataSection) -> list[Marked]:

@@ -11,9 +11,10 @@ from assistant.pages.run_view import facts_list
 from assistant.pages.style import Tone, badge
 from assistant.planner.advice_alternatives import Alternative
 from assistant.planner.advice_models import Reason
-from assistant.planner.answers import QUESTIONS, Answers, missing
+from assistant.planner.answers import QUESTIONS, Answers, holds_patient_data, missing
 from assistant.planner.replies import price_words, time_words
 from trainer.config import RunConfig
+from trainer.data import recipes
 from trainer.sizing import Estimate
 
 _FITS: dict[str, tuple[str, Tone]] = {
@@ -157,10 +158,10 @@ def _said(answers: Answers, name: str) -> str:
         return ", ".join(one.replace("_", " ") for one in [answers.task, *answers.other_tasks] if one)
     if name == "examples":
         rows = f"{answers.examples:,} examples" if answers.examples else ""
-        return ", ".join(part for part in (answers.dataset, rows) if part)
+        return ", ".join(part for part in (recipes.shown(answers.dataset or ""), rows) if part)
     if name == "gpu":
         return answers.gpu or f"{answers.vram_gib:g} GB GPU"
-    return "yes" if answers.contains_phi else "none"
+    return {True: "yes", False: "none", None: "not known"}[holds_patient_data(answers)]
 
 
 def _value(name: str, value: Any, why: str, source: str, changed: bool) -> str:

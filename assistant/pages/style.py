@@ -284,6 +284,7 @@ input[role=combobox] { text-overflow: ellipsis; padding-right: 24px !important; 
   .bs-value { grid-template-columns: minmax(0, 1fr); }
   .bs-card, .bs-answer { padding: 16px; }
   .bs-empty { padding: 36px 16px; }
+  #data-tabs > .tab-wrapper .tab-container button { padding: 0 6px; font-size: .88rem; }
   .bs-tag { font-size: .88rem; }
   #play-prompted-too { flex-basis: 100% !important; }
   #runs-report-table, #runs-report-table thead, #runs-report-table tbody { display: block; }

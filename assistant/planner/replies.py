@@ -7,6 +7,7 @@ from typing import Any
 from assistant.planner.advice import Plan
 from assistant.planner.answers import Answers
 from trainer import catalogue
+from trainer.data import recipes
 from trainer.hardware import Machine
 from trainer.sizing import Range
 
@@ -63,7 +64,9 @@ def understood(changes: Answers, machine: Machine) -> str:
     if changes.examples:
         parts.append("1 example" if changes.examples == 1 else f"{changes.examples:,} examples")
     if changes.dataset:
-        parts.append("the starter data" if changes.dataset == "starter" else f"the data in {changes.dataset}")
+        parts.append(
+            "the starter data" if changes.dataset == "starter" else f"the data in {recipes.shown(changes.dataset)}"
+        )
     if changes.gpu or changes.vram_gib:
         parts.append(_hardware(changes))
     if changes.base_model:

@@ -68,6 +68,9 @@ def test_a_template_writes_the_rows(tmp_path: Path):
     good, bad = load(path, template=str(template)).rows()
     assert not isinstance(good, Fault) and good["prompt"][0]["content"] == "What is INR?"
     assert isinstance(bad, Fault) and bad.place == "row 2" and "meaning" in str(bad)
+    path = write(tmp_path / "b.jsonl", [{"Wort": "INR", "Sinn": "A clotting ratio."}])
+    (row,) = load(path, template=str(template), columns={"Wort": "term", "Sinn": "meaning"}).rows()
+    assert not isinstance(row, Fault) and row["completion"][0]["content"] == "A clotting ratio."
 
 
 def test_columns_named_by_hand(tmp_path: Path):

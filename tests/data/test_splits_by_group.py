@@ -73,7 +73,7 @@ def test_many_small_specialties_make_up_the_share_together():
     assert max(Counter(s for s, side in zip(strata, sides, strict=True) if side == VALIDATION).values()) == 1
     assert len(notes) == 1
     assert notes[0].startswith("Not on the validation side, having too few rows or groups: specialty 0")
-    assert notes[0].endswith(" and 18 more.")
+    assert notes[0].endswith(" and 25 more.")
 
 
 def test_a_group_too_large_for_its_share_is_trained_on_and_said():

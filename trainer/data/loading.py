@@ -32,7 +32,7 @@ class Loading:
         self.detection: Detection | None = None
         if source.template:
             template = task_templates.load(source.template)
-            self._convert = lambda record: task_templates.to_row(template, record)
+            self._convert = lambda record: task_templates.to_row(template, renamed(record, source.columns))
             return
         first = [one.values for one in islice(self._records(), LOOKED_AT) if isinstance(one, Record)]
         if not first:
@@ -101,6 +101,11 @@ class Loading:
 
     def _records(self) -> Iterator[Record | Fault]:
         return read_records(self.located.path)
+
+
+def renamed(record: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
+    """A record with the columns that were named by hand under those names as well, for a template."""
+    return record | {role: record[column] for column, role in columns.items() if column in record}
 
 
 def read_rows(source: DataSource, located: Located, limit: int | None = None) -> tuple[list[Row], list[Fault]]:

@@ -26,6 +26,11 @@ def is_recipe(name: str) -> bool:
     return name.endswith(SUFFIX)
 
 
+def shown(name: str) -> str:
+    """A data source as people read it: a recipe by what it was made for, anything else as it is."""
+    return f"{Path(name).name.removesuffix(SUFFIX)}, as set up on the Data page" if is_recipe(name) else name
+
+
 def path_for(source: str) -> Path:
     """A recipe's path for a source: named after it, in `folder()`, never over another one."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source).name or source).strip("-.")[:60] or "data"

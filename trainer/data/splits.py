@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 TRAIN, VALIDATION, TEST = 0, 1, 2
 SIDES = ("train", "validation", "test")
 _ISO_DATE = re.compile(r"\d{4}(-\d\d(-\d\d([T ].*)?)?)?")
+_LISTED = 5  # strata that a note names
 _LARGE_GROUP = 0.2
 """Share of the rows from which a single group is worth a remark."""
 
@@ -228,5 +229,6 @@ def _describe(
     for side in (TRAIN, VALIDATION, TEST) if shares[1] > 0 else (TRAIN, VALIDATION):
         absent = [f"{name or 'no specialty'} ({sum(count):,})" for name, count in counts.items() if not count[side]]
         if absent:
-            shown = ", ".join(absent[:12]) + (f" and {len(absent) - 12} more" if len(absent) > 12 else "")
+            more = f" and {len(absent) - _LISTED} more" if len(absent) > _LISTED else ""
+            shown = ", ".join(absent[:_LISTED]) + more
             notes.append(f"Not on the {SIDES[side]} side, having too few rows or groups: {shown}.")
