@@ -103,7 +103,7 @@ PATTERNS: dict[str, list[tuple[str, float]]] = {
         (r"\b(?:https?|ftp|sftp|file)://[^\s<>\"'()\[\]]*[^\s<>\"'()\[\].,;:!?]", 0.9),
         (r"\bwww\s?\.\s?[\w\-']+(?:\s?\.\s?[a-z]\w*)+(?:/[^\s<>\"'()\[\],;]*)?", 0.9),
         (
-            r"(?<![\w@.\-])(?:[a-z0-9][a-z0-9\-]*\.){1,4}(?-i:com|org|net|edu|gov|io|blog|info|us|uk|me|tv|be|ly|app|dev|health|COM|ORG|NET|EDU|GOV)"
+            r"(?<![\w@.\-])(?:[a-z0-9][a-z0-9\-'’]*\.){1,4}(?-i:com|org|net|edu|gov|io|blog|info|us|uk|me|tv|be|ly|app|dev|health|COM|ORG|NET|EDU|GOV)"
             r"(?![\w@]|\.\w)(?:/[^\s<>\"'()\[\],;]*[^\s<>\"'()\[\],;.])?",
             0.75,
         ),
@@ -208,7 +208,7 @@ PATTERNS: dict[str, list[tuple[str, float]]] = {
         ),
     ],
     "photo": [
-        (rf"(?<![\w/\\.])(?:[A-Z]:)?[\\/]?(?:[\w\-.]+[\\/])*[\w\-.()']*\w\.{_FILE}\b", 0.91),
+        (rf"(?<![\w/\\.])(?:[A-Z]:)?[\\/]?(?:[\w\-.'’]+[\\/])*[\w\-.()']*\w\.{_FILE}\b", 0.91),
         (rf"\b(?:image|photo(?:graph)?|picture|video|scan|file|img|attached)(?:s|\s+file)?(?:\s+as)?[\s:]+\K[\w\-]+(?: [\w\-]+){{1,3}}\.{_FILE}\b", 0.92),
         (
             _after(
