@@ -54,6 +54,8 @@ def inspect(
         print(f"  {sentence}")
     for line in summary_lines(found.inspection):
         print(line)
+    near = found.near_duplicates
+    print(f"  {'near-doubles':12} {near.rows:,} rows in {near.groups:,} groups")
     for fault in found.faults[:10]:
         print(f"  cannot be used: {fault}")
     if len(found.faults) > 10:

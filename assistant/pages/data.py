@@ -21,7 +21,7 @@ from assistant.pages.data_template import TemplatePart
 from assistant.pages.style import QUIET, empty, html, notice
 from trainer.catalogue.datasets import data_set, data_sets
 from trainer.config import ConfigError, DataFormat, DataSection, DataSource, RunConfig, parse
-from trainer.data import recipes
+from trainer.data import kept, recipes
 from trainer.data.records import DataError
 from trainer.data.sources import locate, needs_fetching
 from trainer.data.survey import Survey
@@ -83,7 +83,17 @@ class _Page:
         what = [self.found, self.format, self.columns, self.bad, self.rejected]
         shown = [self.body, self.head, self.see, self.spans, self.prepared, *what, *self.settings.fields]
         shown += [part for part in self.template.outputs if part is not self.fault]
-        self.outputs = [self.recipe, self.shown, self.select, self.fault, self.nothing, self.licence, *shown]
+        self.outputs = [
+            self.recipe,
+            self.shown,
+            self.saved,
+            self.select,
+            self.confirm,
+            self.fault,
+            self.nothing,
+            self.licence,
+            *shown,
+        ]
 
     def _draw_bring(self) -> None:
         with gr.Row(elem_id="data-bring"):
@@ -101,7 +111,15 @@ class _Page:
                 "Upload", file_types=list(uploads.ACCEPTED), scale=0, min_width=110, elem_id="data-upload"
             )
         self.licence = html(visible=False, elem_id="data-licence")
-        self.select = gr.Dropdown([], label="Go on with", visible=False, filterable=False, elem_id="data-select")
+        with gr.Row(visible=False, elem_id="data-saved") as self.saved:
+            self.select = gr.Dropdown(
+                [], label="Go on with", filterable=False, scale=5, min_width=240, elem_id="data-select"
+            )
+            self.delete = gr.Button("Delete", scale=0, min_width=110, elem_id="data-delete")
+        with gr.Row(visible=False, elem_id="data-confirm") as self.confirm:
+            html('<p class="bs-ask">Delete this data, its upload and what was prepared of it, for good?</p>')
+            self.really = gr.Button("Delete for good", variant="stop", elem_id="data-really", min_width=150)
+            self.keep = gr.Button("Keep it", elem_id="data-keep", min_width=110)
         self.fault = html(visible=False, elem_id="data-fault")
         self.nothing = html(
             empty(
@@ -141,6 +159,9 @@ class _Page:
         self.read.click(self._bring, self.source, self.outputs, **QUIET)
         self.upload.upload(self._upload, self.upload, self.outputs, **QUIET)
         self.select.input(self.open, self.select, self.outputs, **QUIET)
+        self.delete.click(lambda: gr.Row(visible=True), None, self.confirm, **QUIET)
+        self.keep.click(lambda: gr.Row(visible=False), None, self.confirm, **QUIET)
+        self.really.click(self._delete, self.recipe, self.outputs, **QUIET)
         by_hand = [self.recipe, self.format, self.columns]
         gr.on([self.again.click, self.format.input], self._by_hand, by_hand, self.outputs, **QUIET)
         self.mended.upload(self._add_mended, [self.recipe, self.mended], self.outputs, **QUIET)
@@ -168,7 +189,9 @@ class _Page:
         page: Updates = {
             self.recipe: path.name if path else None,
             self.shown: path.name if path else None,
-            self.select: gr.Dropdown(choices, value=path.name if path else None, visible=bool(saved)),
+            self.saved: gr.Row(visible=bool(saved)),
+            self.select: gr.Dropdown(choices, value=path.name if path else None),
+            self.confirm: gr.Row(visible=False),
             self.fault: gr.HTML(visible=False),
             self.licence: gr.HTML(visible=False),
             self.nothing: gr.HTML(visible=path is None),
@@ -215,7 +238,7 @@ class _Page:
             self.columns: columns,
             self.bad: data_view.rejected(found.faults),
             self.rejected: gr.DownloadButton(value=rejected, visible=bool(found.faults)),
-            self.see: data_charts.see(found.inspection, data, batch),
+            self.see: data_charts.see(found, data, batch),
             self.spans: "",
             self.prepared: "",
             **self.settings.show(data),
@@ -239,11 +262,11 @@ class _Page:
         if not file:
             return
         try:
-            kept = uploads.keep(Path(file))
+            path = uploads.keep(Path(file))
         except (uploads.UploadError, OSError) as error:
             yield self._faults("This file cannot be taken", [str(error)])
             return
-        yield from self._new(str(kept))
+        yield from self._new(str(path))
 
     def _new(self, name: str) -> Iterator[Updates]:
         """A recipe for a source that is brought in, fetched first where it has to be."""
@@ -262,6 +285,12 @@ class _Page:
             yield self._faults("This data cannot be had", [str(error)])
             return
         yield from self.open(path.name)
+
+    def _delete(self, name: str | None) -> Iterator[Updates]:
+        """Remove the recipe and all that was made of it; what stands elsewhere on the disk is not touched."""
+        if name is not None:
+            kept.delete_recipe(recipes.folder() / Path(name).name)
+        yield from self.open(None)
 
     def _by_hand(self, name: str | None, form: str | None, columns: str | None) -> Iterator[Updates]:
         """The format or the columns, corrected by hand."""
@@ -282,9 +311,9 @@ class _Page:
         if name is None or not file:
             return
         try:
-            kept = uploads.keep(Path(file))
+            path = uploads.keep(Path(file))
             data = self._load(name)
-            data.sources.append(data.sources[0].model_copy(update={"name": str(kept), "rows": None}))
+            data.sources.append(data.sources[0].model_copy(update={"name": str(path), "rows": None}))
         except (uploads.UploadError, ConfigError, OSError) as error:
             yield self._faults("These rows cannot be added", [str(error)])
             return
@@ -312,7 +341,7 @@ class _Page:
             found, batch = data_preview.surveyed(data.sources[0]), data_preview.first_batch(data.sources[0])
         except (DataError, ModelError, OSError) as error:
             return self._faults("This data cannot be read", [str(error)])
-        return {self.see: data_charts.see(found.inspection, data, batch)}
+        return {self.see: data_charts.see(found, data, batch)}
 
     def _preview(self, name: str | None) -> Iterator[Updates]:
         if name is None:

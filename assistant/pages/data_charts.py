@@ -12,6 +12,7 @@ from trainer.data.inspection.findings import LECTURE_ANSWER, LECTURE_VALIDATED, 
 from trainer.data.inspection.first_batch import TokenView
 from trainer.data.inspection.lengths import Lengths
 from trainer.data.records import DataError
+from trainer.data.survey import NearDuplicates, Survey
 
 _MOST_BARS = 8
 _MIXES = (
@@ -24,8 +25,9 @@ _MIXES = (
 _HOW = {"class": "class", "numbers": "number", "text": "text"}
 
 
-def see(seen: Inspection, data: DataSection, batch: list[TokenView] | DataError) -> str:
+def see(found: Survey, data: DataSection, batch: list[TokenView] | DataError) -> str:
     """Everything that was found: warnings first, then charts, then the first batch as the model sees it."""
+    seen = found.inspection
     parts = [
         notice("Worth mending", seen.warnings, "warn"),
         _lengths_card(seen),
@@ -33,6 +35,7 @@ def see(seen: Inspection, data: DataSection, batch: list[TokenView] | DataError)
         _lecture_card(seen),
         _balance_card(seen, data),
         _questions_card(seen),
+        _near_duplicates_card(found.near_duplicates),
         first_batch(batch, "The first batch, as the model sees it, before anything is taken out"),
     ]
     return f'<div class="bs-stack">{"".join(parts)}</div>'
@@ -141,6 +144,17 @@ def _questions_card(seen: Inspection) -> str:
     if not lines:
         return ""
     return f'<div class="bs-card"><h3>One question, several answers</h3>{"".join(lines)}</div>'
+
+
+def _near_duplicates_card(found: NearDuplicates) -> str:
+    if not found.groups:
+        return ""
+    lines = "".join(f"<li>{escape(', '.join(places))}</li>" for places in found.first)
+    return (
+        f'<div class="bs-card"><h3>Near-duplicates</h3><p class="bs-soft">{found.rows:,} rows in {found.groups:,} '
+        "groups say nearly the same; each group stays on one side of the split. The first:</p>"
+        f'<ul class="bs-list">{lines}</ul></div>'
+    )
 
 
 def first_batch(batch: list[TokenView] | DataError, title: str) -> str:

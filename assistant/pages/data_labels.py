@@ -26,7 +26,7 @@ _FIELDS: dict[str, corrections.Field] = {
     "expert validated": "expert_validated",
 }
 _KINDS: Any = ["str", "str", "str", "str", "str", "bool"]
-_WIDTHS: Any = ["90px", "40%", "17%", "15%", "13%", "90px"]
+_WIDTHS: Any = ["90px", "380px", "190px", "180px", "130px", "150px"]
 
 
 @dataclass

@@ -249,8 +249,9 @@ mark.bs-found small { color: var(--bs-warn); font-size: .75rem; padding-left: 4p
 #data-preview { align-self: flex-start; width: auto; }
 #data-mend button, #data-keep-template { flex: 0 0 auto; width: auto; }
 #data-mend, #data-own-template { align-items: flex-end; flex-wrap: wrap; }
-#data-bring { align-items: flex-end; }
-#data-bring > button, #data-bring > .block + button { flex: 0 0 auto; height: auto; }
+#data-bring, #data-saved { align-items: flex-end; }
+#data-confirm { align-items: center; gap: 10px; }
+#data-bring > button, #data-saved > button, #data-confirm button { flex: 0 0 auto; height: auto; }
 #runs-actions button, #runs-confirm button, #play-actions button { flex: 0 0 auto; width: auto; }
 #plan-tools, #runs-actions { gap: 10px; flex-wrap: wrap; }
 #runs-confirm { align-items: center; gap: 10px; }

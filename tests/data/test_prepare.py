@@ -229,6 +229,47 @@ def test_patient_data_is_masked_before_anything_else_sees_it(tmp_path: Path):
     assert prepare.prepare(config).manifest.deidentification.rows_dropped == 10
 
 
+@pytest.mark.parametrize("contains_phi", [False, None])
+def test_by_time_the_newest_are_held_back_also_where_dates_are_masked(tmp_path: Path, contains_phi: bool | None):
+    rows = [
+        {
+            "question": f"What of the {topic} of case {number * 13}?",
+            "answer": f"Look into {topic}, then review it.",
+            "date": f"2021-{1 + (number * 5) % 12:02}-10",
+        }
+        for number, topic in enumerate(TOPICS)
+    ]
+    config = run_on(write(tmp_path / "a.jsonl", rows), split="time", validation_share=0.2, test_share=0.2)
+    config.data.contains_phi = contains_phi
+    made = prepare.prepare(config)
+    order = sorted(rows, key=lambda row: row["date"])
+    held_back = [{row["prompt"][0]["content"] for row in made.rows(side)} for side in ("validation", "test")]
+    assert held_back == [{row["question"] for row in order[6:8]}, {row["question"] for row in order[8:]}]
+    shown = {row["about"]["time"] for row in made.rows("test")}
+    assert shown == ({"2021"} if contains_phi is None else {row["date"] for row in order[8:]})
+
+
+def test_spanish_and_chinese_rows_pass_through_and_what_cannot_be_done_is_said(tmp_path: Path):
+    spanish = [
+        f"El paciente llamó el 0{number}/03/2021 por {what}; ¿qué se debe hacer primero en la consulta de hoy?"
+        for number, what in enumerate(["fiebre alta", "tos seca", "dolor de espalda", "náuseas"], 1)
+    ]
+    chinese = [
+        f"患者于2021年3月{number}日因{what}来院就诊，请问首先应该做什么检查？"
+        for number, what in enumerate(["发热", "咳嗽", "腹痛"], 1)
+    ]
+    rows = [{"question": text, "answer": "Se recomienda reposo y líquidos; volver si empeora."} for text in spanish]
+    rows += [{"question": text, "answer": "建议先查血常规，多休息，多喝水，不适随诊。"} for text in chinese]
+    config = run_on(write(tmp_path / "a.jsonl", rows))
+    config.data.contains_phi = True
+    made = prepare.prepare(config)
+    kept = [row for side in ("train", "validation") for row in made.rows(side)]
+    assert len(kept) == 7 and {row["about"]["language"] for row in kept} == {"es", "zh"}
+    limits = " ".join(made.manifest.deidentification.limits)
+    assert "Spanish" in limits and "Chinese" in limits
+    assert not any("/03/2021" in row["prompt"][0]["content"] for row in kept)
+
+
 def test_switched_off_it_says_why(tmp_path: Path):
     config = run_on(patients(tmp_path / "a.jsonl"), deidentify="off", not_deidentified_because="Invented patients.")
     config.data.contains_phi = None

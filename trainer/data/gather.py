@@ -1,6 +1,7 @@
 """All of a run's own rows in one file: read, assigned, and de-identified; killed in the middle, it goes on.
 
-A line of the file is `{"row": ..., "found": {kind: n}}`; the row is null where it was dropped for what it held.
+A line of the file is `{"row": ..., "found": {kind: n}, "time": ...}`; the row is null where it was dropped for what it
+held. The time is as it was read, which a split by time needs; in the row itself it is masked or moved with the rest.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -24,6 +25,7 @@ from trainer.data.rows import Row
 from trainer.data.sources import Located, Progress, content_hash
 
 EVERY = 2000  # rows between two words on progress
+MOST_PROCESSES = 4  # of de-identification; each holds a model of its own, 660 MB
 
 
 def gather(
@@ -46,11 +48,18 @@ def gather(
 
 def kept_rows(path: Path) -> Iterator[Row]:
     """The rows of a gathered file, without those that were dropped."""
+    return (one["row"] for one in _lines(path) if one["row"] is not None)
+
+
+def times(path: Path) -> list[str | None]:
+    """The kept rows' times as they were read."""
+    return [one["time"] for one in _lines(path) if one["row"] is not None]
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8") as lines:
         for line in lines:
-            row = json.loads(line)["row"]
-            if row is not None:
-                yield row
+            yield json.loads(line)
 
 
 def needs_deidentification(data: DataSection, located: Located) -> bool:
@@ -82,20 +91,23 @@ def _one_source(
     loading = Loading(source, located)
     corrected = corrections.read(Path(source.corrections)) if source.corrections else {}
     faults: list[Fault] = []
-    rows = _assigned(loading.drawn(seed), corrected, faults)
+    read_at: deque[str | None] = deque()
+    rows = _assigned(loading.drawn(seed), corrected, faults, read_at)
     skipped = sum(1 for _ in islice(rows, done))
+    read_at.clear()
     used = skipped
     if needs_deidentification(data, located):
         from trainer.data.deidentify.parallel import deidentify_rows
 
         assert data.deidentify != "off"
-        stream = deidentify_rows(rows, data.deidentify, secret(), os.cpu_count() or 1)
+        stream = deidentify_rows(rows, data.deidentify, secret(), min(MOST_PROCESSES, os.cpu_count() or 1))
         stage = f"de-identifying {located.path.name}"
     else:
         stream = ((row, Counter()) for row in rows)
         stage = f"reading {located.path.name}"
     for row, found in stream:
-        out.write(json.dumps({"row": row, "found": found}, ensure_ascii=False) + "\n")
+        line = {"row": row, "found": found, "time": read_at.popleft()}
+        out.write(json.dumps(line, ensure_ascii=False) + "\n")
         used += 1
         if used % EVERY == 0 or (row is not None and stage.startswith("de-id") and used % 20 == 0):
             out.flush()
@@ -120,8 +132,16 @@ def _one_source(
     return record, faults, done - skipped
 
 
-def _assigned(rows: Iterator[Row | Fault], corrected: dict[str, dict[str, Any]], faults: list[Fault]) -> Iterator[Row]:
-    """The good rows, with what their file does not say of specialty, task, language and level; faults are put aside."""
+def _assigned(
+    rows: Iterator[Row | Fault],
+    corrected: dict[str, dict[str, Any]],
+    faults: list[Fault],
+    read_at: deque[str | None],
+) -> Iterator[Row]:
+    """The good rows, with what their file does not say of specialty, task, language and level; faults are put aside.
+
+    Each row's time goes to `read_at`, from where it is taken when the row comes out of de-identification.
+    """
     for one in rows:
         if isinstance(one, Fault):
             faults.append(one)
@@ -129,6 +149,7 @@ def _assigned(rows: Iterator[Row | Fault], corrected: dict[str, dict[str, Any]],
         about: Any = one.setdefault("about", {})
         about.update(corrected.get(about["id"], {}))
         assign(one)
+        read_at.append(about.get("time"))
         yield one
 
 
@@ -160,14 +181,12 @@ def _removed(data: DataSection, located: dict[str, Located], path: Path) -> mani
     found: Counter[str] = Counter()
     languages: Counter[str] = Counter()
     changed = dropped = 0
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            one = json.loads(line)
-            found.update(one["found"])
-            changed += bool(one["found"])
-            dropped += one["row"] is None
-            if one["row"] is not None:
-                languages[one["row"]["about"].get("language", "en")] += 1
+    for one in _lines(path):
+        found.update(one["found"])
+        changed += bool(one["found"])
+        dropped += one["row"] is None
+        if one["row"] is not None:
+            languages[one["row"]["about"].get("language", "en")] += 1
     return manifest.Deidentification(
         action=data.deidentify,
         because=f"{sum(found.values())} identifiers in {changed} rows; action: {data.deidentify}.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from trainer import config
+from trainer.config import ConfigError, DataSection
 from trainer.data import recipes
 from trainer.data.records import DataError
 
@@ -51,6 +53,29 @@ def delete(one: Kept) -> None:
         one.path.with_name(f"{one.path.name}.lock").unlink(missing_ok=True)
     else:
         one.path.unlink()
+
+
+def delete_recipe(path: Path) -> None:
+    """Remove a recipe for good, with its corrections, the uploads that it names, and the data prepared from them."""
+    try:
+        data = recipes.load(path)
+    except ConfigError:
+        data = DataSection()
+    named = {source.name for source in data.sources}
+    own = [*named, *(source.corrections for source in data.sources if source.corrections)]
+    for prepared in (config.home() / "prepared").glob("*/manifest.json"):
+        made = json.loads(prepared.read_text(encoding="utf-8"))
+        if named & {source["name"] for source in made["sources"] if source["role"] == "training"}:
+            delete(_kept(prepared.parent, "prepared"))
+    path.unlink(missing_ok=True)
+    for name in own:
+        # Only what was uploaded: a file elsewhere on the disk is its owner's.
+        if Path(name).parent == recipes.folder() and not _named_elsewhere(name):
+            Path(name).unlink(missing_ok=True)
+
+
+def _named_elsewhere(name: str) -> bool:
+    return any(name in recipe.read_text(encoding="utf-8") for recipe in recipes.saved())
 
 
 def _kept(path: Path, kind: Literal["upload", "recipe", "fetched", "prepared"]) -> Kept:

@@ -22,7 +22,7 @@ from trainer.data import leakage, manifest, mixing, splits, task_templates
 from trainer.data.augmentation import Counts, augment_rows
 from trainer.data.augmentation.back_translation import load_translator
 from trainer.data.contamination import Benchmarks, Contaminated
-from trainer.data.gather import EVERY, gather, kept_rows, needs_deidentification, secret
+from trainer.data.gather import EVERY, gather, kept_rows, needs_deidentification, secret, times
 from trainer.data.inspection.balance import balance_effect
 from trainer.data.loading import DUPLICATE, read_rows
 from trainer.data.near_duplicates import Signatures, words
@@ -170,7 +170,7 @@ def _split(run: RunConfig, gathered: Path, report: Progress) -> tuple[list[int],
     """Each row's side (0 train, 1 validation, 2 test), and the proof that nothing stands on two of them."""
     signatures = Signatures()
     several = len(run.data.sources) > 1
-    ids, patients, strata, times = [], [], [], []
+    ids, patients, strata, shown_times = [], [], [], []
     for row in kept_rows(gathered):
         about = row.get("about", {})
         ids.append(about.get("id", ""))
@@ -178,7 +178,7 @@ def _split(run: RunConfig, gathered: Path, report: Progress) -> tuple[list[int],
         # Every source and every specialty in it is to be on both sides.
         specialty = str(about.get("specialty") or "no specialty").replace("_", " ")
         strata.append(f"{Path(about.get('source', '')).name}: {specialty}" if several else specialty)
-        times.append(about.get("time"))
+        shown_times.append(about.get("time"))
         signatures.add(_text(row))
         if len(ids) % EVERY == 0:
             report("looking for near-duplicates", len(ids), 0)
@@ -191,9 +191,9 @@ def _split(run: RunConfig, gathered: Path, report: Progress) -> tuple[list[int],
     for attempt in itertools.count(1):
         groups = splits.merge_groups(patients, near)
         sides, notes = splits.assign_sides(
-            groups, strata, times, data.validation_share, data.test_share, run.schedule.seed, data.split
+            groups, strata, times(gathered), data.validation_share, data.test_share, run.schedule.seed, data.split
         )
-        proof = leakage.report(ids, patients, near, sides, _Texts(gathered), times)
+        proof = leakage.report(ids, patients, near, sides, _Texts(gathered), shown_times)
         if not proof.alike or attempt == _ATTEMPTS:
             proof.assert_clean()
             report("splitting, and comparing held-back rows with the others", 1, 1)

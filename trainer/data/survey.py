@@ -11,13 +11,25 @@ from trainer.config import DataFormat, DataSource
 from trainer.data import corrections
 from trainer.data.inspection.inspect import Inspection, Inspector
 from trainer.data.loading import Loading, no_rows
+from trainer.data.near_duplicates import Signatures
 from trainer.data.reading.containers import recognise
 from trainer.data.records import Fault
-from trainer.data.rows import Row
+from trainer.data.rows import Row, answer, question
 from trainer.data.sources import Progress, locate
 
 CountTokens = Callable[[Row], tuple[int, int]]  # trained tokens, all tokens
+SHOWN = 5  # groups of near-duplicates that are named, and rows of each
 EVERY = 1000  # rows between two words on progress
+
+
+class NearDuplicates(BaseModel):
+    """Rows that say the same thing in nearly the same words, as `near_duplicates` finds them."""
+
+    groups: int
+    rows: int
+    """Rows in these groups."""
+    first: list[list[str]]
+    """Places of the first groups' rows, at most `SHOWN` of each."""
 
 
 class Survey(BaseModel):
@@ -38,6 +50,7 @@ class Survey(BaseModel):
     rows: int
     complete: bool
     faults: list[Fault]
+    near_duplicates: NearDuplicates
     inspection: Inspection
 
 
@@ -59,6 +72,7 @@ def survey(
     corrected = corrections.read(Path(source.corrections)) if source.corrections else {}
     inspector = Inspector(max_length)
     faults: list[Fault] = []
+    signatures, places = Signatures(), []
     rows, complete = 0, True
     for one in loading.rows():
         if isinstance(one, Fault):
@@ -71,6 +85,8 @@ def survey(
         corrections.apply(one, corrected)
         trained, tokens = count_tokens(one) if count_tokens else (None, None)
         inspector.add(one, trained, tokens)
+        signatures.add(f"{question(one)}\n{answer(one)}")
+        places.append(one["about"]["place"])
         if rows % EVERY == 0:
             report(f"looking at {located.path.name}", rows, limit or 0)
     if not rows:
@@ -88,5 +104,16 @@ def survey(
         rows=rows,
         complete=complete,
         faults=faults,
+        near_duplicates=_near_duplicates(signatures, places),
         inspection=inspector.report(),
+    )
+
+
+def _near_duplicates(signatures: Signatures, places: list[str]) -> NearDuplicates:
+    members: dict[int, list[str]] = {}
+    for group, place in zip(signatures.groups().tolist(), places, strict=True):
+        members.setdefault(group, []).append(place)
+    several = [rows for rows in members.values() if len(rows) > 1]
+    return NearDuplicates(
+        groups=len(several), rows=sum(map(len, several)), first=[rows[:SHOWN] for rows in several[:SHOWN]]
     )

@@ -67,7 +67,7 @@ def _line(name: str, value: str) -> str:
 def _mix(mix: ClassMix) -> str:
     if not mix.classes:
         return "unknown"
-    named = ", ".join(f"{one.name} {one.share:.0%}" for one in mix.listed[:_NAMED])
+    named = ", ".join(f"{one.name.replace('_', ' ')} {one.share:.0%}" for one in mix.listed[:_NAMED])
     more = f", {mix.classes - _NAMED} more" if mix.classes > _NAMED else ""
     unknown = f"; unknown in {mix.unknown:,} rows" if mix.unknown else ""
     return f"{named}{more}{unknown}"
