@@ -23,6 +23,8 @@ check: .venv/installed-dev
 bench: .venv/installed-dev
 	$(BIN)/python bench/answer_loss.py
 	$(BIN)/python bench/sizing.py
+	$(BIN)/python bench/data_desk.py
+	$(BIN)/python bench/deidentify.py
 
 install: .venv/installed-dev
 

@@ -1,5 +1,6 @@
 """A run from start to end in its own process: repeatable, stoppable, and alive after kill -9."""
 
+import json
 import os
 import signal
 import time
@@ -52,6 +53,20 @@ def test_a_run_does_all_it_should_and_can_be_repeated(tiny_run: RunConfig, tiny_
 
     again = wait(runs.start(runs.clone(run)))
     assert losses(again) == losses(run), "the same run file and seed give the same losses"
+
+
+def test_the_share_of_general_rows_is_held_in_every_window_and_logged(tiny_run: RunConfig, tiny_data: Path):
+    tiny_data.write_text(
+        "".join(json.dumps({"question": f"Is {n} even?", "answer": ("yes", "no")[n % 2]}) + "\n" for n in range(160))
+    )
+    tiny_run.steering.replay_share = 0.3
+    tiny_run.schedule.max_steps, tiny_run.schedule.checkpoint_every = 60, 60
+    tiny_run.evaluation.every = tiny_run.evaluation.sample_every = 60
+    run = wait(runs.start(runs.create(tiny_run)))
+    assert run.status.state == "done", run.status.error
+    seen = [event for event in run.events() if isinstance(event, events.MixEvent)]
+    assert [event.step for event in seen] == [20, 40, 60] and sum(event.rows for event in seen) >= 236
+    assert all(abs(event.share - 0.3) <= 0.06 for event in seen), [event.share for event in seen]
 
 
 def test_killed_in_the_middle_it_fails_honestly_and_resumes_to_the_same_end(tiny_run: RunConfig):

@@ -17,13 +17,6 @@ from trainer.data.records import DataError, Fault
 from trainer.data.survey import Survey
 
 _MOST_FAULTS = 12
-_MIXES = (
-    ("specialty", "Specialty"),
-    ("task", "Task"),
-    ("language", "Language"),
-    ("level", "Level"),
-    ("label", "Label"),
-)
 
 
 def reading(name: str, text: str = "") -> str:
