@@ -7,7 +7,6 @@ word, by exact Jaccard similarity, without signatures, bands or groups.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -170,7 +169,7 @@ def _likest(held_back: list[int], sides: np.ndarray, texts: Iterable[str]) -> di
         return {}
     spoken = [words(chosen[row]) for row in held_back]
     sets = [shingles(chosen[row], parts) for row, parts in zip(held_back, spoken, strict=True)]
-    numbers = [decisive(parts) for parts in spoken]
+    numbers = [_decisive(parts) for parts in spoken]
     # In which of the checked rows each shingle stands.
     postings: dict[str, list[int]] = {}
     for position, one in enumerate(sets):
@@ -188,11 +187,11 @@ def _likest(held_back: list[int], sides: np.ndarray, texts: Iterable[str]) -> di
         shared = [postings[shingle] for shingle in mine if shingle in postings]
         if not shared:
             continue
-        own: Counter[str] | None = None
+        own: int | None = None
         for position, common in enumerate(np.bincount(np.concatenate(shared)).tolist()):
             similarity = common / (len(mine) + len(sets[position]) - common)
             if common and (similarity > best[position][0] or (similarity >= ALIKE and not variant[position])):
-                own = decisive(parts) if own is None else own
+                own = _decisive(parts) if own is None else own
                 if own != numbers[position]:
                     variant[position] |= similarity >= ALIKE
                 elif similarity > best[position][0]:
@@ -202,6 +201,11 @@ def _likest(held_back: list[int], sides: np.ndarray, texts: Iterable[str]) -> di
             f"texts gave {seen} rows the second time, and there are {len(sides)}; it must not be a generator"
         )
     return {row: (*best[position], variant[position]) for position, row in enumerate(held_back)}
+
+
+def _decisive(parts: Sequence[str]) -> int:
+    """The numbers and negations of a text as one number that is quickly compared."""
+    return hash(frozenset(decisive(parts).items()))
 
 
 def _dates(sides: np.ndarray, times: Sequence[str | None] | None) -> dict[str, tuple[str, str]]:

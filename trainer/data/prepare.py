@@ -230,6 +230,8 @@ def _contamination(run: RunConfig, train: Path) -> tuple[list[str], list[Contami
         lines = locate(FORGETTING_SET, "heldout").path.read_text(encoding="utf-8").splitlines()
         asked += [(FORGETTING_SET, json.loads(line)["question"]) for line in lines]
         names.append(FORGETTING_SET)
+    if not asked:
+        return [], []
     rows = ((row["about"]["id"], row["about"]["place"], texts(row)) for row in _read(train))
     return names, Benchmarks(asked).flag(rows)
 
