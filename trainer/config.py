@@ -131,7 +131,7 @@ class DataSection(Section):
         default="none",
         description="Repeat rows of rare classes, up to four times, towards equal shares (lecture L3.20).",
     )
-    augment: list[Literal["synonyms", "abbreviations", "brand_generic", "back_translation"]] = Field(
+    augment: list[Literal["synonyms", "abbreviations", "brand_generic", "back_translation", "paraphrase"]] = Field(
         default_factory=list, description="Ways in which training rows are rewritten into further ones (lecture L3.9)."
     )
     augment_share: float = Field(
@@ -141,6 +141,9 @@ class DataSection(Section):
         default_factory=list,
         max_length=2,
         description="For back_translation: two local translation models (Marian), there and back.",
+    )
+    paraphrase_model: Text | None = Field(
+        default=None, description="For paraphrase: a local sequence-to-sequence model that rewrites sentences."
     )
     general_sources: list[DataSource] = Field(
         default_factory=lambda: [DataSource(name="starter/general")],
@@ -458,6 +461,9 @@ def _cross_faults(config: RunConfig) -> list[Fault]:
     if "back_translation" in data.augment and len(data.translation_models) != 2:
         message = "back_translation needs two local translation models, there and back; name their folders."
         faults.append(Fault(field="data.translation_models", message=message))
+    if "paraphrase" in data.augment and data.paraphrase_model is None:
+        message = "paraphrase needs a local model that rewrites sentences; name its folder."
+        faults.append(Fault(field="data.paraphrase_model", message=message))
     if data.validation_share + data.test_share > 0.6:
         message = "validation and test take more than 60 % of the rows together; lower one of them."
         faults.append(Fault(field="data.test_share", message=message))

@@ -165,7 +165,7 @@ class _Page:
         by_hand = [self.recipe, self.format, self.columns]
         gr.on([self.again.click, self.format.input], self._by_hand, by_hand, self.outputs, **QUIET)
         self.mended.upload(self._add_mended, [self.recipe, self.mended], self.outputs, **QUIET)
-        touched = [self.fault, self.prepared, self.see, self.settings.because, self.settings.translators]
+        touched = [self.fault, self.prepared, self.see, *self.settings.folded]
         latest: dict[str, Any] = {**QUIET, "trigger_mode": "always_last"}
         gr.on(self.settings.changed, self._set, [self.recipe, *self.settings.fields], touched, **latest)
         self.preview.click(self._preview, self.recipe, self.spans, **QUIET)

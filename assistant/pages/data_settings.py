@@ -23,6 +23,7 @@ _WAYS = [
     ("abbreviations", "abbreviations"),
     ("brand ↔ generic", "brand_generic"),
     ("back-translation", "back_translation"),
+    ("paraphrase", "paraphrase"),
 ]
 
 
@@ -72,6 +73,9 @@ class Settings:
             visible=False,
             elem_id="data-translators",
         )
+        self.paraphraser = gr.Textbox(
+            label="Local model that rewrites sentences", visible=False, elem_id="data-paraphraser"
+        )
 
     @property
     def fields(self) -> list[Any]:
@@ -81,7 +85,12 @@ class Settings:
 
     @property
     def _augmentation(self) -> list[Any]:
-        return [self.augment, self.augment_share, self.translators]
+        return [self.augment, self.augment_share, self.translators, self.paraphraser]
+
+    @property
+    def folded(self) -> list[Any]:
+        """Fields that are only shown where another asks for them."""
+        return [self.because, self.translators, self.paraphraser]
 
     @property
     def changed(self) -> list[Any]:
@@ -103,11 +112,12 @@ class Settings:
             self.translators: gr.Textbox(
                 value="\n".join(data.translation_models), visible="back_translation" in data.augment
             ),
+            self.paraphraser: gr.Textbox(value=data.paraphrase_model or "", visible="paraphrase" in data.augment),
         }
 
     def read(self, data: DataSection, values: tuple[Any, ...]) -> DataSection:
         """The data section with what the fields say; raises `ConfigError` with every fault."""
-        phi, action, because, validation, test, split, balance, augment, share, translators = values
+        phi, action, because, validation, test, split, balance, augment, share, translators, paraphraser = values
         told = {
             "contains_phi": _MEANT[phi],
             "deidentify": action,
@@ -119,6 +129,7 @@ class Settings:
             "augment": augment,
             "augment_share": share,
             "translation_models": [line.strip() for line in (translators or "").splitlines() if line.strip()],
+            "paraphrase_model": (paraphraser or "").strip() or None,
         }
         return parse({"data": data.model_dump() | told}).data
 
@@ -127,4 +138,5 @@ class Settings:
         return {
             self.because: gr.Textbox(visible=values[1] == "off"),
             self.translators: gr.Textbox(visible="back_translation" in values[7]),
+            self.paraphraser: gr.Textbox(visible="paraphrase" in values[7]),
         }

@@ -35,7 +35,7 @@ def how_of(made: Row) -> str:
 
 
 def changed(source: Row, way: str, translate=None) -> str | None:
-    made = augment(source, [way], random.Random(0), translate)
+    made = augment(source, [way], random.Random(0), {way: translate} if translate else None)
     return None if made is None else question(made)
 
 
@@ -137,9 +137,11 @@ def test_other_languages_are_left_alone_but_for_back_translation(ask: str, langu
 
 
 def test_ways_that_cannot_be_used_are_refused():
-    with pytest.raises(DataError, match="no way of augmenting called 'paraphrase'; there are synonyms, abb"):
-        augment(row("x"), ["paraphrase"], random.Random(0))
-    with pytest.raises(DataError, match="back_translation needs two local translation models"):
+    with pytest.raises(DataError, match="no way of augmenting called 'mixup'; there are synonyms, abb"):
+        augment(row("x"), ["mixup"], random.Random(0))
+    with pytest.raises(
+        DataError, match=r"back_translation needs a model on this machine; name it in data\.translation_models"
+    ):
         next(augment_rows([row("x")], ["back_translation"], 0.2, 0))
 
 

@@ -19,8 +19,8 @@ from pydantic import BaseModel
 from trainer import config
 from trainer.config import DataSource, RunConfig
 from trainer.data import leakage, manifest, mixing, splits, task_templates
-from trainer.data.augmentation import Counts, augment_rows
-from trainer.data.augmentation.back_translation import load_translator
+from trainer.data.augmentation import Counts, Rewrite, augment_rows
+from trainer.data.augmentation.rewriting_models import load_paraphraser, load_translator
 from trainer.data.contamination import Benchmarks, Contaminated
 from trainer.data.gather import EVERY, gather, kept_rows, needs_deidentification, secret, times
 from trainer.data.inspection.balance import balance_effect
@@ -243,11 +243,15 @@ def _grow(
     data = run.data
     if not data.augment:
         return 0
-    translate = load_translator(*data.translation_models) if "back_translation" in data.augment else None
+    models: dict[str, Rewrite] = {}
+    if "back_translation" in data.augment:
+        models["back_translation"] = load_translator(*data.translation_models)
+    if "paraphrase" in data.augment and data.paraphrase_model:
+        models["paraphrase"] = load_paraphraser(data.paraphrase_model)
     report("rewriting rows", 0, 1)
     counts = Counts()
     grown = train.with_name("grown.part")
-    _write(grown, augment_rows(_read(train), data.augment, data.augment_share, run.schedule.seed, translate, counts))
+    _write(grown, augment_rows(_read(train), data.augment, data.augment_share, run.schedule.seed, models, counts))
     crossing = _like_held_back(grown)
     with train.open("a", encoding="utf-8") as out:
         out.writelines(_line(row) for number, row in enumerate(_read(grown)) if number not in crossing)

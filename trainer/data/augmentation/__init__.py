@@ -1,7 +1,8 @@
 """Further training rows from the ones there are: the question in other words, the same answer (lecture L3.9).
 
-Four ways: `synonyms` (heart attack, myocardial infarction), `abbreviations` (HTN, hypertension), `brand_generic`
-(Lipitor, atorvastatin) and `back_translation` (into another language and back, by the user's own models).
+Five ways: `synonyms` (heart attack, myocardial infarction), `abbreviations` (HTN, hypertension), `brand_generic`
+(Lipitor, atorvastatin), and by local models of the user's own `back_translation` (into another language and back) and
+`paraphrase` (by one model that rewrites).
 
 Only the last message of the user is rewritten. What is trained, the answer, is kept to the letter: somebody may have
 approved it. A row is left alone where the rewriting could make its answer wrong:
@@ -9,14 +10,14 @@ approved it. A row is left alone where the rewriting could make its answer wrong
 - the question is about words ("What does HTN stand for?"), or, for brand_generic, about brand or generic names;
 - the answer takes words from the question (entities, classes, orders, notes; every answer under 40 words; and any drug
   name): then no word may change that the answer has, and none may come in;
-- the row is not English (other languages are back-translated only).
+- the row is not English (other languages are rewritten by models only).
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, cast, get_args
 
 from pydantic import BaseModel, Field
@@ -26,9 +27,11 @@ from trainer.data.augmentation.substitution import TableWay, rewritings
 from trainer.data.records import DataError
 from trainer.data.rows import About, Message, Origin, Row, question, row_id
 
-Way = Literal["synonyms", "abbreviations", "brand_generic", "back_translation"]
-Translate = Callable[[list[str]], list[str]]
-"""Texts there and back again, in the same order."""
+Way = Literal["synonyms", "abbreviations", "brand_generic", "back_translation", "paraphrase"]
+BY_MODEL = {"back_translation": "data.translation_models", "paraphrase": "data.paraphrase_model"}
+"""Ways that a model of the user's does, and the field that names it."""
+Rewrite = Callable[[list[str]], list[str]]
+"""Texts in other words, in the same order: a translation there and back, or a paraphrase."""
 
 SHORT_ANSWER = 40
 """Words: an answer below is taken to cite its question."""
@@ -88,31 +91,32 @@ class Counts(BaseModel):
         said += [f"The way {way} added no row." for way, count in self.by_way.items() if not count]
         if self.unfaithful:
             said.append(
-                f"{self.unfaithful:,} back-translated questions were dropped: a number, unit, time, side, negation or "
-                "drug did not survive."
+                f"{self.unfaithful:,} questions that a model rewrote were dropped: a number, unit, time, side, "
+                "negation or drug did not survive."
             )
         return said
 
 
-def augment(row: Row, ways: Sequence[str], draw: random.Random, translate: Translate | None = None) -> Row | None:
+def augment(
+    row: Row, ways: Sequence[str], draw: random.Random, models: Mapping[str, Rewrite] | None = None
+) -> Row | None:
     """A new row with the question said otherwise in one of the `ways`, or None where none of them can change it.
 
     The new row's `about` is the old one's with an id of its own, an `origin` that names the old row and the change, and
     no `expert_validated`: nobody has validated the new wording. Raises `DataError` for a way that is not known, and for
-    back_translation without `translate`.
+    a way of `BY_MODEL` without its model.
     """
-    _check(ways, translate)
+    models = _checked(ways, models)
     order = list(ways)
     draw.shuffle(order)
     for way in order:
         text = _question_of(row, way)
         if text is None:
             continue
-        if way != "back_translation":
+        if way not in BY_MODEL:
             made = _reworded(row, text, cast(TableWay, way), draw, {text})
         else:
-            assert translate is not None  # _check saw to it
-            made = _back_translated(row, text, translate([wording.stem(text)])[0])
+            made = _by_model(row, way, text, models[way]([wording.stem(text)])[0])
         if isinstance(made, dict):
             return made
     return None
@@ -123,7 +127,7 @@ def augment_rows(
     ways: Sequence[str],
     share: float,
     seed: int,
-    translate: Translate | None = None,
+    models: Mapping[str, Rewrite] | None = None,
     counts: Counts | None = None,
 ) -> Iterator[Row]:
     """The rows to be added to `rows`: about `share` of them, spread over rows and ways as evenly as they allow.
@@ -132,13 +136,13 @@ def augment_rows(
     it, each with at most twice the share (at least one row). `counts` is filled on the way. Raises `DataError` as
     `augment` does.
     """
-    _check(ways, translate)
+    models = _checked(ways, models)
     counts = counts if counts is not None else Counts()
     counts.by_way |= {way: counts.by_way.get(way, 0) for way in ways}
     most = max(1, round(2 * share))
     owed = 0
     wanted = 0.0
-    waiting: list[tuple[Row, str]] = []
+    waiting: list[tuple[Row, str, str]] = []
     for row in rows:
         counts.rows += 1
         wanted += share
@@ -151,10 +155,10 @@ def augment_rows(
                 text = _question_of(row, way)
                 if text is None:
                     continue
-                if way == "back_translation":
-                    if waiting and waiting[-1][0] is row:  # once a row: the same words go there and back alike
-                        continue
-                    waiting.append((row, text))
+                if way in BY_MODEL:
+                    if any(one is row and by == way for one, by, _ in waiting[-len(BY_MODEL) :]):
+                        continue  # once a row: a model gives the same words again
+                    waiting.append((row, way, text))
                 else:
                     made = _reworded(row, text, cast(TableWay, way), draw, used | {text})
                     if made is None:
@@ -167,24 +171,24 @@ def augment_rows(
             else:
                 break
         if len(waiting) >= _BATCH:
-            translated = list(_translated(waiting, translate, counts))
-            owed += len(waiting) - len(translated)
+            rewritten = list(_rewritten(waiting, models, counts))
+            owed += len(waiting) - len(rewritten)
             waiting.clear()
-            yield from translated
-    yield from _translated(waiting, translate, counts)
+            yield from rewritten
+    yield from _rewritten(waiting, models, counts)
 
 
-def _translated(waiting: list[tuple[Row, str]], translate: Translate | None, counts: Counts) -> Iterator[Row]:
+def _rewritten(waiting: list[tuple[Row, str, str]], models: Mapping[str, Rewrite], counts: Counts) -> Iterator[Row]:
     """The faithful ones of a batch; the others are taken out of the counts again."""
-    if not waiting or translate is None:
-        return
-    for (row, text), back in zip(waiting, translate([wording.stem(text) for _, text in waiting]), strict=True):
-        made = _back_translated(row, text, back)
-        if isinstance(made, dict):
-            yield made
-        else:
-            counts.by_way["back_translation"] -= 1
-            counts.unfaithful += made == "unfaithful"
+    for way, rewrite in models.items():
+        own = [(row, text) for row, by, text in waiting if by == way]
+        for (row, text), new in zip(own, rewrite([wording.stem(text) for _, text in own]) if own else [], strict=True):
+            made = _by_model(row, way, text, new)
+            if isinstance(made, dict):
+                yield made
+            else:
+                counts.by_way[way] -= 1
+                counts.unfaithful += made == "unfaithful"
 
 
 def _question_of(row: Row, way: str) -> str | None:
@@ -194,7 +198,7 @@ def _question_of(row: Row, way: str) -> str | None:
     if not prompt or prompt[-1]["role"] != "user" or "origin" in about:
         return None
     text = prompt[-1]["content"]
-    if way != "back_translation" and not _is_english(text, about.get("language", "")):
+    if way not in BY_MODEL and not _is_english(text, about.get("language", "")):
         return None
     if _ABOUT_WORDS.search(text) or (way == "brand_generic" and _ABOUT_DRUG_NAMES.search(text)):
         return None
@@ -212,7 +216,7 @@ def _reworded(row: Row, text: str, way: TableWay, draw: random.Random, used: set
     return None
 
 
-def _back_translated(row: Row, text: str, back: str) -> Row | Literal["unfaithful", "unchanged"]:
+def _by_model(row: Row, way: str, text: str, back: str) -> Row | Literal["unfaithful", "unchanged"]:
     """The row with its question as it came back (all but the options of a multiple choice), if it is faithful."""
     back = back.strip() + text[len(wording.stem(text)) :]
     if _plain(back) == _plain(text):
@@ -224,7 +228,7 @@ def _back_translated(row: Row, text: str, back: str) -> Row | Literal["unfaithfu
         return "unfaithful"
     if _cites(row) and _touches_answer(row, text, back):
         return "unfaithful"
-    return _new_row(row, back, "back_translation")
+    return _new_row(row, back, way)
 
 
 def _new_row(row: Row, text: str, how: str) -> Row:
@@ -275,11 +279,10 @@ def _plain(text: str) -> str:
     return re.sub(r"\W+", " ", text).strip().lower()
 
 
-def _check(ways: Sequence[str], translate: Translate | None) -> None:
+def _checked(ways: Sequence[str], models: Mapping[str, Rewrite] | None) -> Mapping[str, Rewrite]:
     for way in ways:
         if way not in get_args(Way):
             raise DataError(f"There is no way of augmenting called {way!r}; there are {', '.join(get_args(Way))}.")
-    if "back_translation" in ways and translate is None:
-        raise DataError(
-            "back_translation needs two local translation models, there and back; name them in data.translation_models."
-        )
+        if way in BY_MODEL and way not in (models or {}):
+            raise DataError(f"{way} needs a model on this machine; name it in {BY_MODEL[way]}.")
+    return models or {}

@@ -1,4 +1,4 @@
-"""Questions into another language and back, by two translation models on this machine (lecture L3.9).
+"""Questions in other words by models on this machine: into another language and back, or paraphrased (lecture L3.9).
 
 Any pair of folders that transformers loads as sequence-to-sequence models does, such as two of the Marian family. The
 mechanics are tested with tiny models of random weights; how well real ones keep a clinical question is not measured
@@ -30,12 +30,23 @@ def load_translator(there: str, back: str) -> Callable[[list[str]], list[str]]:
     Raises `DataError` where a folder is missing, holds no safetensors, or cannot be loaded.
     """
     outward, homeward = _load(there), _load(back)
+    return _sentence_by_sentence(lambda pieces: homeward(outward(pieces)))
 
+
+def load_paraphraser(name: str) -> Callable[[list[str]], list[str]]:
+    """A function that rewrites texts with one sequence-to-sequence model that was trained to paraphrase.
+
+    As `load_translator` in all else. Raises `DataError` as it does.
+    """
+    return _sentence_by_sentence(_load(name))
+
+
+def _sentence_by_sentence(rewrite: Callable[[list[str]], list[str]]) -> Callable[[list[str]], list[str]]:
     def translate(texts: list[str]) -> list[str]:
         pieces = [_PIECE.split(text.strip()) for text in texts]
         gaps = [_PIECE.findall(text.strip()) for text in texts]
         flat = [piece for one in pieces for piece in one if piece]
-        turned = dict(zip(flat, homeward(outward(flat)), strict=True))
+        turned = dict(zip(flat, rewrite(flat), strict=True))
         whole = []
         for text, parts, between in zip(texts, pieces, gaps, strict=True):
             done = [turned[part] if part else "" for part in parts]
@@ -52,12 +63,10 @@ def _load(name: str) -> Callable[[list[str]], list[str]]:
     """One direction; the function gives an empty text where a sentence is too long for the model, or nothing comes."""
     folder = Path(name).expanduser()
     if not (folder / "config.json").is_file():
-        raise DataError(
-            f"There is no translation model in {name!r}; give a folder with config.json and model.safetensors."
-        )
+        raise DataError(f"There is no model in {name!r}; give a folder with config.json and model.safetensors.")
     if not any(folder.glob("*.safetensors")):
         raise DataError(
-            f"The translation model in {name!r} has no .safetensors file; save it again with save_pretrained. "
+            f"The model in {name!r} has no .safetensors file; save it again with save_pretrained. "
             "Other weight files can run code and are not read."
         )
     model, tokenizer = _open(folder)
@@ -98,10 +107,8 @@ def _open(folder: Path) -> tuple[Any, Any]:
     except ImportError as error:
         # Marian's own tokenizer stands on a package of its own
         needs = "the package sentencepiece" if "sentencepiece" in str(error).lower() else "a package that is missing"
-        raise DataError(
-            f"The tokenizer of the translation model in {str(folder)!r} needs {needs}; install it."
-        ) from None
+        raise DataError(f"The tokenizer of the model in {str(folder)!r} needs {needs}; install it.") from None
     except Exception as error:  # whatever a broken folder makes the libraries raise
         first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise DataError(f"The translation model in {str(folder)!r} cannot be loaded: {first}") from None
+        raise DataError(f"The model in {str(folder)!r} cannot be loaded: {first}") from None
     return model.eval(), tokenizer

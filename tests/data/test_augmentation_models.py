@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from trainer.data.augmentation import Counts, augment, augment_rows, faithful
-from trainer.data.augmentation.back_translation import load_translator
+from trainer.data.augmentation.rewriting_models import load_paraphraser, load_translator
 from trainer.data.records import DataError
 from trainer.data.rows import Row, question
 
@@ -63,7 +63,7 @@ def test_a_tiny_model_there_and_back(tiny_marian: Path):
 
 
 def test_a_text_is_translated_by_sentences_and_keeps_its_lines(tiny_marian: Path, monkeypatch: pytest.MonkeyPatch):
-    from trainer.data.augmentation import back_translation
+    from trainer.data.augmentation import rewriting_models
 
     seen: list[list[str]] = []
 
@@ -74,13 +74,13 @@ def test_a_text_is_translated_by_sentences_and_keeps_its_lines(tiny_marian: Path
 
         return upper
 
-    monkeypatch.setattr(back_translation, "_load", load)
+    monkeypatch.setattr(rewriting_models, "_load", load)
     assert load_translator("a", "b")(["One is here. Two?\n\nThree 2.5 mg"]) == ["ONE IS HERE. TWO?\n\nTHREE 2.5 MG"]
     assert seen[0] == ["One is here.", "Two?", "Three 2.5 mg"]
 
 
 def test_folders_that_are_no_translation_model(tmp_path: Path, tiny_marian: Path):
-    with pytest.raises(DataError, match="There is no translation model in 'Helsinki/opus'"):
+    with pytest.raises(DataError, match="There is no model in 'Helsinki/opus'"):
         load_translator("Helsinki/opus", str(tiny_marian))
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "pytorch_model.bin").write_bytes(b"x")
@@ -132,13 +132,24 @@ def test_an_unfaithful_round_trip_is_no_row():
         f"Should he take {kept}?" + " Should he, should he, should he, should he?" * 3,
         "",
     ):
-        assert augment(source, ["back_translation"], random.Random(0), lambda _, back=back: [back]) is None
+        assert (
+            augment(source, ["back_translation"], random.Random(0), {"back_translation": lambda _, back=back: [back]})
+            is None
+        )
     good = "For his left knee pain, should he take warfarin 5 mg?"
-    made = augment(source, ["back_translation"], random.Random(0), lambda _: [good])
+    made = augment(source, ["back_translation"], random.Random(0), {"back_translation": lambda _: [good]})
     assert made is not None and question(made) == good
     assert made.get("about", {}).get("origin", {}).get("how") == "back_translation"
     cited = row("Take out the drug: he takes warfarin for clots.", "for clots: warfarin")
-    assert augment(cited, ["back_translation"], random.Random(0), lambda _: ["Take out the drug: warfarin."]) is None
+    assert (
+        augment(
+            cited,
+            ["back_translation"],
+            random.Random(0),
+            {"back_translation": lambda _: ["Take out the drug: warfarin."]},
+        )
+        is None
+    )
 
 
 def test_options_are_not_translated_and_a_row_is_translated_once():
@@ -149,7 +160,7 @@ def test_options_are_not_translated_and_a_row_is_translated_once():
         seen.extend(texts)
         return ["What drug is the best?" for _ in texts]
 
-    (made,) = augment_rows([row(asked, "B. Aspirin")], ["back_translation"], 2.0, 0, translate)
+    (made,) = augment_rows([row(asked, "B. Aspirin")], ["back_translation"], 2.0, 0, {"back_translation": translate})
     assert seen == ["Which drug is best?"]
     assert question(made) == "What drug is the best?\n\nA. Warfarin\nB. Aspirin"
 
@@ -163,10 +174,38 @@ def test_rows_are_translated_in_batches_and_dropped_ones_counted():
 
     rows = [row(f"What dose is used in case {number}, {number % 10} mg?") for number in range(100)]
     counts = Counts()
-    added = list(augment_rows(rows, ["back_translation"], 1.0, 0, translate, counts))
+    added = list(augment_rows(rows, ["back_translation"], 1.0, 0, {"back_translation": translate}, counts))
     assert len(added) == 90 and counts.by_way == {"back_translation": 90} and counts.unfaithful == 10
     assert max(calls) <= 32 and len(calls) <= 8
     assert counts.notes() == [
-        "10 back-translated questions were dropped: a number, unit, time, side, negation or drug did not survive."
+        "10 questions that a model rewrote were dropped: a number, unit, time, side, negation or drug did not survive."
     ]
     assert all(question(made).startswith("Tell me what dose") for made in added)
+
+
+def test_a_paraphrase_is_checked_like_a_translation(tiny_marian: Path):
+    source = row(
+        "Should I take 5 mg of bisoprolol each morning with food or without it?", "Take it as prescribed. " * 20
+    )
+    said = "Is it better to take 5 mg of bisoprolol each morning with food or without?"
+    made = augment(source, ["paraphrase"], random.Random(0), {"paraphrase": lambda _: [said]})
+    assert made is not None and made.get("about", {}).get("origin", {}).get("how") == "paraphrase"
+    lost = {"paraphrase": lambda _: [said.replace("5 mg", "50 mg")]}
+    assert augment(source, ["paraphrase"], random.Random(0), lost) is None
+    texts = ["A cold.", "A long cough?"]
+    assert len(load_paraphraser(str(tiny_marian))(texts)) == 2
+    with pytest.raises(DataError, match="There is no model in"):
+        load_paraphraser("nowhere")
+
+
+def test_two_models_take_turns():
+    models = {
+        "back_translation": lambda texts: [f"{text} So?" for text in texts],
+        "paraphrase": lambda texts: [f"So: {text}" for text in texts],
+    }
+    rows = [
+        row(f"What helps against a cough of kind {number}?", "Rest, and plenty of it. " * 20) for number in range(10)
+    ]
+    added = list(augment_rows(rows, list(models), 1.0, 0, models))
+    ways = [one.get("about", {}).get("origin", {}).get("how") for one in added]
+    assert sorted(ways) == ["back_translation"] * 5 + ["paraphrase"] * 5
