@@ -207,5 +207,5 @@ def test_two_models_take_turns():
         row(f"What helps against a cough of kind {number}?", "Rest, and plenty of it. " * 20) for number in range(10)
     ]
     added = list(augment_rows(rows, list(models), 1.0, 0, models))
-    ways = [one.get("about", {}).get("origin", {}).get("how") for one in added]
+    ways = [str(one.get("about", {}).get("origin", {}).get("how")) for one in added]
     assert sorted(ways) == ["back_translation"] * 5 + ["paraphrase"] * 5
