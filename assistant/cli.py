@@ -39,6 +39,7 @@ from assistant.terminal import BadInput, as_settings, print_report, say, tell
 from trainer import config as run_config
 from trainer import events, runs
 from trainer.data.records import DataError
+from trainer.models import ModelError
 from trainer.runs import Run
 
 app = typer.Typer(
@@ -211,16 +212,12 @@ def ask(
     """Ask the base and the tuned model the same question, side by side."""
     from evaluators.generation import Sampling
     from trainer.comparison import load_comparison
-    from trainer.models import ModelError
 
     if not question.strip():
         raise BadInput("The question is empty; write what to ask.")
     run = _get(run_id)
     sampling = Sampling(temperature=temperature, seed=seed, max_new_tokens=max_new_tokens)
-    try:
-        *_, sides = load_comparison(run).ask(question, sampling, prompted)
-    except ModelError as error:
-        raise BadInput(str(error)) from None
+    *_, sides = load_comparison(run).ask(question, sampling, prompted)
     answers = {
         name: SideAnswer(text=answer.text, tokens=answer.tokens, tokens_per_second=answer.tokens_per_second)
         for name, answer in sides.items()
@@ -313,13 +310,16 @@ def main() -> None:
     """Entry point: known errors become one sentence on stderr and exit status 2."""
     try:
         app()
-    except (BadInput, runs.RunError, run_config.ConfigError, DraftError, DataError) as error:
+    except (BadInput, runs.RunError, run_config.ConfigError, DraftError, DataError, ModelError) as error:
         say(str(error))
         sys.exit(2)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            say("The disk is full: nothing could be saved. Free some space and try again.")
+        elif error.filename:
+            say(f"{error.filename} cannot be used ({error.strerror}); see that it is there and that you may use it.")
+        else:
             raise
-        say("The disk is full: nothing could be saved. Free some space and try again.")
         sys.exit(2)
     except KeyboardInterrupt:
         say("Interrupted. A run that was started goes on; `bedside runs list` shows it.")

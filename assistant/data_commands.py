@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +13,16 @@ from assistant.results import DataKept, Deleted, KeptData, PreparedData, Publish
 from assistant.terminal import BadInput, as_settings, say
 from trainer import config as run_config
 from trainer.config import DataSource, RunConfig
+from trainer.data.sources import Progress
 
 data_app = typer.Typer(help="Bring data in, look at it, prepare it, and delete it.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Source = Annotated[
     str, typer.Argument(help="A file, a folder, a starter set, a published set, or owner/name of the Hub.")
 ]
+
+SHOWN = 10  # rows that cannot be used, in a terminal
+EVERY = 2.0  # seconds between two lines on the progress of one stage
 
 
 @data_app.command()
@@ -37,12 +42,16 @@ def inspect(
 ) -> None:
     """See data as it is: format, lengths, mix, imbalance, contradictions, and every row that cannot be used."""
     from trainer.data.inspection.summary import summary_lines
+    from trainer.data.loading import DUPLICATE
     from trainer.data.reading.rejected import write_rejected
     from trainer.data.survey import survey
     from trainer.data.tokenised import token_counter
 
     chosen = _source(source, format, column or [])
-    found = survey(chosen, token_counter(model, _tell), max_length, rows, _tell)
+    if rejected is not None and (rejected.is_dir() or not rejected.absolute().parent.is_dir()):
+        raise BadInput(f"--rejected {rejected}: name a file in a folder that is there.")
+    tell = _teller()
+    found = survey(chosen, token_counter(model, tell), max_length, rows, tell)
     if rejected is not None:
         write_rejected(rejected, found.faults)
         say(f"{len(found.faults)} rows written to {rejected}; mend them there and name that file.")
@@ -55,11 +64,14 @@ def inspect(
     for line in summary_lines(found.inspection):
         print(line)
     near = found.near_duplicates
-    print(f"  {'near-doubles':12} {near.rows:,} rows in {near.groups:,} groups")
-    for fault in found.faults[:10]:
-        print(f"  cannot be used: {fault}")
-    if len(found.faults) > 10:
-        print(f"  and {len(found.faults) - 10} more; --rejected FILE writes them all.")
+    print(f"  nearly equal {near.rows:,} rows in {near.groups:,} group{'' if near.groups == 1 else 's'}")
+    unusable = [fault for fault in found.faults if fault.message != DUPLICATE]
+    if equal := len(found.faults) - len(unusable):
+        print(f"  equal        {equal:,} row{' is' if equal == 1 else 's are'} equal to an earlier one, and left out")
+    for fault in unusable[:SHOWN]:
+        print(f"  left out: {fault}")
+    if len(unusable) > SHOWN:
+        print(f"  and {len(unusable) - SHOWN:,} more; --rejected FILE writes them all.")
 
 
 @data_app.command()
@@ -75,10 +87,13 @@ def prepare(
     from trainer.data.prepare import prepare as prepare_data
 
     run = run_config.with_values(_run(source), as_settings(settings or []))
-    made = prepare_data(run, _tell)
     if out is not None:
         if out.exists() and not out.is_dir():
-            raise BadInput(f"{out} is a file; name a folder.")
+            raise BadInput(f"--out {out} is a file; name a folder.")
+        # Before the hours that preparing may take, not after them.
+        out.mkdir(parents=True, exist_ok=True, mode=0o700)
+    made = prepare_data(run, _teller())
+    if out is not None:
         shutil.copytree(made.folder, out, dirs_exist_ok=True, ignore=shutil.ignore_patterns("tokens"))
     folder = out or made.folder
     if as_json:
@@ -144,7 +159,7 @@ def delete(
 
 
 def _source(name: str, format: str | None, columns: list[str]) -> DataSource:
-    wrong = [pair for pair in columns if "=" not in pair]
+    wrong = [pair for pair in columns if not all(pair.partition("="))]
     if wrong:
         raise BadInput(f"--column {wrong[0]}: expected its name and what it is, such as Frage=question.")
     source = {"name": name, "format": format, "columns": dict(pair.split("=", 1) for pair in columns)}
@@ -162,5 +177,16 @@ def _run(name: str) -> RunConfig:
     return run_config.parse({"data": {"sources": [{"name": name}]}, "evaluation": {"forgetting": False}})
 
 
-def _tell(stage: str, done: int, total: int) -> None:
-    say(f"  {stage}: {done:,}{f' of {total:,}' if total else ''}")
+def _teller() -> Progress:
+    """Says how far the work is: when a stage begins or ends, and every few seconds meanwhile."""
+    last, said_at = "", 0.0
+
+    def tell(stage: str, done: int, total: int) -> None:
+        nonlocal last, said_at
+        now = time.monotonic()
+        if stage == last and done != total and now - said_at < EVERY:
+            return
+        last, said_at = stage, now
+        say(f"  {stage}: {done:,}{f' of {total:,}' if total else ''}")
+
+    return tell

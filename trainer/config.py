@@ -7,11 +7,12 @@ Plan page and `--set section.field=value` are made from these classes, and `beds
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 FORMAT_VERSION = 1
 
@@ -149,6 +150,12 @@ class DataSection(Section):
         default_factory=lambda: [DataSource(name="starter/general")],
         description="General rows; steering.replay_share says how many are mixed in (lecture L2.8, L2.10).",
     )
+
+    @field_validator("deidentify", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: Any) -> Any:
+        # YAML 1.1 reads an unquoted off as false; people write it so.
+        return "off" if value is False else value
 
 
 class LoraMethod(Section):
@@ -398,7 +405,8 @@ def _field_fault(problem: Any) -> Fault:
     if name == "format_version":
         message = f"found {found!r}; this Bedside reads version {FORMAT_VERSION}. Plan the run again with this Bedside."
         return Fault(field=name, message=message)
-    expected = problem["msg"].removeprefix("Input ").rstrip(".")
+    # Pydantic begins with the type it wanted ("Input should be", "String should have"); "it" stands for the field.
+    expected = re.sub(r"^\w+ (?=should )", "", problem["msg"]).rstrip(".")
     return Fault(field=name, message=f"found {_short(found)}; it {expected}. {described}".strip())
 
 
@@ -411,11 +419,15 @@ def _description(location: tuple[int | str, ...]) -> str:
     model: Any = RunConfig
     description = ""
     for part in location:
+        if isinstance(part, int):  # the place in a list
+            continue
         fields = getattr(model, "model_fields", {})
         if part not in fields:
             break
         description = fields[part].description or ""
         model = fields[part].annotation
+        if get_origin(model) is list:
+            model = get_args(model)[0]
     return description
 
 

@@ -113,6 +113,7 @@ def _lecture_card(seen: Inspection) -> str:
     validated = f"{seen.validated_rate:.0%} ({seen.validated:,} rows)"
     facts |= {
         f"checked by an expert (lecture: {low:.0%} to {high:.0%})": validated,
+        "answers in the taught structure (lecture L2.4)": f"{seen.structured / seen.rows:.0%}",
         "specialties (lecture: 50 and more)": f"{seen.specialty.classes}",
     }
     return f'<div class="bs-card"><h3>Beside the lecture (L2.2)</h3>{facts_list(facts)}</div>'

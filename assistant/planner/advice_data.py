@@ -77,7 +77,9 @@ def data(config: RunConfig, answers: Answers) -> DataFound:
     elif published is not None:
         config.data.sources = [DataSource(name=published.name, rows=None)]
         rows = rows or published.rows
-        why = f"The published set that you named. {published.notes} {published.restriction()}".strip()
+        why = (
+            f"The published set that you named. {published.notes} {published.facts()} {published.restriction()}".strip()
+        )
         reasons.append(Reason(field="data.sources", value=[published.name], why=why, source=published.source))
     elif answers.dataset is not None and recipes.is_recipe(answers.dataset):
         why = "Set up on the Data page, as are the other values of this section that have no reason here."

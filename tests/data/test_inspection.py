@@ -213,6 +213,11 @@ def test_expert_validation_beside_the_lectures_rate():
     assert any(one.startswith("No row is marked") for one in inspected(rows[9]).warnings)
 
 
+def test_structured_answers_are_counted():
+    structured = "Assessment: viral.\nReasoning: no exudate.\nRed flags: drooling.\nNext step: rest.\nConfidence: high"
+    assert inspected(row("One?", structured), row("Two?", LONG)).structured == 1
+
+
 # Rows that stand twice, and contradictions
 
 

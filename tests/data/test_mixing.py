@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from trainer.data.mixing import balance, mix_general, order_by_share, window_shares
+from trainer.data.mixing import balance, mix_general, order_by_share
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,9 @@ def test_the_share_holds_after_every_batch(share: float, sorted_rows: bool):
         seen += len(batch)
         general += sum(is_general[row] for row in batch)
         assert abs(general - real * seen) <= size
-    flat = [row for batch in ordered for row in batch]
-    assert all(abs(one - share) <= 2 * size / 400 for one in window_shares(flat, is_general, 400))
+    flat = [is_general[row] for batch in ordered for row in batch]
+    windows = [flat[start : start + 400] for start in range(0, 4000, 400)]
+    assert all(abs(sum(one) / 400 - share) <= 2 * size / 400 for one in windows)
 
 
 def test_batches_come_in_a_random_order_of_the_seed():
@@ -112,13 +113,3 @@ def test_a_share_that_the_rows_do_not_hold_is_refused():
     with pytest.raises(ValueError, match=r"the batches hold 50.0% general rows, not 20.0%"):
         order_by_share([[0, 1]] * 10, [True, False], 0.2, seed=1)
     assert order_by_share([], [], 0.2, seed=1) == []
-
-
-def test_windows_cover_every_row():
-    is_general = [True, False, False, False, True, True, False]
-    assert window_shares(range(7), is_general, 4) == [3 / 7]
-    assert window_shares(range(7), is_general, 3) == [1 / 3, 0.5]
-    assert window_shares([0, 4], is_general, 5) == [1.0]
-    assert window_shares([], is_general, 5) == []
-    with pytest.raises(ValueError, match="window is 0"):
-        window_shares([0], is_general, 0)

@@ -88,10 +88,8 @@ def test_the_disclaimer_is_for_critical_rows(critical):
     template = task_templates.load("structured_answer")
     _, answer = task_templates.render(template, STRUCTURED | {"critical": critical})
     assert has_structure(answer) and "Disclaimer" not in answer
-    assert task_templates.missing_structure(answer) == []
-    assert task_templates.missing_structure(answer, critical=True) == ["Disclaimer"]
     _, answer = task_templates.render(template, STRUCTURED | {"critical": True})
-    assert task_templates.missing_structure(answer, critical=True) == []
+    assert "\nDisclaimer: " in answer
 
 
 @pytest.mark.parametrize("name", ["treatment", "drug_contraindications"])
@@ -99,23 +97,6 @@ def test_the_disclaimer_always_stands_where_a_drug_is_given(name: str):
     template = task_templates.load(name)
     _, answer = task_templates.render(template, {field: "x" for field in template.needs})
     assert answer.splitlines()[-1].startswith("Disclaimer: For trained clinicians only")
-
-
-@pytest.mark.parametrize(
-    ("answer", "missing"),
-    [
-        ("It is viral.", ["Assessment", "Reasoning", "Red flags", "Next step", "Confidence"]),
-        (
-            "**Assessment:** Viral.\n\n## Reasoning: No exudate.\nRED FLAGS: Drooling.\n- Next step: Rest.\n"
-            "Confidence: 80 %",
-            ["Confidence"],
-        ),
-        ("Assessment: Viral.\nReasoning:\nRed flags: Stridor.\nNext step: Rest.\nConfidence: Low.", ["Reasoning"]),
-        ("The Assessment: a\nReasoning: b\nRed flags: c\nNext step: d\nConfidence: moderate", ["Assessment"]),
-    ],
-)
-def test_missing_structure_names_the_parts(answer: str, missing: list[str]):
-    assert task_templates.missing_structure(answer) == missing
 
 
 def test_a_missing_field_is_named_with_what_the_row_has():

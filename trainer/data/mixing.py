@@ -109,16 +109,3 @@ def order_by_share(
         excess += moves[batch]
         order.append(batches[batch])
     return order
-
-
-def window_shares(order: Sequence[int], is_general: Sequence[bool], window: int) -> list[float]:
-    """The share of general rows in each `window` rows of an order, one window after the other; what is left over at the
-    end counts to the last window."""
-    if window < 1:
-        raise ValueError(f"window is {window}; it is a number of rows, at least 1")
-    starts = list(range(0, max(len(order) - window, 0) + 1, window)) if len(order) else []
-    ends = starts[1:] + [len(order)][: len(starts)]
-    return [
-        sum(is_general[row] for row in order[start:end]) / (end - start)
-        for start, end in zip(starts, ends, strict=True)
-    ]

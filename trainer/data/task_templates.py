@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING, Any, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from evaluators.metrics import STRUCTURE
 from trainer.config import Task
 from trainer.data import template_language
 from trainer.data.records import DataError
@@ -207,25 +206,6 @@ def save(name: str, text: str, folder: Path) -> Path:
     path = folder / f"{name}{_SUFFIX}"
     write_atomically(path, text)
     return path
-
-
-def missing_structure(answer: str, critical: bool = False) -> list[str]:
-    """Which parts of the taught structure (lecture L2.4) an answer lacks, in the structure's order.
-
-    A part counts where its label begins a line, in any case and also in bold or as a heading, and text follows it
-    before the next label. Confidence has to be high, moderate or low. The disclaimer is asked for where the answer is
-    on a `critical` decision.
-    """
-    wanted = (*STRUCTURE, "Disclaimer") if critical else STRUCTURE
-    found: dict[str, str] = {}
-    label = re.compile(rf"^[ \t#>*_-]*({'|'.join((*STRUCTURE, 'Disclaimer'))})[ \t*_]*:", re.IGNORECASE | re.MULTILINE)
-    labels = list(label.finditer(answer))
-    for index, match in enumerate(labels):
-        end = labels[index + 1].start() if index + 1 < len(labels) else len(answer)
-        found.setdefault(match[1].capitalize(), answer[match.end() : end].strip(" \t\n*_#>-"))
-    if found.get("Confidence", "").rstrip(".").lower() not in template_language.CONFIDENCES:
-        found.pop("Confidence", None)
-    return [part for part in wanted if not found.get(part)]
 
 
 def _front_matter(name: str, source: str) -> _FrontMatter:

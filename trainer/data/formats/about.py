@@ -78,7 +78,10 @@ def about_reader(columns: dict[str, str]) -> Callable[[dict[str, Any]], dict[str
                 continue
             known = reader(value)
             if known is None:
-                raise RowError(column, f"found {str(value)[:60]!r}; expected {wanted}, or an empty cell")
+                hint = ""
+                if reader is iso_date and _NUMERIC_DATE.match(str(value).strip()):
+                    hint = "; or say that the column is time_day_first or time_month_first"
+                raise RowError(column, f"found {str(value)[:60]!r}; expected {wanted}, or an empty cell{hint}")
             about[name] = known
         return about
 

@@ -194,7 +194,8 @@ def _about(records: Sequence[dict[str, Any]], seen: Columns, best: _Fit) -> tupl
     said: list[str] = []
     for meaning, column in seen.given.items():
         if meaning in about.MEANINGS and column not in used:
-            known[column] = meaning
+            order = about.date_order(record.get(column) for record in records) if meaning == "time" else ""
+            known[column] = f"time_{order}_first" if order else meaning
     for meaning, names in column_names.ABOUT.items():
         if meaning in {name.removesuffix("_day_first").removesuffix("_month_first") for name in known.values()}:
             continue

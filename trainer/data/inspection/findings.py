@@ -76,5 +76,7 @@ class Inspection(BaseModel):
     validated: int
     """Rows that are marked as checked by an expert."""
     validated_rate: float
+    structured: int
+    """Answers with all parts of the structure that the lecture asks for (L2.4): reasoning, confidence and the rest."""
     warnings: list[str]
     """In the order of their weight, each with what to do."""

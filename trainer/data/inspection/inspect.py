@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from evaluators.metrics import has_structure
 from trainer.catalogue.specialties import specialty_name
 from trainer.data.inspection.assignment import METHOD, assign
 from trainer.data.inspection.balance import balance_effect, class_mix
@@ -29,7 +30,7 @@ class Inspector:
     def __init__(self, max_length: int | None = None):
         """`max_length`: tokens that the run takes of a row."""
         self._max_length = max_length
-        self._rows = self._too_long = self._nothing_trained = self._validated = 0
+        self._rows = self._too_long = self._nothing_trained = self._validated = self._structured = 0
         self._kinds: Counter[str] = Counter()
         self._tokens: Counter[int] = Counter()
         self._answer_tokens: Counter[int] = Counter()
@@ -60,6 +61,7 @@ class Inspector:
         elif words < VERY_SHORT and not about.get("label") and about.get("task") not in _SHORT_TASKS:
             self._short_answer(row)
         self._validated += about.get("expert_validated") is True
+        self._structured += has_structure(said)
         if trained_tokens is not None and all_tokens is not None:
             self._count(trained_tokens, all_tokens, "prompt" in row)
 
@@ -113,6 +115,7 @@ class Inspector:
             short=self._short,
             short_listed=self._short_listed,
             validated=self._validated,
+            structured=self._structured,
             validated_rate=self._validated / self._rows if self._rows else 0.0,
             warnings=[],
         )

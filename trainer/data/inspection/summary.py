@@ -44,16 +44,18 @@ def summary_lines(found: Inspection) -> list[str]:
         )
         lines.append(_line("mix", f"{shares}; in brackets the lecture's (L2.2)"))
     twice = found.contradicting
+    if found.doubled:
+        lines.append(_line("twice", f"{found.doubled:,} rows"))
     lines += [
-        _line("twice", f"{found.doubled:,} rows"),
         _line(
             "two answers", f"{twice['class']:,} decisions, {twice['numbers']:,} numbers, {twice['text']:,} free texts"
         ),
+        _line("structured", f"{found.structured / max(1, found.rows):.0%} of the answers (lecture L2.4)"),
         _line("validated", f"{found.validated_rate:.0%} by an expert (lecture: 85 to 95 %)"),
     ]
     told = ", ".join(f"{name} of {rows:,}" for name, rows in found.assigned.items() if rows)
     if told:
-        lines.append(_line("told", f"{told} rows from the text; the others were given"))
+        lines.append(_line("told", f"{told} rows from the text, not by the file"))
     lines = [part for line in lines for part in textwrap.wrap(line, _WIDTH, subsequent_indent=" " * 15)]
     for warning in found.warnings:
         lines += textwrap.wrap(warning, _WIDTH, initial_indent="  ! ", subsequent_indent="    ")
