@@ -104,6 +104,7 @@ def test_each_kind_of_event_keeps_its_fields():
         ],
         "EvalEvent": ["loss"],
         "SampleEvent": ["answer", "prompt"],
+        "MixEvent": ["general", "rows", "share"],
         "CheckpointEvent": ["path"],
         "WarningEvent": ["message"],
         "StopEvent": ["reason"],

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from trainer import config
 from trainer.config import DataSection, DataSource, RunConfig
 from trainer.data import corrections, kept, recipes
 from trainer.data.corrections import Correction
@@ -56,3 +57,20 @@ def test_everything_is_listed_and_can_be_deleted():
     assert kept.all_kept() == [] and not upload.exists() and not folder.exists()
     with pytest.raises(DataError, match=r"Nothing is kept as 'mine\.jsonl'"):
         kept.find("mine.jsonl")
+
+
+def test_what_was_begun_goes_with_its_recipe_and_its_lock(tmp_path: Path):
+    upload, other = write(recipes.folder() / "mine.jsonl"), write(tmp_path / "other.jsonl")
+    begun = []
+    for source in (upload, other):
+        # Nothing has a date, so that the split fails after the rows were gathered.
+        data = DataSection(sources=[DataSource(name=str(source))], contains_phi=False, split="time")
+        with pytest.raises(DataError, match="A split by time needs dates"):
+            prepare(RunConfig(data=data))
+        begun += [path for path in (config.home() / "prepared").glob("*.part") if path not in begun]
+    recipe = recipes.path_for("mine.jsonl")
+    recipes.save(recipe, DataSection(sources=[DataSource(name=str(upload))]))
+    kept.delete_recipe(recipe)
+    assert not begun[0].exists() and begun[1].exists()
+    kept.delete(kept.find(begun[1].name))
+    assert list((config.home() / "prepared").iterdir()) == []

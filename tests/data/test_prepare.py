@@ -110,6 +110,52 @@ def test_a_killed_preparation_goes_on_where_it_was(tmp_path: Path, monkeypatch):
     assert again.manifest == whole.manifest and not partial.exists()
 
 
+def test_a_preparation_killed_after_its_split_does_not_read_again(tmp_path: Path, monkeypatch):
+    config = run_on(patients(tmp_path / "a.jsonl"))
+    whole = prepare.prepare(config)
+    monkeypatch.setenv("BEDSIDE_HOME", str(tmp_path / "another"))
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(prepare, "_general", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        prepare.prepare(config)
+    (gathered,) = (tmp_path / "another" / "prepared").glob("*.part/rows.jsonl")
+    before = gathered.read_bytes()
+    kept = []
+    build = prepare._split
+    monkeypatch.setattr(
+        prepare, "_split", lambda run, path, *rest: kept.append(path.read_bytes()) or build(run, path, *rest)
+    )
+    assert prepare.prepare(config).manifest == whole.manifest and kept == [before]
+    assert before.count(b"\n") == 120 and not gathered.exists()
+
+
+def test_where_every_row_is_dropped_it_says_so(tmp_path: Path):
+    rows = [
+        {"question": f"Call 020 7946 0{number}88 about {topic}?", "answer": f"Yes, about {topic}."}
+        for number, topic in enumerate(TOPICS)
+    ]
+    config = run_on(write(tmp_path / "a.jsonl", rows), contains_phi=True, deidentify="drop")
+    with pytest.raises(DataError, match="Only 0 of 10 rows are left, the others were dropped .* mask or surrogate"):
+        prepare.prepare(config)
+
+
+def test_progress_is_told_in_every_stage_of_a_large_file(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(gather, "EVERY", 50)
+    monkeypatch.setattr(prepare, "EVERY", 50)
+    told: list[tuple[str, int, int]] = []
+    prepare.prepare(run_on(patients(tmp_path / "a.jsonl")), lambda *one: told.append(one))
+    assert [one for one in told if one[0] != "comparing signatures"] == [
+        ("reading a.jsonl", 50, 0),
+        ("reading a.jsonl", 100, 0),
+        ("looking for near-duplicates", 50, 0),
+        ("looking for near-duplicates", 100, 0),
+        ("looking for near-duplicates", 120, 120),
+        *2 * [("comparing held-back rows with the others", done, 120) for done in (50, 100, 120)],
+        ("writing the sides", 50, 120),
+        ("writing the sides", 100, 120),
+    ]
+    assert ("comparing signatures", 21, 21) in told
+
+
 def test_rejected_rows_are_mended_and_read_again(tmp_path: Path):
     rows = [{"question": f"What of {topic}?", "answer": f"Look into {topic}."} for topic in TOPICS]
     rows[3]["answer"] = ""

@@ -23,7 +23,7 @@ NOTES = [
     {
         "Frage": f"Mr. Alan Whitcombe, MRN 44719{number}0, seen on 03/1{number}/2021 for {what}. INR 2.{number}. Next?",
         "Antwort": f"Examine, and look for a cause of {what}.",
-        "MRN": f"44719{number}0",
+        "Akte": f"44719{number}0",
     }
     for number, what in enumerate(COMPLAINTS)
 ]
@@ -132,7 +132,7 @@ def newest_run_file(app: App) -> dict:
 
 
 def test_columns_by_hand_surrogates_corrections_and_a_template(page: Page, app: App, tmp_path: Path) -> None:
-    rows = [*NOTES, {"Frage": "And this?", "Antwort": "", "MRN": "9"}]
+    rows = [*NOTES, {"Frage": "And this?", "Antwort": "", "Akte": "9"}]
     bring(page, write(tmp_path / "notizen.jsonl", rows))
     expect(page.locator("#data-found")).to_contain_text("question")
     expect(page.locator("#data-bad")).to_contain_text("row 9, field Antwort")
@@ -144,10 +144,10 @@ def test_columns_by_hand_surrogates_corrections_and_a_template(page: Page, app: 
     page.set_input_files("#data-mend input[type=file]", str(write(tmp_path / "mended.jsonl", [rejected])))
     expect(page.locator("#data-head")).to_contain_text("and 1 more")
 
-    page.fill("#data-columns textarea", "MRN = patient")
+    page.fill("#data-columns textarea", "Akte = patient")
     page.click("#data-again")
     expect(page.locator("#data-found")).to_contain_text("patient")
-    assert newest_recipe(app)["sources"][0]["columns"] == {"MRN": "patient"}
+    assert newest_recipe(app)["sources"][0]["columns"] == {"Akte": "patient"}
 
     tab(page, "De-identify")
     choose(page, "#data-action", "off, for a stated reason")
