@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import copy
+import os
+import subprocess
+import sys
+import time
 from collections import Counter
 from concurrent.futures.process import BrokenProcessPool
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +21,7 @@ from trainer.data.deidentify.replace import Replacer
 from trainer.data.records import DataError
 from trainer.data.rows import Row, texts
 
+ROOT = Path(__file__).resolve().parents[2]
 SECRET = b"a secret of this test"
 PREFERENCE: Row = {
     "prompt": [
@@ -121,3 +127,40 @@ def test_a_process_that_dies_is_told_in_one_sentence(monkeypatch: pytest.MonkeyP
     rows: list[Row] = [{"text": "Rest."}] * (CHUNK + 1)
     with pytest.raises(DataError, match="A process of de-identification died"):
         list(parallel.deidentify_rows(rows, "mask", SECRET, processes=2))
+
+
+PARENT = """
+import multiprocessing, os, time
+from concurrent.futures import ProcessPoolExecutor
+from trainer.data.deidentify.parallel import end_with_parent
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"), initializer=end_with_parent)
+    print(pool.submit(os.getpid).result(), flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_killed_preparation_leaves_no_process_behind(tmp_path: Path):
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    started = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert started.stdout is not None
+    worker = int(started.stdout.readline())
+    started.kill()
+    started.wait()
+    deadline = time.monotonic() + 10
+    while _lives(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    lives = _lives(worker)
+    if lives:
+        os.kill(worker, 9)
+    assert not lives
+
+
+def _lives(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().split()[2] != "Z"
+    except FileNotFoundError:
+        return False
