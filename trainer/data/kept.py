@@ -50,7 +50,7 @@ def delete(one: Kept) -> None:
     """Remove it from the disk. Runs that were trained on it keep their manifest and their model."""
     if one.path.is_dir():
         shutil.rmtree(one.path)
-        one.path.with_name(f"{one.path.name}.lock").unlink(missing_ok=True)
+        one.path.with_name(f"{one.path.name.removesuffix('.part')}.lock").unlink(missing_ok=True)
     else:
         one.path.unlink()
 
@@ -67,11 +67,21 @@ def delete_recipe(path: Path) -> None:
         made = json.loads(prepared.read_text(encoding="utf-8"))
         if named & {source["name"] for source in made["sources"] if source["role"] == "training"}:
             delete(_kept(prepared.parent, "prepared"))
+    for begun in (config.home() / "prepared").glob("*.part/rows.jsonl"):
+        if named & _sources_of(begun):
+            delete(_kept(begun.parent, "prepared"))
     path.unlink(missing_ok=True)
     for name in own:
         # Only what was uploaded: a file elsewhere on the disk is its owner's.
         if Path(name).parent == recipes.folder() and not _named_elsewhere(name):
             Path(name).unlink(missing_ok=True)
+
+
+def _sources_of(gathered: Path) -> set[str]:
+    """The sources of the rows that a preparation had gathered before it was cut off."""
+    with gathered.open(encoding="utf-8", errors="replace") as lines:
+        found = [json.loads(line)["row"] for line in lines if line.endswith("\n")]
+    return {row["about"]["source"] for row in found if row is not None}
 
 
 def _named_elsewhere(name: str) -> bool:

@@ -26,7 +26,7 @@ import unicodedata
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -116,10 +116,11 @@ class Signatures:
         self._ends.append(len(self._decisive))
         self._decisive_hash.append(zlib.crc32(array("I", hashes).tobytes()))
 
-    def groups(self) -> np.ndarray:
+    def groups(self, progress: Callable[[int, int], None] | None = None) -> np.ndarray:
         """The group of each row, in the order they were added: (rows,) of int64, numbered from 0 by first appearance.
 
         Near-duplicates of near-duplicates are in one group too. A row that is like no other has a group of its own.
+        `progress` is told the bands done, and of how many.
         """
         import numpy as np
 
@@ -144,6 +145,8 @@ class Signatures:
                 left, right = left[apart], right[apart]
                 alike = self._alike(slots, numbers, left, right)
                 join(labels, left[alike], right[alike])
+            if progress:
+                progress(band + 1, BANDS)
         return renumbered(labels)
 
     def _alike(self, slots: np.ndarray, numbers: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
