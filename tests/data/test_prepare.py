@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from trainer.config import RunConfig
-from trainer.data import corrections, gather, prepare, recipes
+from trainer.data import additions, corrections, gather, prepare, recipes
 from trainer.data.corrections import Correction
 from trainer.data.records import DataError
 from trainer.data.rows import row_id
+from trainer.data.splits import SIDES
 from trainer.data.tokenised import tokenise
 
 
@@ -54,9 +55,9 @@ def ids(made: prepare.Data, side: str) -> list[str]:
 
 def test_patients_stay_on_one_side_and_it_is_proved(tmp_path: Path):
     made = prepare.prepare(run_on(patients(tmp_path / "a.jsonl"), validation_share=0.2, test_share=0.2))
-    sides = [set(ids(made, side)) for side in prepare.SIDES]
+    sides = [set(ids(made, side)) for side in SIDES]
     assert not sides[0] & sides[1] and not sides[0] & sides[2] and not sides[1] & sides[2]
-    assert [len(ids(made, side)) for side in prepare.SIDES] == [72, 24, 24]
+    assert [len(ids(made, side)) for side in SIDES] == [72, 24, 24]
     proof = made.manifest.leakage
     assert (proof.patients, proof.patients_across, proof.ids_across) == (40, 0, 0)
     assert proof.rows == {"train": 72, "validation": 24, "test": 24} and proof.checked == 48
@@ -115,7 +116,7 @@ def test_a_preparation_killed_after_its_split_does_not_read_again(tmp_path: Path
     whole = prepare.prepare(config)
     monkeypatch.setenv("BEDSIDE_HOME", str(tmp_path / "another"))
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(prepare, "_general", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(additions, "add_general", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         prepare.prepare(config)
     (gathered,) = (tmp_path / "another" / "prepared").glob("*.part/rows.jsonl")
     before = gathered.read_bytes()
@@ -134,7 +135,7 @@ def test_where_every_row_is_dropped_it_says_so(tmp_path: Path):
         for number, topic in enumerate(TOPICS)
     ]
     config = run_on(write(tmp_path / "a.jsonl", rows), contains_phi=True, deidentify="drop")
-    with pytest.raises(DataError, match="Only 0 of 10 rows are left, the others were dropped .* mask or surrogate"):
+    with pytest.raises(DataError, match=r"Only 0 of 10 rows are left, the others were dropped .* mask or surrogate"):
         prepare.prepare(config)
 
 
@@ -168,7 +169,7 @@ def test_rejected_rows_are_mended_and_read_again(tmp_path: Path):
     mended = write(tmp_path / "mended.jsonl", [fault])
     both = prepare.prepare(run_on(path, mended))
     assert both.manifest.steps[0].rows_after == 10
-    answers = [row["completion"][0]["content"] for side in prepare.SIDES for row in both.rows(side)]
+    answers = [row["completion"][0]["content"] for side in SIDES for row in both.rows(side)]
     assert answers.count("Look for a cause.") == 1
 
 
@@ -247,7 +248,7 @@ def test_corrections_reach_the_rows_and_change_the_key(tmp_path: Path):
     config.data.sources[0].corrections = str(told)
     made = prepare.prepare(config)
     assert made.manifest.key != plain.manifest.key and made.manifest.sources[0].corrected == 2
-    (found,) = [one for side in prepare.SIDES for one in made.rows(side) if one["about"]["id"] == row["about"]["id"]]
+    (found,) = [one for side in SIDES for one in made.rows(side) if one["about"]["id"] == row["about"]["id"]]
     assert found["about"]["specialty"] == "neurology" and found["about"]["expert_validated"] is True
     told.write_text("{}\n")
     with pytest.raises(DataError, match=r"corrections\.jsonl: line 1 is not a correction"):

@@ -7,34 +7,31 @@ prepared once, and a run can make its data again exactly. What was begun and kil
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from trainer import config
 from trainer.config import DataSource, RunConfig
-from trainer.data import leakage, manifest, mixing, splits, task_templates
-from trainer.data.augmentation import Counts, Rewrite, augment_rows
-from trainer.data.augmentation.rewriting_models import load_paraphraser, load_translator
+from trainer.data import additions, leakage, manifest, row_files, splits, task_templates
 from trainer.data.contamination import Benchmarks, Contaminated
 from trainer.data.gather import EVERY, gather, kept_rows, needs_deidentification, secret, times
-from trainer.data.inspection.balance import balance_effect
 from trainer.data.loading import DUPLICATE, read_rows
-from trainer.data.near_duplicates import Signatures, words
+from trainer.data.near_duplicates import Signatures
 from trainer.data.reading.rejected import write_rejected
 from trainer.data.records import DataError
-from trainer.data.rows import Row, answer, question, texts
+from trainer.data.rows import Row, question, question_and_answer, texts
 from trainer.data.sources import STARTER_PREFIX, Located, Progress, content_hash, locate
 
 VERSION = 1
 """Of what these steps do; raised with a change, so that older prepared data is made anew."""
 FORGETTING_SET = f"{STARTER_PREFIX}questions"
-SIDES = ("train", "validation", "test")
 _ATTEMPTS = 4  # at a split that the exact comparison finds clean
 _SHOWN = 100  # contaminated rows that the manifest names
 
@@ -47,7 +44,7 @@ class Data(BaseModel):
 
     def rows(self, side: str) -> Iterator[Row]:
         """The rows of train, validation, test or general, one by one."""
-        return _read(self.folder / f"{side}.jsonl")
+        return row_files.read(self.folder / f"{side}.jsonl")
 
     @property
     def rejected(self) -> Path:
@@ -115,11 +112,15 @@ def _build(run: RunConfig, located: dict[str, Located], key: str, folder: Path, 
         ),
         manifest.Step(name="de-identify", rows_before=read, rows_after=kept, detail=removed.because),
     ]
+    if kept < 2:
+        raise DataError(_too_few(kept, removed.rows_dropped))
     sides, proof, notes = _split(run, gathered, report)
-    for number, side in enumerate(SIDES):
-        chosen = (row for row, at in zip(kept_rows(gathered), sides, strict=True) if at == number)
-        _write(folder / f"{side}.jsonl", chosen)
-    gathered.unlink()
+    with contextlib.ExitStack() as opened:
+        outs = [opened.enter_context((folder / f"{side}.jsonl").open("w", encoding="utf-8")) for side in splits.SIDES]
+        for number, (row, at) in enumerate(zip(kept_rows(gathered), sides, strict=True), 1):
+            outs[at].write(row_files.line(row))
+            if number % EVERY == 0:
+                report("writing the sides", number, kept)
     counts = Counter(sides)
     steps.append(
         manifest.Step(
@@ -137,10 +138,12 @@ def _build(run: RunConfig, located: dict[str, Located], key: str, folder: Path, 
             f"{len({one.row for one in flagged})} training rows hold what a scored set asks (first: {first.place}, "
             f"{first.benchmark}); take them out, or do not trust that set's score."
         )
-    grown = _grow(run, train, counts[0], steps, notes, report)
-    repeated = _balance(run, train, steps, notes)
+    grown = additions.grow(run, train, counts[0], steps, notes, report)
+    repeated = additions.balance(run, train, steps, notes)
     own = counts[0] + grown + repeated
-    replay = _general(run, located, own, folder / "general.jsonl", sources, steps, notes)
+    replay = additions.add_general(run, located, own, folder / "general.jsonl", sources, steps, notes)
+    # Only now: until here a preparation that is killed goes on from it.
+    gathered.unlink()
     files = sorted(path for path in folder.glob("*.jsonl"))
     return manifest.Manifest(
         key=key,
@@ -159,11 +162,20 @@ def _build(run: RunConfig, located: dict[str, Located], key: str, folder: Path, 
         contamination=flagged[:_SHOWN],
         contaminated_rows=len({one.row for one in flagged}),
         benchmarks=names,
-        train_ids=_ids(train) + _ids(folder / "general.jsonl"),
-        validation_ids=_ids(folder / "validation.jsonl"),
-        test_ids=_ids(folder / "test.jsonl"),
+        train_ids=row_files.ids(train) + row_files.ids(folder / "general.jsonl"),
+        validation_ids=row_files.ids(folder / "validation.jsonl"),
+        test_ids=row_files.ids(folder / "test.jsonl"),
         files={path.name: content_hash(path) for path in files},
     )
+
+
+def _too_few(kept: int, dropped: int) -> str:
+    if dropped:
+        return (
+            f"Only {kept} of {kept + dropped:,} rows are left, the others were dropped for the identifiers in them; "
+            "set data.deidentify to mask or surrogate, which keep the rows."
+        )
+    return "The data holds a single row; at least two are needed, one of them to validate on."
 
 
 def _split(run: RunConfig, gathered: Path, report: Progress) -> tuple[list[int], leakage.LeakageReport, list[str]]:
@@ -179,24 +191,20 @@ def _split(run: RunConfig, gathered: Path, report: Progress) -> tuple[list[int],
         specialty = str(about.get("specialty") or "no specialty").replace("_", " ")
         strata.append(f"{Path(about.get('source', '')).name}: {specialty}" if several else specialty)
         shown_times.append(about.get("time"))
-        signatures.add(_text(row))
+        signatures.add(question_and_answer(row))
         if len(ids) % EVERY == 0:
             report("looking for near-duplicates", len(ids), 0)
-    if len(ids) < 2:
-        raise DataError("The data holds a single row; at least two are needed, one of them to validate on.")
     report("looking for near-duplicates", len(ids), len(ids))
-    near = signatures.groups()
-    report("splitting, and comparing held-back rows with the others", 0, 1)
+    near = signatures.groups(lambda done, total: report("comparing signatures", done, total))
     data = run.data
     for attempt in itertools.count(1):
         groups = splits.merge_groups(patients, near)
         sides, notes = splits.assign_sides(
             groups, strata, times(gathered), data.validation_share, data.test_share, run.schedule.seed, data.split
         )
-        proof = leakage.report(ids, patients, near, sides, _Texts(gathered), shown_times)
+        proof = leakage.report(ids, patients, near, sides, _Texts(gathered, len(ids), report), shown_times)
         if not proof.alike or attempt == _ATTEMPTS:
             proof.assert_clean()
-            report("splitting, and comparing held-back rows with the others", 1, 1)
             return [int(side) for side in sides], proof, notes
         # The signatures are estimates: a pair that the exact comparison found joins one group, and is split again.
         rows = {identity: number for number, identity in enumerate(ids)}
@@ -208,15 +216,14 @@ def _split(run: RunConfig, gathered: Path, report: Progress) -> tuple[list[int],
 class _Texts:
     """The texts of a gathered file, read anew each time they are gone through."""
 
-    def __init__(self, gathered: Path):
-        self.gathered = gathered
+    def __init__(self, gathered: Path, rows: int, report: Progress):
+        self.gathered, self.rows, self.report = gathered, rows, report
 
     def __iter__(self) -> Iterator[str]:
-        return (_text(row) for row in kept_rows(self.gathered))
-
-
-def _text(row: Row) -> str:
-    return f"{question(row)}\n{answer(row)}"
+        for number, row in enumerate(kept_rows(self.gathered), 1):
+            yield question_and_answer(row)
+            if number % EVERY == 0 or number == self.rows:
+                self.report("comparing held-back rows with the others", number, self.rows)
 
 
 def _contamination(run: RunConfig, train: Path) -> tuple[list[str], list[Contaminated]]:
@@ -232,130 +239,5 @@ def _contamination(run: RunConfig, train: Path) -> tuple[list[str], list[Contami
         names.append(FORGETTING_SET)
     if not asked:
         return [], []
-    rows = ((row["about"]["id"], row["about"]["place"], texts(row)) for row in _read(train))
+    rows = ((row["about"]["id"], row["about"]["place"], texts(row)) for row in row_files.read(train))
     return names, Benchmarks(asked).flag(rows)
-
-
-def _grow(
-    run: RunConfig, train: Path, rows: int, steps: list[manifest.Step], notes: list[str], report: Progress
-) -> int:
-    """Add rewritten rows to the training side; returns how many."""
-    data = run.data
-    if not data.augment:
-        return 0
-    models: dict[str, Rewrite] = {}
-    if "back_translation" in data.augment:
-        models["back_translation"] = load_translator(*data.translation_models)
-    if "paraphrase" in data.augment and data.paraphrase_model:
-        models["paraphrase"] = load_paraphraser(data.paraphrase_model)
-    report("rewriting rows", 0, 1)
-    counts = Counts()
-    grown = train.with_name("grown.part")
-    _write(grown, augment_rows(_read(train), data.augment, data.augment_share, run.schedule.seed, models, counts))
-    crossing = _like_held_back(grown)
-    with train.open("a", encoding="utf-8") as out:
-        out.writelines(_line(row) for number, row in enumerate(_read(grown)) if number not in crossing)
-    grown.unlink()
-    added = counts.added - len(crossing)
-    notes += counts.notes()
-    detail = ", ".join(f"{way} {count:,}" for way, count in counts.by_way.items())
-    if crossing:
-        detail += f"; {len(crossing):,} were left out, being too like a held-back row"
-    steps.append(manifest.Step(name="grow", rows_before=rows, rows_after=rows + added, detail=detail))
-    report("rewriting rows", 1, 1)
-    return added
-
-
-def _like_held_back(grown: Path) -> set[int]:
-    """Numbers of the rewritten rows that are near-duplicates of a row for validation or test, or ask the same."""
-    signatures, asked = Signatures(), set()
-    for side in SIDES[1:]:
-        for row in _read(grown.with_name(f"{side}.jsonl")):
-            signatures.add(_text(row))
-            asked.add(tuple(words(question(row))))
-    held_back, same = len(signatures), set()
-    for number, row in enumerate(_read(grown)):
-        signatures.add(_text(row))
-        if tuple(words(question(row))) in asked:
-            same.add(number)
-    groups = signatures.groups().tolist()
-    crossing = set(groups[:held_back])
-    return same | {number for number, group in enumerate(groups[held_back:]) if group in crossing}
-
-
-def _balance(run: RunConfig, train: Path, steps: list[manifest.Step], notes: list[str]) -> int:
-    """Repeat rows of rare classes (lecture L3.20); returns how many were added."""
-    field = run.data.balance
-    if field == "none":
-        return 0
-    labels = [str(row.get("about", {}).get(field) or "") for row in _read(train)]
-    chosen = mixing.balance(labels, run.schedule.seed)
-    _repeat(train, train, Counter(chosen))
-    known = Counter(label for label in labels if label)
-    notes.append(balance_effect(known).sentence if known else f"No training row has a {field}: nothing is repeated.")
-    steps.append(manifest.Step(name="balance", rows_before=len(labels), rows_after=len(chosen), detail=f"by {field}"))
-    return len(chosen) - len(labels)
-
-
-def _general(
-    run: RunConfig,
-    located: dict[str, Located],
-    own: int,
-    target: Path,
-    sources: list[manifest.SourceRecord],
-    steps: list[manifest.Step],
-    notes: list[str],
-) -> int:
-    """Write the general rows that are mixed in, against forgetting (lecture L2.8, L2.10); returns how many."""
-    share = run.steering.replay_share
-    if share == 0:
-        target.touch()
-        return 0
-    gathered = target.with_name("general.part")
-    gathered.unlink(missing_ok=True)
-    general = run.data.model_copy(update={"sources": run.data.general_sources})
-    found, _, removed = gather(general, located, run.schedule.seed, gathered, lambda stage, done, total: None)
-    rows = sum(source.rows_used for source in found) - removed.rows_dropped
-    chosen, told = mixing.mix_general(own, rows, share, run.schedule.seed)
-    _write(target, kept_rows(gathered))
-    gathered.unlink()
-    _repeat(target, target, Counter(chosen))
-    sources += [source.model_copy(update={"role": "replay"}) for source in found]
-    notes += told
-    steps.append(
-        manifest.Step(
-            name="mix",
-            rows_before=own,
-            rows_after=own + len(chosen),
-            detail=f"{share:.0%} general rows were asked for; {len(chosen) / (own + len(chosen)):.1%} it is.",
-        )
-    )
-    return len(chosen)
-
-
-def _repeat(source: Path, target: Path, times: Counter[int]) -> None:
-    """Write the file's lines as often as `times` says by their number; lines that are not in it are left out."""
-    partial = target.with_suffix(".repeated")
-    with source.open(encoding="utf-8") as lines, partial.open("w", encoding="utf-8") as out:
-        for number, line in enumerate(lines):
-            out.write(line * times[number])
-    partial.replace(target)
-
-
-def _read(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            yield json.loads(line)
-
-
-def _write(path: Path, rows: Iterable[Row]) -> None:
-    with path.open("w", encoding="utf-8") as out:
-        out.writelines(_line(row) for row in rows)
-
-
-def _line(row: Row) -> str:
-    return json.dumps(row, ensure_ascii=False) + "\n"
-
-
-def _ids(path: Path) -> list[str]:
-    return [row.get("about", {}).get("id", "") for row in _read(path)]

@@ -95,6 +95,11 @@ def answer(row: Row) -> str:
     return row.get("text", "")
 
 
+def question_and_answer(row: Row) -> str:
+    """What rows are compared by, for near-duplicates and leakage."""
+    return f"{question(row)}\n{answer(row)}"
+
+
 def row_id(row: Row) -> str:
     """A short hash of a row's content: equal rows have equal ids, whatever file they came from."""
     content: dict[str, Any] = {name: value for name, value in row.items() if name != "about"}

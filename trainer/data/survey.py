@@ -14,7 +14,7 @@ from trainer.data.loading import Loading, no_rows
 from trainer.data.near_duplicates import Signatures
 from trainer.data.reading.containers import recognise
 from trainer.data.records import Fault
-from trainer.data.rows import Row, answer, question
+from trainer.data.rows import Row, question_and_answer
 from trainer.data.sources import Progress, locate
 
 CountTokens = Callable[[Row], tuple[int, int]]  # trained tokens, all tokens
@@ -85,7 +85,7 @@ def survey(
         corrections.apply(one, corrected)
         trained, tokens = count_tokens(one) if count_tokens else (None, None)
         inspector.add(one, trained, tokens)
-        signatures.add(f"{question(one)}\n{answer(one)}")
+        signatures.add(question_and_answer(one))
         places.append(one["about"]["place"])
         if rows % EVERY == 0:
             report(f"looking at {located.path.name}", rows, limit or 0)

@@ -1,0 +1,113 @@
+"""What is added to the training side once it is split off: rewritten rows, repeats of rare classes, general rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from trainer.config import RunConfig
+from trainer.data import manifest, mixing, row_files
+from trainer.data.augmentation import Counts, Rewrite, augment_rows
+from trainer.data.augmentation.rewriting_models import load_paraphraser, load_translator
+from trainer.data.gather import gather, kept_rows
+from trainer.data.inspection.balance import balance_effect
+from trainer.data.near_duplicates import Signatures, words
+from trainer.data.rows import question, question_and_answer
+from trainer.data.sources import Located, Progress
+from trainer.data.splits import SIDES
+
+
+def grow(run: RunConfig, train: Path, rows: int, steps: list[manifest.Step], notes: list[str], report: Progress) -> int:
+    """Add rewritten rows to the training side; returns how many."""
+    data = run.data
+    if not data.augment:
+        return 0
+    models: dict[str, Rewrite] = {}
+    if "back_translation" in data.augment:
+        models["back_translation"] = load_translator(*data.translation_models)
+    if "paraphrase" in data.augment and data.paraphrase_model:
+        models["paraphrase"] = load_paraphraser(data.paraphrase_model)
+    report("rewriting rows", 0, 1)
+    counts = Counts()
+    grown = train.with_name("grown.part")
+    source, seed = row_files.read(train), run.schedule.seed
+    row_files.write(grown, augment_rows(source, data.augment, data.augment_share, seed, models, counts))
+    crossing = _like_held_back(grown)
+    fit = (row for number, row in enumerate(row_files.read(grown)) if number not in crossing)
+    row_files.write(train, fit, append=True)
+    grown.unlink()
+    added = counts.added - len(crossing)
+    notes += counts.notes()
+    detail = ", ".join(f"{way} {count:,}" for way, count in counts.by_way.items())
+    if crossing:
+        detail += f"; {len(crossing):,} were left out, being too like a held-back row"
+    steps.append(manifest.Step(name="grow", rows_before=rows, rows_after=rows + added, detail=detail))
+    report("rewriting rows", 1, 1)
+    return added
+
+
+def _like_held_back(grown: Path) -> set[int]:
+    """Numbers of the rewritten rows that are near-duplicates of a row for validation or test, or ask the same."""
+    signatures, asked = Signatures(), set()
+    for side in SIDES[1:]:
+        for row in row_files.read(grown.with_name(f"{side}.jsonl")):
+            signatures.add(question_and_answer(row))
+            asked.add(tuple(words(question(row))))
+    held_back, same = len(signatures), set()
+    for number, row in enumerate(row_files.read(grown)):
+        signatures.add(question_and_answer(row))
+        if tuple(words(question(row))) in asked:
+            same.add(number)
+    groups = signatures.groups().tolist()
+    crossing = set(groups[:held_back])
+    return same | {number for number, group in enumerate(groups[held_back:]) if group in crossing}
+
+
+def balance(run: RunConfig, train: Path, steps: list[manifest.Step], notes: list[str]) -> int:
+    """Repeat rows of rare classes (lecture L3.20); returns how many were added."""
+    field = run.data.balance
+    if field == "none":
+        return 0
+    labels = [str(row.get("about", {}).get(field) or "") for row in row_files.read(train)]
+    chosen = mixing.balance(labels, run.schedule.seed)
+    row_files.repeat(train, Counter(chosen))
+    known = Counter(label for label in labels if label)
+    notes.append(balance_effect(known).sentence if known else f"No training row has a {field}: nothing is repeated.")
+    steps.append(manifest.Step(name="balance", rows_before=len(labels), rows_after=len(chosen), detail=f"by {field}"))
+    return len(chosen) - len(labels)
+
+
+def add_general(
+    run: RunConfig,
+    located: dict[str, Located],
+    own: int,
+    target: Path,
+    sources: list[manifest.SourceRecord],
+    steps: list[manifest.Step],
+    notes: list[str],
+) -> int:
+    """Write the general rows that are mixed in, against forgetting (lecture L2.8, L2.10); returns how many."""
+    share = run.steering.replay_share
+    if share == 0:
+        target.touch()
+        return 0
+    gathered = target.with_name("general.part")
+    gathered.unlink(missing_ok=True)
+    general = run.data.model_copy(update={"sources": run.data.general_sources})
+    found, _, removed = gather(general, located, run.schedule.seed, gathered, lambda stage, done, total: None)
+    rows = sum(source.rows_used for source in found) - removed.rows_dropped
+    chosen, told = mixing.mix_general(own, rows, share, run.schedule.seed)
+    row_files.write(target, kept_rows(gathered))
+    gathered.unlink()
+    row_files.repeat(target, Counter(chosen))
+    sources += [source.model_copy(update={"role": "replay"}) for source in found]
+    notes += told
+    steps.append(
+        manifest.Step(
+            name="mix",
+            rows_before=own,
+            rows_after=own + len(chosen),
+            detail=f"{share:.0%} general rows were asked for; {len(chosen) / (own + len(chosen)):.1%} it is.",
+        )
+    )
+    return len(chosen)
