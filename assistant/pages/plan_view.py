@@ -192,6 +192,7 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(_text(one) for one in value)
     if isinstance(value, dict):
-        rest = ", ".join(f"{key} {_text(one)}" for key, one in value.items() if key != "name" and one is not None)
+        said = {key: one for key, one in value.items() if key != "name" and one not in (None, {}, [])}
+        rest = ", ".join(f"{key} {_text(one)}" for key, one in said.items())
         return f"{value.get('name', '')} ({rest})" if rest else str(value.get("name", ""))
     return f"{value:g}" if isinstance(value, float) else str(value)
