@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from trainer import config
 from trainer.config import RunConfig
 from trainer.data import additions, corrections, gather, prepare, recipes
 from trainer.data.corrections import Correction
@@ -127,6 +130,35 @@ def test_a_preparation_killed_after_its_split_does_not_read_again(tmp_path: Path
     )
     assert prepare.prepare(config).manifest == whole.manifest and kept == [before]
     assert before.count(b"\n") == 120 and not gathered.exists()
+
+
+def test_a_second_preparation_of_the_same_data_waits_and_says_so(tmp_path: Path):
+    run = run_on(patients(tmp_path / "a.jsonl"))
+    inside, go_on = threading.Event(), threading.Event()
+    told: list[str] = []
+
+    def slow(stage: str, done: int, total: int) -> None:
+        inside.set()
+        assert go_on.wait(10)
+
+    def second(stage: str, done: int, total: int) -> None:
+        told.append(stage)
+        go_on.set()
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(prepare.prepare, run, slow)
+        assert inside.wait(10)
+        again = threads.submit(prepare.prepare, run, second)
+        assert again.result(10) == first.result(10)
+    assert told == ["waiting for another preparation of the same data"]
+
+
+def test_the_secret_of_pseudonyms_is_whole_or_made_anew():
+    path = config.home() / "pseudonyms.key"
+    path.touch()  # as a full disk leaves it
+    made = gather.secret()
+    assert len(made) == 32 and gather.secret() == made == path.read_bytes()
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_where_every_row_is_dropped_it_says_so(tmp_path: Path):

@@ -69,13 +69,16 @@ def needs_deidentification(data: DataSection, located: Located) -> bool:
 
 def secret() -> bytes:
     """What this home's pseudonyms and surrogates are made with; never leaves it, so that none can be undone outside."""
+    from filelock import FileLock
+
     path = config.home() / "pseudonyms.key"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_bytes(32))
+    with FileLock(f"{path}.lock"):
+        # An empty one was cut off before it was written, and nothing was made with it.
+        if not path.exists() or not path.stat().st_size:
+            partial = path.with_name(f".{path.name}.part")
+            with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                file.write(secrets.token_bytes(32))
+            partial.replace(path)
     return path.read_bytes()
 
 

@@ -54,7 +54,7 @@ class Data(BaseModel):
 
 def prepare(run: RunConfig, progress: Progress | None = None) -> Data:
     """Make the data of a run, or take it where it was made before. Raises `DataError` in one sentence."""
-    from filelock import FileLock
+    from filelock import FileLock, Timeout
 
     report = progress or (lambda stage, done, total: None)
     if not run.data.sources:
@@ -64,7 +64,13 @@ def prepare(run: RunConfig, progress: Progress | None = None) -> Data:
     key = _key(run, located)
     folder = config.home() / "prepared" / key
     folder.parent.mkdir(exist_ok=True, mode=0o700)
-    with FileLock(f"{folder}.lock"):
+    lock = FileLock(f"{folder}.lock")
+    try:
+        held = lock.acquire(timeout=0)
+    except Timeout:
+        report("waiting for another preparation of the same data", 0, 0)
+        held = lock.acquire()
+    with held:
         if not (folder / "manifest.json").exists():
             partial = folder.with_name(f"{key}.part")
             partial.mkdir(exist_ok=True, mode=0o700)

@@ -79,13 +79,19 @@ def needs_fetching(name: str) -> bool:
 
 
 def content_hash(path: Path) -> str:
-    """SHA-256, in hex, of a file's bytes; of a folder, of its files' names and hashes in order."""
+    """SHA-256, in hex, of a file's bytes; of a folder, of its files' names and hashes in order.
+
+    Raises `DataError` for a file that cannot be read.
+    """
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.is_file())
         listed = "".join(f"{file.relative_to(path)}\0{content_hash(file)}\n" for file in files)
         return hashlib.sha256(listed.encode()).hexdigest()
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    try:
+        with path.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path.name}: cannot be read ({error.strerror}).") from None
 
 
 def _starter(name: str, split: Split) -> Path:

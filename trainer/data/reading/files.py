@@ -74,7 +74,12 @@ def _folder(path: Path) -> Iterator[Record | Fault]:
     """Files in the order of their paths; hidden ones are left out, and links, as what is inside is read anyway."""
     top = path.resolve()
     found: list[Path] = []
-    for folder, folders, files in os.walk(path):
+
+    def unreadable(error: OSError) -> None:
+        place = shown(Path(error.filename).relative_to(path.parent).as_posix())
+        raise DataError(f"The folder {place} cannot be read ({error.strerror}); see that you may, or take it out.")
+
+    for folder, folders, files in os.walk(path, onerror=unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
         links = [name for name in folders if (Path(folder) / name).is_symlink()]
         found.extend(Path(folder) / name for name in [*files, *links] if not name.startswith("."))
