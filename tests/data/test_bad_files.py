@@ -885,3 +885,20 @@ def test_an_unclosed_quote_in_a_large_file_costs_one_row(tmp_path: Path):
     assert [row["question"] for row in good] == [f"Question {n}?" for n in range(400_000) if n != 5]
     assert faults == [f"row 6 (line 7), field answer: {QUOTE}"]
     assert time.process_time() - start < 10
+
+
+def test_a_folder_that_cannot_be_read_is_not_left_out_in_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "wards" / "closed").mkdir(parents=True)
+    (tmp_path / "wards" / "open.jsonl").write_text(LINE_ONE)
+    scan = os.scandir
+
+    def refuse(folder: Any) -> Any:  # root may read every folder
+        if Path(folder).name == "closed":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(
+        DataError, match=r"The folder wards/closed cannot be read \(Permission denied\); see that you may"
+    ):
+        read(tmp_path / "wards")

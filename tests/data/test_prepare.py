@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer import config
-from trainer.config import RunConfig
+from trainer.config import RunConfig, home
 from trainer.data import additions, corrections, gather, prepare, recipes
 from trainer.data.corrections import Correction
 from trainer.data.records import DataError
@@ -154,7 +153,7 @@ def test_a_second_preparation_of_the_same_data_waits_and_says_so(tmp_path: Path)
 
 
 def test_the_secret_of_pseudonyms_is_whole_or_made_anew():
-    path = config.home() / "pseudonyms.key"
+    path = home() / "pseudonyms.key"
     path.touch()  # as a full disk leaves it
     made = gather.secret()
     assert len(made) == 32 and gather.secret() == made == path.read_bytes()
