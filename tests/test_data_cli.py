@@ -129,6 +129,11 @@ def test_published_sets_say_what_they_may_be_used_for(bedside):
         (["prepare", "VISITS", "--out", "VISITS"], "visits.csv is a file; name a folder."),
         (["prepare", "VISITS", "--out", "VISITS/in"], "visits.csv/in cannot be used (Not a directory)"),
         (["prepare", "nowhere.data.yaml"], "nowhere.data.yaml: cannot be read (No such file or directory)."),
+        (["prepare", "VISITS", "--set", "data.sources=VISITS"], "data.sources: found '"),
+        (
+            ["prepare", "VISITS", "--set", "data.sources=[VISITS]"],
+            "; it should hold names with values. What is trained",
+        ),
         (["delete", "nothing", "--yes"], "Nothing is kept as 'nothing'; `bedside data list` shows what is."),
     ],
 )

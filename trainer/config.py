@@ -405,6 +405,10 @@ def _field_fault(problem: Any) -> Fault:
     if name == "format_version":
         message = f"found {found!r}; this Bedside reads version {FORMAT_VERSION}. Plan the run again with this Bedside."
         return Fault(field=name, message=message)
+    if problem["type"] in ("model_type", "dict_type"):
+        return Fault(
+            field=name, message=f"found {_short(found)}; it should hold names with values. {described}".strip()
+        )
     # Pydantic begins with the type it wanted ("Input should be", "String should have"); "it" stands for the field.
     expected = re.sub(r"^\w+ (?=should )", "", problem["msg"]).rstrip(".")
     return Fault(field=name, message=f"found {_short(found)}; it {expected}. {described}".strip())

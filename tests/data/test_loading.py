@@ -40,7 +40,16 @@ def test_a_file_of_bad_rows_alone_is_refused_with_the_first_of_them(tmp_path: Pa
         read_rows(DataSource(name=str(path)), locate(str(path)))
     said = str(caught.value)
     assert said.startswith("a.jsonl: none of its rows can be used. row 1, field answer: ")
-    assert said.endswith("(2 more).") and "row 6" not in said
+    assert said.endswith(" (and 6 more like it).") and "row 2" not in said
+
+
+def test_of_different_faults_five_are_named(tmp_path: Path):
+    rows = [{"question": "a", "answer": "b", "language": f"L{number}!"} for number in range(7)]
+    path = write(tmp_path / "a.jsonl", rows)
+    with pytest.raises(DataError) as caught:
+        read_rows(DataSource(name=str(path), columns={"language": "language"}), locate(str(path)))
+    said = str(caught.value)
+    assert said.count("field language: found 'L") == 5 and said.endswith(" (2 more).")
 
 
 def test_equal_rows_are_used_once_and_said(tmp_path: Path):

@@ -17,6 +17,7 @@ from trainer.data.sources import Located
 
 LOOKED_AT = 1000
 """Records by which a format is recognised."""
+_NAMED = 5  # different faults, where no row can be used
 DUPLICATE = "is equal to an earlier row; it is used once"
 
 
@@ -111,7 +112,7 @@ def renamed(record: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:
 def read_rows(source: DataSource, located: Located, limit: int | None = None) -> tuple[list[Row], list[Fault]]:
     """The first `limit` rows (all where None) and the faults among them.
 
-    Raises `DataError` where no row can be used, naming the first five faults.
+    Raises `DataError` where no row can be used, naming the first five different faults.
     """
     rows: list[Row] = []
     faults: list[Fault] = []
@@ -131,6 +132,12 @@ def no_rows(located: Located, faults: list[Fault]) -> DataError:
     """What is said where a source has nothing that can be used."""
     if not faults:
         return DataError(f"{located.path.name} holds no rows; give a file with at least one example.")
-    more = f" ({len(faults) - 5} more)" if len(faults) > 5 else ""
-    told = "; ".join(str(fault) for fault in faults[:5])
-    return DataError(f"{located.path.name}: none of its rows can be used. {told}{more}.")
+    alike: dict[tuple[str, str], list[Fault]] = {}
+    for fault in faults:
+        alike.setdefault((fault.field, fault.message), []).append(fault)
+    shown = list(alike.values())[:_NAMED]
+    told = "; ".join(
+        f"{same[0]} (and {len(same) - 1:,} more like it)" if len(same) > 1 else str(same[0]) for same in shown
+    )
+    left = len(faults) - sum(map(len, shown))
+    return DataError(f"{located.path.name}: none of its rows can be used. {told}{f' ({left:,} more)' * bool(left)}.")
