@@ -93,6 +93,7 @@ def _key(run: RunConfig, located: dict[str, Located]) -> str:
         "general share": run.steering.replay_share,
         "seed": run.schedule.seed,
         "scored": [held_out.name for held_out in run.evaluation.held_out],
+        "forgetting": run.evaluation.forgetting,
         "sources": {name: content_hash(one.path) for name, one in located.items()},
         "templates": {name: task_templates.load(name).source for name in named},
         "corrections": {name: content_hash(Path(name)) for name in files if Path(name).exists()},
