@@ -69,11 +69,8 @@ def test_three_faults_and_bad_rows_are_named(tmp_path: Path):
     rows.write_text('{"question": "a", "answer": ""}\n{"question": "c"}\n')
     file.write_text(f"data: {{contains_phi: false, sources: [{{name: {rows}}}]}}\n")
     shown = bedside("train", str(file))
-    assert (
-        shown.returncode == 2
-        and "row 1, field answer: is empty" in shown.stderr
-        and "row 2, field answer" in shown.stderr
-    )
+    assert shown.returncode == 2 and "row 1, field answer: is empty" in shown.stderr
+    assert "(and 1 more like it)" in shown.stderr
 
 
 @pytest.mark.parametrize("value", ["true", "null"])
