@@ -128,8 +128,8 @@ def train(number: int) -> float:
             "length": tokens,
         }
         rows = Dataset.from_list([row] * (3 * config.schedule.batch_size))
-        nothing: Any = None  # neither data nor manifest is looked at while training
-        prepared = Prepared(train=rows, validation=rows.select([0]), data=nothing, manifest=nothing, warnings=[])
+        nothing: Any = None  # the manifest is not looked at while training
+        prepared = Prepared(train=rows, validation=rows.select([0]), manifest=nothing, warnings=[])
         sft.build(config, model, tokenizer, prepared, Path(folder), [], evaluate_first=False).train()
         return peak_memory_gib("cpu")
 

@@ -58,4 +58,5 @@ def read(path: Path) -> dict[str, dict[str, Any]]:
 
 def apply(row: Row, corrections: dict[str, dict[str, Any]]) -> None:
     """Set the corrected fields of a row."""
-    row.setdefault("about", {}).update(corrections.get(row["about"].get("id", ""), {}))  # pyright: ignore
+    about: Any = row.setdefault("about", {})
+    about.update(corrections.get(about.get("id", ""), {}))

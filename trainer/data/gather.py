@@ -150,7 +150,7 @@ def _assigned(
             faults.append(one)
             continue
         about: Any = one.setdefault("about", {})
-        about.update(corrected.get(about["id"], {}))
+        corrections.apply(one, corrected)
         assign(one)
         read_at.append(about.get("time"))
         yield one

@@ -32,7 +32,6 @@ class Prepared:
 
     train: Dataset
     validation: Dataset
-    data: prepare.Data
     manifest: manifest.RunManifest
     warnings: list[str]
 
@@ -105,7 +104,7 @@ def _opened(run: RunConfig, data: prepare.Data, folder: Path) -> Prepared:
         longest_row=read["longest"],
         cut_rows=read["cut"],
     )
-    return Prepared(train=train, validation=validation, data=data, manifest=told, warnings=warnings)
+    return Prepared(train=train, validation=validation, manifest=told, warnings=warnings)
 
 
 def _key(run: RunConfig, tokenizer: PreTrainedTokenizerBase) -> str:
