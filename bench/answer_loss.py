@@ -17,11 +17,11 @@ from transformers.trainer_callback import PrinterCallback
 from trl.trainer.sft_trainer import SFTTrainer
 
 from trainer import models
-from trainer.config import RunConfig
 from trainer.data.tokenised import tokenise
 from trainer.methods import lora
 from trainer.objectives import sft
 from trainer.objectives.answer_loss import AnswerLossTrainer
+from trainer.sections import RunConfig
 
 RUN = RunConfig.model_validate(
     {

@@ -122,10 +122,10 @@ def read_ours(file: Path) -> int:
 
 def ours(file: Path) -> Iterator[Row]:
     """The file's rows as the data desk reads them."""
-    from trainer.config import DataSource
     from trainer.data.loading import Loading
     from trainer.data.records import Fault
     from trainer.data.sources import locate
+    from trainer.sections import DataSource
 
     rows = Loading(DataSource(name=str(file)), locate(str(file))).rows()
     return (row for row in rows if not isinstance(row, Fault))

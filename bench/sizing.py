@@ -17,7 +17,7 @@ from typing import Any
 
 from trainer import hardware, models, sizing
 from trainer.catalogue import BaseModelRow, base_model
-from trainer.config import RunConfig
+from trainer.sections import RunConfig
 
 # Shape (None: the embedded model), batch, tokens a row, precision, and what else differs from a plain LoRA run.
 SMALL = {"hidden_size": 384, "intermediate_size": 1024, "num_hidden_layers": 12, "num_attention_heads": 6}
@@ -139,7 +139,7 @@ _SAVE = """
 import json, shutil, sys, torch
 from transformers import LlamaConfig, LlamaForCausalLM
 from trainer import models
-from trainer.config import RunConfig
+from trainer.sections import RunConfig
 folder, shape = sys.argv[1], json.loads(sys.argv[2])
 torch.manual_seed(0)
 heads = shape["num_attention_heads"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.config import RunConfig
+from trainer.sections import RunConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 CHATML = (

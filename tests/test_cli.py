@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from trainer import config
-from trainer.config import RunConfig
+from trainer.sections import RunConfig
 
 BEDSIDE = [sys.executable, "-m", "assistant.cli"]
 ROOT = Path(__file__).resolve().parent.parent

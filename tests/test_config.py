@@ -3,7 +3,8 @@
 import pytest
 
 from trainer import config
-from trainer.config import ConfigError, RunConfig
+from trainer.config import ConfigError
+from trainer.sections import RunConfig
 
 
 def test_three_faults_are_all_named_with_a_way_out():

@@ -7,8 +7,9 @@ import pytest
 from evaluators import forgetting
 from evaluators.generation import BASE, Sampling, answer_all, choose, stream
 from trainer import models
-from trainer.config import LoraMethod, RunConfig
+from trainer.method_sections import LoraMethod
 from trainer.methods import lora
+from trainer.sections import RunConfig
 
 
 @pytest.fixture

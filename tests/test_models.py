@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from trainer import models
-from trainer.config import RunConfig
 from trainer.data.rows import Row
 from trainer.data.tokens import IGNORED, encode
+from trainer.sections import RunConfig
 
 
 def test_a_model_that_cannot_be_had_says_where_it_was_looked_for():

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from trainer import config, engine, events, preflight, runs
-from trainer.config import RunConfig
 from trainer.objectives.answer_loss import AnswerLossTrainer
 from trainer.reporting import Reporter
 from trainer.runs import Run, RunState
+from trainer.sections import RunConfig
 
 
 def train(run_config: RunConfig) -> Run:

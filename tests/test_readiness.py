@@ -2,9 +2,9 @@
 
 import pytest
 
-from trainer.config import RunConfig
 from trainer.hardware import GpuDevice, Machine
 from trainer.readiness import refusals
+from trainer.sections import RunConfig
 
 MACHINE = Machine(cpu_name="CPU", cores=2, memory_gib=23.5, cpu_bf16=True)
 READY = {"data": {"sources": [{"name": "starter/lab"}], "contains_phi": False}}

@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from trainer import events, runs
-from trainer.config import RunConfig
 from trainer.runs import RunError, RunState
+from trainer.sections import RunConfig
 
 
 def test_a_new_run_can_be_found_by_the_start_of_its_id():

@@ -4,8 +4,8 @@ import pytest
 
 from trainer import catalogue, sizing
 from trainer.catalogue import BaseModelRow
-from trainer.config import RunConfig
 from trainer.hardware import GpuDevice, Machine
+from trainer.sections import RunConfig
 from trainer.sizing import Range
 
 MACHINE = Machine(cpu_name="CPU", cores=2, memory_gib=23.5, cpu_bf16=True)

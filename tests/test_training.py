@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from trainer import config, events, runs
-from trainer.config import RunConfig
 from trainer.runs import Run
+from trainer.sections import RunConfig
 
 PATIENCE = 180  # seconds; two cores may be busy
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from evaluators.metrics import Proportion
-from trainer.config import RunConfig
 from trainer.data.manifest import RunManifest
 from trainer.scoring import Report
+from trainer.sections import RunConfig
 
 METRICS = {
     "structure": "answered in the taught structure",

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from evaluators.generation import BASE, Answer, Sampling, stream
 from evaluators.held_out import Item, with_examples
 from trainer import models, scoring
-from trainer.config import RunConfig
 from trainer.data.sources import STARTER_PREFIX
 from trainer.data.tokens import conversation
 from trainer.runs import Run
+from trainer.sections import RunConfig
 
 if TYPE_CHECKING:
     from peft import PeftModel

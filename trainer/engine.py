@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from evaluators import generation
 from trainer import card, events, hardware, models, preflight, runs, scoring, sizing
-from trainer.config import RunConfig
 from trainer.data.tokenised import Prepared, tokenise
 from trainer.data.tokens import conversation
 from trainer.methods import lora
 from trainer.objectives import sft
 from trainer.reporting import COMPLETE, Reporter, StopRequested, TrainingEvents, peak_memory_gib
+from trainer.sections import RunConfig
 
 if TYPE_CHECKING:
     from peft import PeftModel

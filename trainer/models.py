@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from trainer import catalogue, chat_template, config
-from trainer.config import RunConfig
+from trainer.sections import RunConfig
 
 if TYPE_CHECKING:
     import torch

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer import hardware, sizing
-from trainer.config import RunConfig
 from trainer.data.tokenised import Prepared
 from trainer.objectives import sft
 from trainer.reporting import Reporter, peak_memory_gib
+from trainer.sections import RunConfig
 
 if TYPE_CHECKING:
     from peft import PeftModel

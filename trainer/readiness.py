@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 
 from trainer import catalogue, config, sizing
-from trainer.config import RunConfig
 from trainer.data.loading import LOOKED_AT, read_rows
 from trainer.data.records import DataError
 from trainer.data.sources import locate, needs_fetching
 from trainer.hardware import Machine
+from trainer.sections import RunConfig
 
 FREE_GIB = 1.0  # beside the checkpoints: the converted model, events, logs
 

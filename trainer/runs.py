@@ -24,7 +24,7 @@ from pydantic import BaseModel, ValidationError
 
 from trainer import config as run_config
 from trainer import events
-from trainer.config import RunConfig
+from trainer.sections import RunConfig
 
 State = Literal["queued", "preparing", "training", "evaluating", "done", "stopped", "failed"]
 DISK_FULL = "The disk is full: nothing more could be saved. Free some space and resume from the last checkpoint."

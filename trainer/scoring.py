@@ -13,7 +13,6 @@ from pydantic import BaseModel
 
 from evaluators import forgetting, generation, held_out
 from evaluators.metrics import Proportion
-from trainer.config import HeldOutSet, RunConfig
 from trainer.data.formats import Detection, detect, to_row
 from trainer.data.loading import LOOKED_AT
 from trainer.data.prepare import prepare
@@ -22,6 +21,7 @@ from trainer.data.records import DataError, Fault, Record
 from trainer.data.rows import Row, RowError, answer
 from trainer.data.sources import STARTER_FOLDER, STARTER_PREFIX, Split, locate
 from trainer.data.tokens import conversation
+from trainer.sections import HeldOutSet, RunConfig
 from trainer.sizing import Range
 
 if TYPE_CHECKING:

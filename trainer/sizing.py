@@ -14,8 +14,9 @@ from pydantic import BaseModel
 
 from trainer import catalogue
 from trainer.catalogue import BaseModelRow, GpuRow
-from trainer.config import LoraMethod, RunConfig
 from trainer.hardware import Machine
+from trainer.method_sections import LoraMethod
+from trainer.sections import RunConfig
 
 _GIB = 1024**3
 Fit = Literal["fits", "tight", "does_not_fit"]

@@ -20,12 +20,13 @@ from assistant.pages.data_settings import Settings
 from assistant.pages.data_template import TemplatePart
 from assistant.pages.style import QUIET, empty, html, notice
 from trainer.catalogue.datasets import data_set, data_sets
-from trainer.config import ConfigError, DataFormat, DataSection, DataSource, RunConfig, parse
+from trainer.config import ConfigError, parse
 from trainer.data import kept, recipes
 from trainer.data.records import DataError
 from trainer.data.sources import locate, needs_fetching
 from trainer.data.survey import Survey
 from trainer.models import ModelError
+from trainer.sections import DataFormat, DataSection, DataSource, RunConfig
 
 Updates = dict[Any, Any]
 _FORMATS = [("as recognised", ""), *((name.replace("_", " "), name) for name in get_args(DataFormat))]

@@ -6,13 +6,13 @@ from html import escape
 
 from assistant.pages.run_view import facts_list
 from assistant.pages.style import badge, notice
-from trainer.config import DataSection
 from trainer.data.inspection.balance import ClassMix
 from trainer.data.inspection.findings import LECTURE_ANSWER, LECTURE_VALIDATED, Inspection
 from trainer.data.inspection.first_batch import TokenView
 from trainer.data.inspection.lengths import Lengths
 from trainer.data.records import DataError
 from trainer.data.survey import NearDuplicates, Survey
+from trainer.sections import DataSection
 
 _MOST_BARS = 8
 _MIXES = (

@@ -8,7 +8,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trainer.config import DataSection, DataSource, TaskSection
 from trainer.data.inspection.assignment import assign
 from trainer.data.inspection.first_batch import TokenView, token_view
 from trainer.data.loading import read_rows, renamed
@@ -22,6 +21,7 @@ from trainer.data.survey import Survey, survey
 from trainer.data.tokenised import token_counter
 from trainer.data.tokens import encode
 from trainer.models import EMBEDDED, load_tokenizer
+from trainer.sections import DataSection, DataSource, TaskSection
 
 LOOKED_AT = 5000
 """Rows that the page looks at; `bedside data inspect` looks at all."""

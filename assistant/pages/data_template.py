@@ -10,9 +10,9 @@ import gradio as gr
 from assistant.pages import data_preview
 from assistant.pages.data_view import rendered
 from assistant.pages.style import QUIET, html, notice
-from trainer.config import DataSection, DataSource
 from trainer.data import recipes, task_templates
 from trainer.data.records import DataError
+from trainer.sections import DataSection, DataSource
 
 Updates = dict[Any, Any]
 

@@ -10,11 +10,11 @@ from assistant.pages.data_preview import Marked
 from assistant.pages.run_view import facts_list
 from assistant.pages.style import badge, notice
 from trainer.catalogue.datasets import DataSetRow
-from trainer.config import DataSection
 from trainer.data.inspection.first_batch import TokenView
 from trainer.data.prepare import Data
 from trainer.data.records import DataError, Fault
 from trainer.data.survey import Survey
+from trainer.sections import DataSection
 
 _MOST_FAULTS = 12
 

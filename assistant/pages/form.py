@@ -11,7 +11,8 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from assistant.pages.style import html
-from trainer.config import ConfigError, Fault, RunConfig, parse
+from trainer.config import ConfigError, Fault, parse
+from trainer.sections import RunConfig
 
 _KNOWN = [("not known", "unknown"), ("no", "no"), ("yes", "yes")]
 _KNOWN_VALUES = {"unknown": None, "no": False, "yes": True}

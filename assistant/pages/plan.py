@@ -25,7 +25,8 @@ from assistant.planner.dialogue import Turn
 from assistant.planner.drafts import Draft, DraftError
 from trainer import config as run_config
 from trainer import hardware, readiness, runs, sizing
-from trainer.config import ConfigError, RunConfig
+from trainer.config import ConfigError
+from trainer.sections import RunConfig
 
 Updates = dict[Any, Any]
 

@@ -13,8 +13,8 @@ from assistant.planner.advice_alternatives import Alternative
 from assistant.planner.advice_models import Reason
 from assistant.planner.answers import QUESTIONS, Answers, holds_patient_data, missing
 from assistant.planner.replies import price_words, time_words
-from trainer.config import RunConfig
 from trainer.data import recipes
+from trainer.sections import RunConfig
 from trainer.sizing import Estimate
 
 _FITS: dict[str, tuple[str, Tone]] = {

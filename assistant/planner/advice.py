@@ -20,8 +20,8 @@ from assistant.planner.advice_models import (
 )
 from assistant.planner.answers import Answers, uses_starter
 from trainer import config as run_config
-from trainer.config import RunConfig
 from trainer.hardware import Machine
+from trainer.sections import RunConfig
 from trainer.sizing import Estimate
 
 _SYSTEM_PROMPT = "You are a clinical assistant."

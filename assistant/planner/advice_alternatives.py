@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from assistant.planner.advice_models import LEVERS, smaller_models
 from assistant.planner.answers import Answers
 from trainer import catalogue
-from trainer.config import RunConfig
+from trainer.sections import RunConfig
 from trainer.sizing import Estimate
 
 _SMALLER = "A smaller model knows less medicine and reasons less well."

@@ -11,12 +11,13 @@ from assistant.planner import starter_run
 from assistant.planner.advice_models import Reason
 from assistant.planner.answers import Answers, holds_patient_data, uses_starter
 from trainer.catalogue.datasets import data_set
-from trainer.config import ConfigError, DataSource, RunConfig
+from trainer.config import ConfigError
 from trainer.data import recipes
 from trainer.data.loading import read_rows
 from trainer.data.records import DataError
 from trainer.data.rows import texts
 from trainer.data.sources import locate
+from trainer.sections import DataSource, RunConfig
 
 _MEDICAL_SHARES = {"high": 0.95, "moderate": 0.8, "low": 0.6}
 _ROWS_LOOKED_AT = 300

@@ -9,8 +9,8 @@ from pydantic import BaseModel
 from assistant.planner.answers import Answers, uses_starter
 from trainer import catalogue, sizing
 from trainer.catalogue import BaseModelRow
-from trainer.config import HardwareSection, RunConfig
 from trainer.hardware import Machine
+from trainer.sections import HardwareSection, RunConfig
 from trainer.sizing import Estimate
 
 EMBEDDED = "smollm2-135m-instruct"

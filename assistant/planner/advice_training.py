@@ -7,7 +7,7 @@ from assistant.planner.advice_data import DataFound
 from assistant.planner.advice_models import Levers, Reason
 from assistant.planner.answers import Answers, uses_starter
 from trainer import catalogue, sizing
-from trainer.config import RunConfig
+from trainer.sections import RunConfig
 from trainer.sizing import Estimate
 
 _RANKS = {

@@ -9,8 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from trainer import catalogue
 from trainer.catalogue.datasets import data_set
-from trainer.config import ConfigError, DataSection, Task
+from trainer.config import ConfigError
 from trainer.data import recipes
+from trainer.section import Task
+from trainer.sections import DataSection
 
 Question = Literal["task", "examples", "gpu", "contains_phi"]
 QUESTIONS: tuple[Question, ...] = ("task", "examples", "gpu", "contains_phi")

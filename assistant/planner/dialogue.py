@@ -17,7 +17,7 @@ from assistant.planner.drafts import Before, Draft, Message
 from assistant.planner.reading import Reading, read
 from assistant.planner.reading_text import Message as Text
 from trainer import hardware, readiness
-from trainer.config import RunConfig
+from trainer.sections import RunConfig
 from trainer.sizing import Estimate
 
 if TYPE_CHECKING:

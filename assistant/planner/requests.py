@@ -8,7 +8,8 @@ from typing import Any
 from assistant.planner.reading_number_words import number_value
 from assistant.planner.reading_text import Message
 from trainer import config as run_config
-from trainer.config import ConfigError, RunConfig
+from trainer.config import ConfigError
+from trainer.sections import RunConfig
 
 _IS = r"\s*(?:=|:|\bof\b|\bto\b|\bis\b|\bat\b)?\s*"
 _NUMBER = r"(?:\d+(?:\.\d+)?(?:e-?\d+)?|\.\d+)"

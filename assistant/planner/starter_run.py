@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from assistant.planner.advice_models import EMBEDDED
 from assistant.planner.answers import Answers, uses_starter
-from trainer.config import DataSource, HeldOutSet, RunConfig
+from trainer.sections import DataSource, HeldOutSet, RunConfig
 
 SOURCES = [
     DataSource(name="starter/clinical", rows=120),

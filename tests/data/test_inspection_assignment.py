@@ -10,10 +10,10 @@ import pytest
 
 from trainer.catalogue.question_wording import question_wording
 from trainer.catalogue.specialties import specialties, specialty_name
-from trainer.config import Task
 from trainer.data.inspection.assignment import METHOD, assign, language_of, level_of, specialty_of, task_of
 from trainer.data.inspection.phrases import Phrases, wording
 from trainer.data.rows import About, Row
+from trainer.section import Task
 
 STARTER = Path(__file__).resolve().parents[2] / "examples" / "data"
 CORPUS = Path(os.environ.get("BEDSIDE_CORPUS") or Path(__file__).resolve().parents[3] / "shared" / "data")

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from trainer import config
-from trainer.config import DataSection, DataSource, RunConfig
 from trainer.data import corrections, kept, recipes
 from trainer.data.corrections import Correction
 from trainer.data.prepare import prepare
 from trainer.data.records import DataError
+from trainer.sections import DataSection, DataSource, RunConfig
 
 
 def write(path: Path) -> Path:

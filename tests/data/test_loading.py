@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from trainer.config import DataSource
 from trainer.data.loading import DUPLICATE, Loading, read_rows
 from trainer.data.records import DataError, Fault
 from trainer.data.rows import Row, row_id
 from trainer.data.sources import locate
+from trainer.sections import DataSource
 
 
 def write(path: Path, rows: list) -> Path:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from trainer.config import RunConfig, home
+from trainer.config import home
 from trainer.data import additions, corrections, gather, prepare, recipes
 from trainer.data.corrections import Correction
 from trainer.data.records import DataError
 from trainer.data.rows import row_id
 from trainer.data.splits import SIDES
 from trainer.data.tokenised import tokenise
+from trainer.sections import RunConfig
 
 
 def run_on(*paths: Path, **data) -> RunConfig:

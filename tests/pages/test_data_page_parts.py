@@ -11,9 +11,10 @@ import pytest
 from assistant.pages import data_labels, data_preview, data_view, plan_view
 from assistant.pages.background import with_progress
 from assistant.pages.data_settings import Settings
-from trainer.config import ConfigError, DataSection, DataSource, RunConfig
+from trainer.config import ConfigError
 from trainer.data import corrections, recipes
 from trainer.data.records import DataError, Fault
+from trainer.sections import DataSection, DataSource, RunConfig
 
 EVIL = "<script>alert(1)</script>"
 

@@ -11,7 +11,8 @@ from assistant.pages import run_view, uploads
 from assistant.pages.history import POINTS, History, thinned
 from assistant.pages.markdown import plain
 from trainer import config, events
-from trainer.config import ConfigError, RunConfig
+from trainer.config import ConfigError
+from trainer.sections import RunConfig
 
 
 def step(number: int, loss: float = 1.0) -> events.StepEvent:

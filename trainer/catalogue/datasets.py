@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import Field
 
 from trainer.catalogue import CatalogueRow, plain_name, table
-from trainer.config import DataFormat, Task
+from trainer.section import Task
+from trainer.sections import DataFormat
 
 
 class DataSetRow(CatalogueRow):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from trainer.config import RunConfig
 from trainer.data import manifest, mixing, row_files
 from trainer.data.augmentation import Counts, Rewrite, augment_rows
 from trainer.data.augmentation.rewriting_models import load_paraphraser, load_translator
@@ -15,6 +14,7 @@ from trainer.data.near_duplicates import Signatures, words
 from trainer.data.rows import question, question_and_answer
 from trainer.data.sources import Located, Progress
 from trainer.data.splits import SIDES
+from trainer.sections import RunConfig
 
 
 def grow(run: RunConfig, train: Path, rows: int, steps: list[manifest.Step], notes: list[str], report: Progress) -> int:

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from trainer import config
-from trainer.config import DataSection, DataSource
 from trainer.data import corrections, manifest
 from trainer.data.inspection.assignment import assign
 from trainer.data.loading import Loading, no_rows
 from trainer.data.records import Fault
 from trainer.data.rows import Row
 from trainer.data.sources import Located, Progress, content_hash
+from trainer.sections import DataSection, DataSource
 
 EVERY = 2000  # rows between two words on progress
 MOST_PROCESSES = 4  # of de-identification; each holds a model of its own, 660 MB

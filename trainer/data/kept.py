@@ -10,9 +10,10 @@ from typing import Literal
 from pydantic import BaseModel
 
 from trainer import config
-from trainer.config import ConfigError, DataSection
+from trainer.config import ConfigError
 from trainer.data import recipes
 from trainer.data.records import DataError
+from trainer.sections import DataSection
 
 
 class Kept(BaseModel):

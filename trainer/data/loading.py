@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from trainer.config import DataSource
 from trainer.data import task_templates
 from trainer.data.formats import Detection, converter, detect, pairs_from_graded
 from trainer.data.reading.files import read_records
 from trainer.data.records import DataError, Fault, Record
 from trainer.data.rows import Row, RowError, row_id
 from trainer.data.sources import Located
+from trainer.sections import DataSource
 
 LOOKED_AT = 1000
 """Records by which a format is recognised."""

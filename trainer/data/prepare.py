@@ -18,7 +18,6 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from trainer import config
-from trainer.config import DataSource, RunConfig
 from trainer.data import additions, leakage, manifest, row_files, splits, task_templates
 from trainer.data.contamination import Benchmarks, Contaminated
 from trainer.data.gather import EVERY, gather, kept_rows, needs_deidentification, secret, times
@@ -28,6 +27,7 @@ from trainer.data.reading.rejected import write_rejected
 from trainer.data.records import DataError
 from trainer.data.rows import Row, question, question_and_answer, texts
 from trainer.data.sources import STARTER_PREFIX, Located, Progress, content_hash, locate
+from trainer.sections import DataSource, RunConfig
 
 VERSION = 1
 """Of what these steps do; raised with a change, so that older prepared data is made anew."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from trainer import config
-from trainer.config import DataSection
+from trainer.sections import DataSection
 
 SUFFIX = ".data.yaml"
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from trainer.config import DataFormat, DataSource
 from trainer.data import corrections
 from trainer.data.inspection.inspect import Inspection, Inspector
 from trainer.data.loading import Loading, no_rows
@@ -16,6 +15,7 @@ from trainer.data.reading.containers import recognise
 from trainer.data.records import Fault
 from trainer.data.rows import Row, question_and_answer
 from trainer.data.sources import Progress, locate
+from trainer.sections import DataFormat, DataSource
 
 CountTokens = Callable[[Row], tuple[int, int]]  # trained tokens, all tokens
 SHOWN = 5  # groups of near-duplicates that are named, and rows of each

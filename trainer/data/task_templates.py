@@ -30,10 +30,10 @@ from typing import TYPE_CHECKING, Any, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from trainer.config import Task
 from trainer.data import template_language
 from trainer.data.records import DataError
 from trainer.data.rows import About, Message, Row, RowError
+from trainer.section import Task
 
 if TYPE_CHECKING:
     from jinja2 import nodes

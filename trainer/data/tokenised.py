@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.config import RunConfig, TaskSection
 from trainer.data import manifest, prepare
 from trainer.data.records import DataError
 from trainer.data.rows import Row
 from trainer.data.sources import Progress
 from trainer.data.tokens import IGNORED, encode
+from trainer.sections import RunConfig, TaskSection
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from trainer.config import LoraMethod
+from trainer.method_sections import LoraMethod
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.config import RunConfig
 from trainer.data.tokenised import Prepared
+from trainer.sections import RunConfig
 
 if TYPE_CHECKING:
     from peft import PeftModel

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from typing import Any, Literal, get_args
 
-from trainer.config import Task
 from trainer.data.formats.conversations import yes_or_no
 from trainer.data.formats.values import is_empty
 from trainer.data.rows import RowError
+from trainer.section import Task
 
 DateOrder = Literal["", "day", "month"]
 """What stands first in dates such as 03/04/2021; empty where no column is written so."""

@@ -11,12 +11,12 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from trainer.config import DataFormat
 from trainer.data.formats import about, column_names, graded_answers, multiple_choice
 from trainer.data.formats.columns import KEY_FIELDS, Columns, fields_of, look, nothing_fits
 from trainer.data.formats.readings import READINGS, Reading
 from trainer.data.formats.values import Convert, Fields, is_empty
 from trainer.data.rows import Row, RowError, kind_of
+from trainer.sections import DataFormat
 
 LOOKED_AT = 1000
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from trainer.config import DataFormat
 from trainer.data.formats import column_names as names
 from trainer.data.formats import conversations, graded_answers, multiple_choice, published
 from trainer.data.formats.column_names import Names
 from trainer.data.formats.multiple_choice import KeyBase
 from trainer.data.formats.values import Convert, Fields, is_empty, parsed
 from trainer.data.rows import RowError
+from trainer.sections import DataFormat
 
 
 class Reading(NamedTuple):

@@ -1,0 +1,421 @@
+"""Which values of a run file go together: the pairs that cannot, and why; everything else works together.
+
+The same list makes the faults of a run file (`faults`) and the table in the docs (`python -m trainer.combinations`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from trainer.method_sections import AdaLoraMethod, FullMethod, LoraMethod, PrefixMethod, PromptMethod
+from trainer.sections import RunConfig
+
+DOCS = Path(__file__).resolve().parent.parent / "docs" / "combinations.md"
+SOFT_PROMPTS = ("prefix", "prompt", "p_tuning")
+
+
+class Fault(BaseModel):
+    """One thing wrong with a run file: where, what was found, and the way out."""
+
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}"
+
+
+@dataclass(frozen=True)
+class Feature:
+    """Something that a run file can switch on: by which field, what it is set to, and whether it is on."""
+
+    name: str
+    field: str
+    settings: dict[str, Any]
+    on: Callable[[RunConfig], bool]
+
+
+@dataclass(frozen=True)
+class Impossible:
+    """Two features (by name) that cannot go together, why, and the nearest that can."""
+
+    first: str
+    second: str
+    why: str
+    instead: str
+
+
+def _method(kind: str, name: str) -> Feature:
+    return Feature(name, "method.kind", {"method.kind": kind}, lambda run: run.method.kind == kind)
+
+
+def _lora(name: str, field: str, value: Any, on: Callable[[LoraMethod], bool]) -> Feature:
+    settings = {"method.kind": "lora", f"method.{field}": value}
+    return Feature(name, f"method.{field}", settings, lambda run: isinstance(run.method, LoraMethod) and on(run.method))
+
+
+def _per(run: RunConfig) -> bool:
+    return getattr(run.method, "per", "run") != "run"
+
+
+def _adapters(kind: str, name: str, per: str) -> Feature:
+    settings = {"method.kind": kind, "method.per": per}
+    return Feature(name, "method.per", settings, lambda run: run.method.kind == kind and _per(run))
+
+
+METHODS = (
+    _method("lora", "LoRA"),
+    _lora("rsLoRA", "scaling", "rank_stabilised", lambda method: method.scaling == "rank_stabilised"),
+    _lora("DoRA", "dora", True, lambda method: method.dora),
+    _lora("PiSSA", "init", "pissa", lambda method: method.init == "pissa"),
+    _lora("EVA", "init", "eva", lambda method: method.init == "eva"),
+    _lora("LoRA+", "rate_ratio", 16, lambda method: method.rate_ratio > 1),
+    _lora("rank search", "search_rank", True, lambda method: method.search_rank),
+    _method("adalora", "AdaLoRA"),
+    _method("full", "full tuning"),
+    _method("prefix", "prefix tuning"),
+    Feature(
+        "prefix projection",
+        "method.projection",
+        {"method.kind": "prefix", "method.projection": True},
+        lambda run: isinstance(run.method, PrefixMethod) and run.method.projection,
+    ),
+    _adapters("prefix", "prefix for each task", "task"),
+    _method("prompt", "prompt tuning"),
+    Feature(
+        "words to begin with",
+        "method.init_text",
+        {"method.kind": "prompt", "method.init_text": "Answer as a clinician."},
+        lambda run: isinstance(run.method, PromptMethod) and run.method.init_text is not None,
+    ),
+    _method("p_tuning", "P-tuning"),
+    _method("ia3", "IA3"),
+    _method("layer_norm", "layer norm tuning"),
+    _adapters("layer_norm", "layer norm for each task", "task"),
+    _method("adapter", "bottleneck adapters"),
+    _adapters("adapter", "bottleneck adapter for each task", "task"),
+)
+
+OPTIONS = (
+    Feature(
+        "4-bit base",
+        "model.quantization",
+        {"model.quantization": "nf4"},
+        lambda run: run.model.quantization == "nf4",
+    ),
+    Feature(
+        "gradient checkpointing",
+        "schedule.gradient_checkpointing",
+        {"schedule.gradient_checkpointing": True},
+        lambda run: run.schedule.gradient_checkpointing,
+    ),
+    Feature(
+        "start from an adapter",
+        "method.start_from",
+        {"method.start_from": "A_RUN"},
+        lambda run: run.method.start_from is not None,
+    ),
+    Feature(
+        "layer-wise rates",
+        "schedule.layer_rate_ratio",
+        {"schedule.layer_rate_ratio": 10},
+        lambda run: run.schedule.layer_rate_ratio > 1,
+    ),
+    Feature(
+        "gradual unfreezing",
+        "schedule.unfreezing_share",
+        {"schedule.unfreezing_share": 0.5},
+        lambda run: run.schedule.unfreezing_share > 0,
+    ),
+    Feature(
+        "NEFTune",
+        "schedule.neftune_alpha",
+        {"schedule.neftune_alpha": 5},
+        lambda run: run.schedule.neftune_alpha > 0,
+    ),
+    Feature("mixup", "schedule.mixup_alpha", {"schedule.mixup_alpha": 0.4}, lambda run: run.schedule.mixup_alpha > 0),
+    Feature(
+        "curriculum",
+        "steering.curriculum",
+        {"steering.curriculum": "steps"},
+        lambda run: run.steering.curriculum != "off",
+    ),
+    Feature(
+        "dynamic mixing",
+        "steering.mixing",
+        {"steering.mixing": "dynamic"},
+        lambda run: run.steering.mixing == "dynamic",
+    ),
+    Feature(
+        "task weights",
+        "steering.task_weights",
+        {"steering.task_weights": "uncertainty"},
+        lambda run: run.steering.task_weights != "rows",
+    ),
+    Feature(
+        "gradient surgery",
+        "steering.gradient_surgery",
+        {"steering.gradient_surgery": "pcgrad"},
+        lambda run: run.steering.gradient_surgery != "off",
+    ),
+    Feature("EWC", "steering.ewc", {"steering.ewc": 100}, lambda run: run.steering.ewc > 0),
+    Feature("L2-SP", "steering.l2_sp", {"steering.l2_sp": 0.01}, lambda run: run.steering.l2_sp > 0),
+    Feature(
+        "distillation",
+        "steering.distillation",
+        {"steering.distillation": 1},
+        lambda run: run.steering.distillation > 0,
+    ),
+    Feature(
+        "meta-learning",
+        "steering.reptile_steps",
+        {"steering.reptile_steps": 2},
+        lambda run: run.steering.reptile_steps > 0,
+    ),
+    Feature(
+        "several folds",
+        "evaluation.validation",
+        {"evaluation.validation": "k_fold", "evaluation.folds": 2},
+        lambda run: run.evaluation.validation != "split",
+    ),
+)
+
+_NO_LAYERS = ("prefix tuning", "prompt tuning", "P-tuning")
+_NO_WEIGHTS = (*_NO_LAYERS, "IA3", "bottleneck adapters")
+_OWN_WEIGHTS = ("prefix for each task", "layer norm for each task", "bottleneck adapter for each task")
+
+IMPOSSIBLE = (
+    Impossible(
+        "full tuning",
+        "4-bit base",
+        "4-bit weights cannot be trained",
+        "take method.kind lora, which with nf4 is QLoRA, or leave model.quantization at none.",
+    ),
+    Impossible(
+        "full tuning",
+        "distillation",
+        "it needs the untouched base beside the model, and full tuning changes the one copy there is",
+        "use steering.ewc or steering.l2_sp, or method.kind lora.",
+    ),
+    Impossible(
+        "PiSSA",
+        "4-bit base",
+        "it takes the largest directions out of the base's weights, which 4 bits cannot hold",
+        "leave method.init at zero, which is QLoRA, or model.quantization at none.",
+    ),
+    Impossible(
+        "PiSSA",
+        "distillation",
+        "with the adapter off the model is not the base",
+        "leave method.init at zero, or use steering.l2_sp.",
+    ),
+    Impossible(
+        "PiSSA",
+        "DoRA",
+        "the two together cannot be turned back into a plain adapter of the original base",
+        "leave method.init at zero, or method.dora off.",
+    ),
+    *(
+        Impossible(
+            init,
+            "start from an adapter",
+            "an adapter can only begin in one way",
+            "leave method.init at zero, or method.start_from empty.",
+        )
+        for init in ("PiSSA", "EVA")
+    ),
+    Impossible(
+        "rank search",
+        "start from an adapter",
+        "the adapter to go on from has a rank already",
+        "set method.rank to it and leave method.search_rank off, or method.start_from empty.",
+    ),
+    Impossible(
+        "prefix projection",
+        "start from an adapter",
+        "a trained prefix is kept without the network that made it",
+        "leave method.projection off, or method.start_from empty.",
+    ),
+    Impossible(
+        "words to begin with",
+        "start from an adapter",
+        "virtual tokens can only begin in one way",
+        "leave one of method.init_text and method.start_from empty.",
+    ),
+    Impossible(
+        "prefix tuning",
+        "gradient checkpointing",
+        "a layer that is computed again no longer has the prefix",
+        "halve schedule.batch_size instead, or take method.kind prompt.",
+    ),
+    *(
+        Impossible(
+            method,
+            option,
+            "its weights do not belong to single layers",
+            "leave this at its default, or take method.kind lora.",
+        )
+        for method in _NO_LAYERS
+        for option in ("layer-wise rates", "gradual unfreezing")
+    ),
+    *(
+        Impossible(
+            method,
+            option,
+            "it leaves every weight of the base as it is, so that there is no change to hold back",
+            "use steering.replay_share or steering.distillation, or method.kind lora.",
+        )
+        for method in _NO_WEIGHTS
+        for option in ("EWC", "L2-SP")
+    ),
+    *(
+        Impossible(
+            "DoRA",
+            option,
+            "it rescales whole columns, so that its change is not scale x BA",
+            "leave method.dora off, or use steering.distillation.",
+        )
+        for option in ("EWC", "L2-SP")
+    ),
+    *(
+        Impossible(
+            method,
+            option,
+            "every task has weights of its own there, which cannot conflict"
+            if option == "gradient surgery"
+            else "it looks for one common start",
+            "set method.per to run, or leave this at its default.",
+        )
+        for method in _OWN_WEIGHTS
+        for option in ("gradient surgery", "meta-learning")
+    ),
+)
+
+
+def faults(config: RunConfig) -> list[Fault]:
+    """Every fault between fields that are themselves in order."""
+    return _impossible(config) + _between_fields(config)
+
+
+def switched_on(*features: Feature) -> RunConfig:
+    """The default run file with these features on; whether they go together is not looked at."""
+    data: dict[str, dict[str, Any]] = {}
+    for feature in features:
+        for name, value in feature.settings.items():
+            section, _, field = name.partition(".")
+            data.setdefault(section, {})[field] = value
+    return RunConfig.model_validate(data)
+
+
+def table() -> str:
+    """The table in the docs: methods down, options across, and below it why a pair cannot go together."""
+    lines = [
+        "# What goes together",
+        "",
+        "Made from the rules that check a run file (`python -m trainer.combinations`). Every pair that is not crossed "
+        "out works.",
+        "",
+        "| | " + " | ".join(option.name for option in OPTIONS) + " |",
+        "|---" * (len(OPTIONS) + 1) + "|",
+    ]
+    pairs = {(one.first, one.second) for one in IMPOSSIBLE}
+    for method in METHODS:
+        cells = ["✗" if _crossed(method, option, pairs) else "✓" for option in OPTIONS]
+        lines.append(f"| {method.name} | " + " | ".join(cells) + " |")
+    lines += ["", "## Why", ""]
+    fields = {feature.name: feature.field for feature in METHODS + OPTIONS}
+    for one in IMPOSSIBLE:
+        names = f"**{one.first}** (`{fields[one.first]}`) and **{one.second}** (`{fields[one.second]}`)"
+        lines.append(f"- {names}: {one.why}; {one.instead}")
+    return "\n".join(lines) + "\n"
+
+
+def _crossed(method: Feature, option: Feature, pairs: set[tuple[str, str]]) -> bool:
+    # A variant shares the fate of its method: "prefix for each task" is prefix tuning too.
+    run = switched_on(method)
+    return any((one.name, option.name) in pairs for one in METHODS if one.on(run))
+
+
+def _impossible(config: RunConfig) -> list[Fault]:
+    on = {feature.name: feature for feature in METHODS + OPTIONS if feature.on(config)}
+    return [
+        Fault(
+            field=on[one.second].field,
+            message=f"{one.second} cannot go with {one.first} ({on[one.first].field}): {one.why}; {one.instead}",
+        )
+        for one in IMPOSSIBLE
+        if one.first in on and one.second in on
+    ]
+
+
+def _between_fields(config: RunConfig) -> list[Fault]:
+    faults = []
+    if config.hardware.device == "cpu" and config.hardware.precision == "fp16":
+        message = "a CPU does not train in fp16; set hardware.precision to auto, or hardware.device to cuda."
+        faults.append(Fault(field="hardware.precision", message=message))
+    if config.hardware.device == "cpu" and config.hardware.gpu is not None:
+        message = f"names {config.hardware.gpu}, but hardware.device is cpu; set the device to cuda, or leave it empty."
+        faults.append(Fault(field="hardware.gpu", message=message))
+    if config.model.quantization == "nf4" and config.hardware.precision == "fp32":
+        message = "4-bit weights are computed in bf16 or fp16; set hardware.precision to auto, or quantization to none."
+        faults.append(Fault(field="model.quantization", message=message))
+    every, saved = config.evaluation.every, config.schedule.checkpoint_every
+    if config.schedule.patience is not None and saved % every:
+        message = (
+            f"the best checkpoint can only be kept where one is saved at a measurement: checkpoint_every ({saved}) has "
+            f"to be a multiple of evaluation.every ({every}); or leave patience empty."
+        )
+        faults.append(Fault(field="schedule.patience", message=message))
+    data = config.data
+    if data.deidentify == "off" and data.contains_phi is not False and data.not_deidentified_because is None:
+        message = (
+            "rows that may hold patient data are only trained on as they are for a stated reason; give it, or mask."
+        )
+        faults.append(Fault(field="data.not_deidentified_because", message=message))
+    if "back_translation" in data.augment and len(data.translation_models) != 2:
+        message = "back_translation needs two local translation models, there and back; name their folders."
+        faults.append(Fault(field="data.translation_models", message=message))
+    if "paraphrase" in data.augment and data.paraphrase_model is None:
+        message = "paraphrase needs a local model that rewrites sentences; name its folder."
+        faults.append(Fault(field="data.paraphrase_model", message=message))
+    if data.validation_share + data.test_share > 0.6:
+        message = "validation and test take more than 60 % of the rows together; lower one of them."
+        faults.append(Fault(field="data.test_share", message=message))
+    faults += _of_method(config)
+    trained = {source.name for source in config.data.sources if not source.name.startswith("starter/")}
+    for index, held_out in enumerate(config.evaluation.held_out):
+        if held_out.name in trained:
+            message = f"{held_out.name} is also trained on (data.sources); hold out a file of its own."
+            faults.append(Fault(field=f"evaluation.held_out.{index}.name", message=message))
+    if not config.data.sources and config.evaluation.held_out:
+        message = "held-out sets are named but data.sources is empty; name what is trained on."
+        faults.append(Fault(field="data.sources", message=message))
+    return faults
+
+
+def _of_method(config: RunConfig) -> list[Fault]:
+    faults = []
+    method, steering = config.method, config.steering
+    if isinstance(method, FullMethod) and method.offload and config.hardware.device == "cpu":
+        message = "there is no GPU to take the weights off (hardware.device is cpu); leave it off."
+        faults.append(Fault(field="method.offload", message=message))
+    if isinstance(method, AdaLoraMethod) and method.start_rank < method.rank:
+        message = f"is {method.start_rank}, below method.rank ({method.rank}), to which it falls; 1.5 x rank is usual."
+        faults.append(Fault(field="method.start_rank", message=message))
+    if steering.distillation and not steering.replay_share and steering.mixing == "fixed":
+        message = (
+            "is learnt on general rows, and steering.replay_share is 0; set that to 0.1, or leave distillation at 0."
+        )
+        faults.append(Fault(field="steering.distillation", message=message))
+    if steering.gradient_surgery != "off" and config.hardware.precision == "fp16":
+        message = "needs gradients that are not rescaled as fp16's are (hardware.precision); set precision to auto."
+        faults.append(Fault(field="steering.gradient_surgery", message=message))
+    return faults
+
+
+if __name__ == "__main__":
+    DOCS.write_text(table(), encoding="utf-8")
