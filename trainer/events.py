@@ -36,7 +36,10 @@ class ProgressEvent(_Event):
 
 
 class StepEvent(_Event):
-    """One step of the optimiser. Memory is the process's peak in GiB (the device's peak on a GPU)."""
+    """One step of the optimiser. Memory is the process's peak in GiB (the device's peak on a GPU).
+
+    `learning_rate` is the highest of the groups'.
+    """
 
     kind: Literal["step"] = "step"
     loss: float
@@ -48,11 +51,32 @@ class StepEvent(_Event):
     total_steps: int
 
 
+class Scored(BaseModel):
+    """One validation row as the model does on it now, its question and answer as text, and its mean loss (nats)."""
+
+    question: str
+    answer: str
+    loss: float
+
+
 class EvalEvent(_Event):
-    """The validation loss (mean cross-entropy of an answer's token, nats) with the adapter on."""
+    """What the tuned model does on `n` validation rows.
+
+    `loss` is the mean cross-entropy of an answer's token (nats), also for each task and specialty; `token_accuracy` the
+    share of answer tokens predicted right, `answer_accuracy` of answers right throughout, each after the right ones.
+    """
 
     kind: Literal["eval"] = "eval"
     loss: float
+    n: int = 0
+    token_accuracy: float | None = None
+    answer_accuracy: float | None = None
+    tasks: dict[str, float] = {}
+    specialties: dict[str, float] = {}
+    general_loss: float | None = None
+    """On general rows that are not mixed in, where there are any."""
+    best: list[Scored] = []
+    worst: list[Scored] = []
 
 
 class SampleEvent(_Event):
@@ -71,12 +95,126 @@ class CheckpointEvent(_Event):
 
 
 class MixEvent(_Event):
-    """The rows that were really trained on since the last such event, and how many were general (lecture L2.10)."""
+    """The rows that were really trained on since the last such event.
+
+    How many were general (lecture L2.10), which share was aimed at where it moves (L2.11), and their levels (L2.7).
+    """
 
     kind: Literal["mix"] = "mix"
     rows: int
     general: int
     share: float
+    target: float | None = None
+    levels: dict[str, int] = {}
+
+
+class CurriculumEvent(_Event):
+    """A level of the curriculum began (lecture L2.7), and why now."""
+
+    kind: Literal["curriculum"] = "curriculum"
+    level: str
+    reason: str
+
+
+class TaskWeightsEvent(_Event):
+    """How much each task counts in the loss now (lecture L2.5); 1 is the mean."""
+
+    kind: Literal["task_weights"] = "task_weights"
+    weights: dict[str, float]
+
+
+class ConflictEvent(_Event):
+    """Cosine between the tasks' gradients of this step: below 0 they pull apart (lecture L2.6).
+
+    `mean` is over all such measurements of the run, and `suggestion` what follows from it.
+    """
+
+    kind: Literal["conflict"] = "conflict"
+    cosines: dict[str, dict[str, float]]
+    mean: dict[str, dict[str, float]]
+    suggestion: str
+
+
+class Points(BaseModel):
+    """Accuracy on `n` questions before training and now, and what was lost, in points, with its 95 % interval."""
+
+    n: int
+    before: float
+    now: float
+    lost: float
+    low: float
+    high: float
+
+
+class ForgettingEvent(_Event):
+    """A look at general and at general medical questions (lecture L2.9); past the limit where one kind lost more."""
+
+    kind: Literal["forgetting"] = "forgetting"
+    scores: dict[str, Points]
+    limit: float
+    past: bool
+
+
+class HarmEvent(_Event):
+    """Answers to a fixed set of harmful requests, screened by rules: how many of `n` were harmful, and of the base's.
+
+    `low` and `high` are the 95 % interval of the share (Wilson).
+    """
+
+    kind: Literal["harm"] = "harm"
+    harmful: int
+    refused: int
+    n: int
+    share: float
+    low: float
+    high: float
+    base_harmful: int
+    past: bool
+
+
+class RankEvent(_Event):
+    """A rank was tried (lecture L1.10): both losses at its end, their gap, and what follows from it."""
+
+    kind: Literal["rank"] = "rank"
+    rank: int
+    train_loss: float
+    validation_loss: float
+    gap: float
+    decision: Literal["double", "halve", "keep"]
+    reason: str
+    train_curve: list[tuple[int, float]] = []
+    validation_curve: list[tuple[int, float]] = []
+
+
+class FoldEvent(_Event):
+    """A model trained without some rows was measured on them (lecture L3.3)."""
+
+    kind: Literal["fold"] = "fold"
+    fold: int
+    folds: int
+    rows: int
+    loss: float
+
+
+class GuardEvent(_Event):
+    """The loss was no number any more: back to `to_step`, with this peak rate (lecture L3.3's rates often diverge)."""
+
+    kind: Literal["guard"] = "guard"
+    to_step: int
+    learning_rate: float
+    reason: str
+
+
+class ReadingEvent(_Event):
+    """What the machine's sensors say; None where they cannot be read. Memory in GiB, °C, W, shares of 1."""
+
+    kind: Literal["reading"] = "reading"
+    process_gib: float
+    gpu_gib: float | None = None
+    gpu_limit_gib: float | None = None
+    gpu_use: float | None = None
+    temperature_c: float | None = None
+    power_w: float | None = None
 
 
 class WarningEvent(_Event):
@@ -100,6 +238,15 @@ Event = (
     | EvalEvent
     | SampleEvent
     | MixEvent
+    | CurriculumEvent
+    | TaskWeightsEvent
+    | ConflictEvent
+    | ForgettingEvent
+    | HarmEvent
+    | RankEvent
+    | FoldEvent
+    | GuardEvent
+    | ReadingEvent
     | CheckpointEvent
     | WarningEvent
     | StopEvent
