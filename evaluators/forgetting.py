@@ -10,9 +10,10 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 
-from evaluators.generation import Model, Tokenizer, adapter
+from evaluators.generation import Model, Tokenizer
 from evaluators.metrics import Proportion, proportion
-from evaluators.prefix import last_position, read_shared
+from evaluators.prefix import read_shared
+from evaluators.sides import last_position, side
 
 
 class Question(BaseModel):
@@ -49,18 +50,19 @@ def choose_options(
     ]
     count = len(questions[0].options)
     choices: list[int] = []
-    with torch.inference_mode(), adapter(model, tuned):
-        prefix, own = read_shared(model, asked)
+    with torch.inference_mode(), side(model, tuned) as answering:
+        core = answering.core
+        prefix, own = read_shared(answering, asked)
         seen = len(prefix.tokens)
         for start in range(0, len(questions), batch_size):
             batch = prefix.before(own[start : start + batch_size], tokenizer.pad_token_id)
             mask, cache = batch["attention_mask"], batch["past_key_values"]
-            read = model(
+            read = core(
                 input_ids=batch["input_ids"][:, seen:],
                 attention_mask=mask,
                 position_ids=(mask.cumsum(-1) - 1)[:, seen:],
                 past_key_values=cache,
-                logits_to_keep=last_position(model),
+                logits_to_keep=last_position(core),
             )
             options = tokenizer(
                 [option for question in questions[start : start + batch_size] for option in question.options],
@@ -68,11 +70,11 @@ def choose_options(
                 padding=True,
                 padding_side="right",
                 add_special_tokens=False,
-            ).to(model.device)
+            ).to(core.device)
             ids, present = options["input_ids"], options["attention_mask"]
             cache.batch_repeat_interleave(count)
             lengths = mask.sum(-1).repeat_interleave(count)
-            reply = model(
+            reply = core(
                 input_ids=ids,
                 attention_mask=torch.cat([mask.repeat_interleave(count, 0), present], -1),
                 position_ids=lengths[:, None] + torch.arange(ids.shape[1], device=ids.device),
@@ -99,8 +101,8 @@ def perplexity(model: Model, tokenizer: Tokenizer, texts: Sequence[str], tuned: 
     total, count = 0.0, 0
     for text in texts:
         ids = tokenizer(text, return_tensors="pt", add_special_tokens=True)["input_ids"].to(model.device)
-        with torch.inference_mode(), adapter(model, tuned):
-            logits = model(input_ids=ids, use_cache=False).logits[0, :-1].float()
+        with torch.inference_mode(), side(model, tuned) as answering:
+            logits = answering.core(input_ids=ids, past_key_values=answering.cache).logits[0, :-1].float()
         total += float(torch.nn.functional.cross_entropy(logits, ids[0, 1:], reduction="sum"))
         count += ids.shape[1] - 1
     return math.exp(total / count)

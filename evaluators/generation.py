@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
-from evaluators.prefix import last_position, read_shared
+from evaluators.prefix import read_shared
+from evaluators.sides import has_virtual_tokens, last_position, side
 
 if TYPE_CHECKING:
     import torch
+    from transformers import DynamicCache
 
 # A transformers model, bare or wrapped by PEFT, and its tokenizer. Their annotations are unions (a text or a list of
 # them, ...) that say less than the library does.
@@ -57,50 +59,93 @@ def stream(
     side's answer does not depend on the others. Each side draws from a generator of its own with the same seed:
     sides whose logits agree sample the same text. Close the iterator to stop.
     """
-    import torch
     from transformers import DynamicCache
+
+    def read(ids: torch.Tensor, cache: DynamicCache, running: list[int]) -> torch.Tensor:
+        names = [adapters[row] for row in running]
+        return model(
+            input_ids=ids,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=last_position(model),
+            adapter_names=names,
+        ).logits
+
+    yield from _stream(model, tokenizer, messages, len(adapters), DynamicCache(), read, sampling)
+
+
+def stream_alone(
+    model: Model, tokenizer: Tokenizer, messages: Messages, tuned: bool, sampling: Sampling
+) -> Iterator[list[Answer]]:
+    """As `stream`, with one side: base or tuned, for methods whose sides cannot share a batch.
+
+    The adapter is switched for the length of a token only, so that two such streams can take turns.
+    """
+    with side(model, tuned) as answering:
+        start = answering.cache
+
+    def read(ids: torch.Tensor, cache: DynamicCache, running: list[int]) -> torch.Tensor:
+        with _switched(model, tuned) as core:
+            return core(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=last_position(core)).logits
+
+    yield from _stream(model, tokenizer, messages, 1, start, read, sampling)
+
+
+def _stream(
+    model: Model,
+    tokenizer: Tokenizer,
+    messages: Messages,
+    sides: int,
+    cache: DynamicCache,
+    read: Callable[[torch.Tensor, DynamicCache, list[int]], torch.Tensor],
+    sampling: Sampling,
+) -> Iterator[list[Answer]]:
+    """The answers of several sides after each token; `read` gives the next logits of those that are still running."""
+    import torch
 
     prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt")["input_ids"]
     device = model.device
-    last = last_position(model)
     ends = end_tokens(model, tokenizer)
-    generators = [torch.Generator().manual_seed(sampling.seed) for _ in adapters]
-    answers = [Answer() for _ in adapters]
-    tokens: list[list[int]] = [[] for _ in adapters]
-    running = list(range(len(adapters)))
-    cache = DynamicCache()
-    step = prompt.repeat(len(adapters), 1).to(device)
+    generators = [torch.Generator().manual_seed(sampling.seed) for _ in range(sides)]
+    answers = [Answer() for _ in range(sides)]
+    tokens: list[list[int]] = [[] for _ in range(sides)]
+    running = list(range(sides))
+    step = prompt.repeat(sides, 1).to(device)
     start = time.perf_counter()
     for _ in range(sampling.max_new_tokens):
         with torch.inference_mode():
-            output = model(
-                input_ids=step,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=last,
-                adapter_names=[adapters[side] for side in running],
-            )
+            logits = read(step, cache, running)
         chosen = [
-            choose(logits, sampling, generators[side])
-            for side, logits in zip(running, output.logits[:, -1].float().cpu(), strict=True)
+            choose(row, sampling, generators[one])
+            for one, row in zip(running, logits[:, -1].float().cpu(), strict=True)
         ]
         elapsed = time.perf_counter() - start
-        for side, token in zip(running, chosen, strict=True):
-            answers[side].seconds = elapsed
-            answers[side].tokens += 1
+        for one, token in zip(running, chosen, strict=True):
+            answers[one].seconds = elapsed
+            answers[one].tokens += 1
             if token in ends:
-                answers[side].finished = True
+                answers[one].finished = True
             else:
-                tokens[side].append(token)
-                answers[side].text = tokenizer.decode(tokens[side], skip_special_tokens=True)
+                tokens[one].append(token)
+                answers[one].text = tokenizer.decode(tokens[one], skip_special_tokens=True)
         yield [answer.model_copy() for answer in answers]
-        kept = [row for row, side in enumerate(running) if not answers[side].finished]
+        kept = [row for row, one in enumerate(running) if not answers[one].finished]
         if not kept:
             return
         if len(kept) < len(running):
             cache.batch_select_indices(torch.tensor(kept, device=device))
         running = [running[row] for row in kept]
         step = torch.tensor([[chosen[row]] for row in kept], device=device)
+
+
+@contextmanager
+def _switched(model: Model, tuned: bool) -> Iterator[Any]:
+    # What `side` does, without reading the virtual tokens anew: those are in the cache already.
+    if has_virtual_tokens(model):
+        yield model.get_base_model()
+    else:
+        with side(model, tuned) as answering:
+            yield answering.core
 
 
 def choose(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> int:
@@ -136,28 +181,24 @@ def answer_all(
     asked = [tokenizer.apply_chat_template(one, add_generation_prompt=True)["input_ids"] for one in conversations]
     order = sorted(range(len(asked)), key=lambda index: len(asked[index]))
     answers = [""] * len(asked)
-    with torch.inference_mode(), adapter(model, tuned):
-        prefix, own = read_shared(model, asked)
+    with torch.inference_mode(), side(model, tuned) as answering:
+        core = answering.core
+        prefix, own = read_shared(answering, asked)
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             batch = prefix.before([own[index] for index in chosen], tokenizer.pad_token_id)
             width = batch["input_ids"].shape[1]
-            output = model.generate(
+            output = core.generate(
                 **batch,
                 max_new_tokens=max_new_tokens,
                 do_sample=False,
                 pad_token_id=tokenizer.pad_token_id,
-                logits_to_keep=last_position(model),
+                logits_to_keep=last_position(core),
             )
             for index, row in zip(chosen, output[:, width:], strict=True):
                 answers[index] = tokenizer.decode(row, skip_special_tokens=True).strip()
             progress(start + len(chosen))
     return answers
-
-
-def adapter(model: Model, tuned: bool) -> AbstractContextManager[None]:
-    """The adapter on (`tuned`) or off, for the length of a `with`; a bare model has none to switch off."""
-    return nullcontext() if tuned else getattr(model, "disable_adapter", nullcontext)()
 
 
 def end_tokens(model: Model, tokenizer: Tokenizer) -> set[int]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from evaluators.sides import Side, last_position
+
 if TYPE_CHECKING:
     import torch
     from transformers import DynamicCache
@@ -41,31 +43,20 @@ class Prefix:
         }
 
 
-def read_shared(model: Any, prompts: Sequence[list[int]]) -> tuple[Prefix, list[list[int]]]:
+def read_shared(side: Side, prompts: Sequence[list[int]]) -> tuple[Prefix, list[list[int]]]:
     """Read what all prompts (token ids) begin with; returns it and the rest of each, which is never empty.
 
-    Call it with the adapter as it will be when the rest is read.
+    Virtual tokens stand before it, as tokens of number 0 that are never looked at.
     """
     import torch
-    from transformers import DynamicCache
 
     shortest = min(prompts, key=len)
     shared = 0
     while shared < len(shortest) - 1 and all(prompt[shared] == shortest[shared] for prompt in prompts):
         shared += 1
-    cache = DynamicCache()
+    core, cache = side.core, side.cache
     if shared:
-        ids = torch.tensor([prompts[0][:shared]], device=model.device)
-        model(input_ids=ids, past_key_values=cache, logits_to_keep=last_position(model))
-    return Prefix(prompts[0][:shared], cache, model.device), [prompt[shared:] for prompt in prompts]
-
-
-def last_position(model: Any) -> torch.Tensor:
-    """`logits_to_keep` for the last position alone.
-
-    An index and not the number 1: with the number the hidden states are a strided view, and torch then copies the
-    head's weights once for each row of the batch (1.5 s a call for 16 rows of the embedded model on two cores).
-    """
-    import torch
-
-    return torch.tensor([-1], device=model.device)
+        ids = torch.tensor([prompts[0][:shared]], device=core.device)
+        core(input_ids=ids, past_key_values=cache, logits_to_keep=last_position(core))
+    tokens = [0] * side.virtual + prompts[0][:shared]
+    return Prefix(tokens, cache, core.device), [prompt[shared:] for prompt in prompts]

@@ -23,6 +23,8 @@ class Batch:
     """(n, t), -100 where nothing is learnt; position i predicts label i + 1."""
     hidden: torch.Tensor
     """(n, t, d), what the output layer reads."""
+    head: torch.Tensor
+    """(vocabulary, d), the output matrix."""
     losses: torch.Tensor
     """(p,) cross-entropy in nats, differentiable."""
     rows: torch.Tensor
