@@ -16,6 +16,8 @@ from trainer.data.sources import Located, Progress
 from trainer.data.splits import SIDES
 from trainer.sections import RunConfig
 
+_DYNAMIC_HELD_BACK = 0.2  # at most this share of the general rows is kept from dynamic mixing, to measure its loss on
+
 
 def grow(run: RunConfig, train: Path, rows: int, steps: list[manifest.Step], notes: list[str], report: Progress) -> int:
     """Add rewritten rows to the training side; returns how many."""
@@ -81,33 +83,53 @@ def add_general(
     run: RunConfig,
     located: dict[str, Located],
     own: int,
-    target: Path,
+    folder: Path,
     sources: list[manifest.SourceRecord],
     steps: list[manifest.Step],
     notes: list[str],
 ) -> int:
-    """Write the general rows that are mixed in, against forgetting (lecture L2.8, L2.10); returns how many."""
-    share = run.steering.replay_share
+    """Write the general rows that are mixed in, against forgetting (lecture L2.8, L2.10); returns how many.
+
+    They are `general.jsonl`. In `general_validation.jsonl` stand a few that are never trained on, to measure the loss
+    on: some are kept aside for dynamic mixing, which needs it (lecture L2.11), else of those that are not mixed in.
+    """
+    target, aside = folder / "general.jsonl", folder / "general_validation.jsonl"
+    dynamic = run.steering.mixing == "dynamic"
+    share = mixing.DYNAMIC_START if dynamic else run.steering.replay_share
     if share == 0:
         target.touch()
+        aside.touch()
         return 0
-    gathered = target.with_name("general.part")
+    gathered = folder / "general.part"
     gathered.unlink(missing_ok=True)
     general = run.data.model_copy(update={"sources": run.data.general_sources})
     found, _, removed = gather(general, located, run.schedule.seed, gathered, lambda stage, done, total: None)
-    rows = sum(source.rows_used for source in found) - removed.rows_dropped
-    chosen, told = mixing.mix_general(own, rows, share, run.schedule.seed)
-    row_files.write(target, kept_rows(gathered))
+    seed = run.schedule.seed
+    all_rows = range(sum(source.rows_used for source in found) - removed.rows_dropped)
+    held_back = mixing.hold_back(all_rows, _DYNAMIC_HELD_BACK, seed) if dynamic else []
+    free = sorted(set(all_rows).difference(held_back))
+    places, told = mixing.mix_general(own, len(free), share, seed)
+    chosen = [free[place] for place in places]
+    if not dynamic:
+        held_back = mixing.hold_back(sorted(set(free).difference(chosen)), 1, seed)
+    elif not held_back:
+        told.append(
+            f"There are {len(all_rows)} general rows, too few to keep some aside: the loss on general rows is not "
+            "measured, and dynamic mixing follows the loss on one's own rows alone; add general sources."
+        )
+    for path, times in ((target, Counter(chosen)), (aside, Counter(held_back))):
+        row_files.write(path, kept_rows(gathered))
+        row_files.repeat(path, times)
     gathered.unlink()
-    row_files.repeat(target, Counter(chosen))
     sources += [source.model_copy(update={"role": "replay"}) for source in found]
     notes += told
+    kept = f" {len(held_back)} others are kept aside to measure the loss on general rows." if held_back else ""
     steps.append(
         manifest.Step(
             name="mix",
             rows_before=own,
             rows_after=own + len(chosen),
-            detail=f"{share:.0%} general rows were asked for; {len(chosen) / (own + len(chosen)):.1%} it is.",
+            detail=f"{share:.0%} general rows were asked for; {len(chosen) / (own + len(chosen)):.1%} it is.{kept}",
         )
     )
     return len(chosen)

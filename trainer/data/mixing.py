@@ -8,6 +8,10 @@ from collections.abc import Sequence
 MOST_REPEATS = 4
 """Muennighoff et al. 2023 ("Scaling data-constrained language models"): up to four passes over the same data are about
 as good as new data; after that the gain fades."""
+DYNAMIC_START = 0.5
+"""Share of general rows with which dynamic mixing begins (lecture L2.11: 50/50)."""
+MOST_HELD_BACK = 40
+"""General rows that are kept aside to measure the loss on: enough for a mean that is compared with itself."""
 
 
 def mix_general(medical: int, general: int, share: float, seed: int) -> tuple[list[int], list[str]]:
@@ -41,6 +45,15 @@ def mix_general(medical: int, general: int, share: float, seed: int) -> tuple[li
             f"to {MOST_REPEATS} times is about as good as new rows (Muennighoff et al. 2023)."
         )
     return chosen, notes
+
+
+def hold_back(rows: Sequence[int], most_share: float, seed: int) -> list[int]:
+    """Which of these general rows are never trained on, so that the loss on general rows can be measured.
+
+    At most `MOST_HELD_BACK`, and at most `most_share` of them, drawn with `seed`; in the order of `rows`.
+    """
+    count = min(MOST_HELD_BACK, int(len(rows) * most_share))
+    return sorted(random.Random(f"{seed}/held back").sample(rows, count))
 
 
 def balance(labels: Sequence[str], seed: int = 0) -> list[int]:

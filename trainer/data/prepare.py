@@ -29,7 +29,7 @@ from trainer.data.rows import Row, question, question_and_answer, texts
 from trainer.data.sources import STARTER_PREFIX, Located, Progress, content_hash, locate
 from trainer.sections import DataSource, RunConfig
 
-VERSION = 1
+VERSION = 2
 """Of what these steps do; raised with a change, so that older prepared data is made anew."""
 FORGETTING_SET = f"{STARTER_PREFIX}questions"
 _ATTEMPTS = 4  # at a split that the exact comparison finds clean
@@ -59,7 +59,8 @@ def prepare(run: RunConfig, progress: Progress | None = None) -> Data:
     report = progress or (lambda stage, done, total: None)
     if not run.data.sources:
         raise DataError("data.sources is empty: name a file, a folder or a published set, or the starter data.")
-    wanted = [*run.data.sources, *(run.data.general_sources if run.steering.replay_share else [])]
+    mixed = run.steering.replay_share > 0 or run.steering.mixing == "dynamic"
+    wanted = [*run.data.sources, *(run.data.general_sources if mixed else [])]
     located = {source.name: locate(source.name, "train", report) for source in wanted}
     key = _key(run, located)
     folder = config.home() / "prepared" / key
@@ -90,7 +91,7 @@ def _key(run: RunConfig, located: dict[str, Located]) -> str:
     parts = {
         "version": VERSION,
         "data": run.data.model_dump(mode="json"),
-        "general share": run.steering.replay_share,
+        "general share": "dynamic" if run.steering.mixing == "dynamic" else run.steering.replay_share,
         "seed": run.schedule.seed,
         "scored": [held_out.name for held_out in run.evaluation.held_out],
         "forgetting": run.evaluation.forgetting,
@@ -148,7 +149,7 @@ def _build(run: RunConfig, located: dict[str, Located], key: str, folder: Path, 
     grown = additions.grow(run, train, counts[0], steps, notes, report)
     repeated = additions.balance(run, train, steps, notes)
     own = counts[0] + grown + repeated
-    replay = additions.add_general(run, located, own, folder / "general.jsonl", sources, steps, notes)
+    replay = additions.add_general(run, located, own, folder, sources, steps, notes)
     # Only now: until here a preparation that is killed goes on from it.
     gathered.unlink()
     files = sorted(path for path in folder.glob("*.jsonl"))

@@ -8,6 +8,8 @@ from typing import Any, Literal, TypedDict
 
 Message = dict[str, str]  # role (system, user or assistant) and content
 Kind = Literal["prompt_completion", "preference", "unpaired_preference", "text"]
+LEVELS = ("facts", "concepts", "reasoning", "judgement")
+"""Of difficulty, in the order in which they are learnt (lecture L2.7)."""
 
 
 class Origin(TypedDict):
@@ -35,7 +37,7 @@ class About(TypedDict, total=False):
     language: str
     """ISO 639-1 code."""
     level: str
-    """Of difficulty: facts, concepts, reasoning or judgement (lecture L2.7)."""
+    """Of difficulty: one of `LEVELS`."""
     label: str
     """Class of the answer where it has one: yes, B, a section of the note."""
     expert_validated: bool

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trainer.data import manifest, prepare
 from trainer.data.records import DataError
-from trainer.data.rows import Row
+from trainer.data.rows import LEVELS, Row
 from trainer.data.sources import Progress
 from trainer.data.tokens import IGNORED, encode
 from trainer.sections import RunConfig, TaskSection
@@ -21,19 +22,34 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 _EVERY = 1000  # rows between two words on progress
+_SIDES = {"train": ("train", "general"), "validation": ("validation",), "general_validation": ("general_validation",)}
+_COLUMNS = {"general": "bool", "length": "int32", "task": "int32", "specialty": "int32", "level": "int32"}
 
 
 @dataclass
 class Prepared:
     """Tokenised rows, the manifest, and what a reader of the run should be told.
 
-    Columns: `input_ids`, `labels` (int32 lists), `general` (whether the row is mixed in against forgetting), `length`.
+    Columns of all three sets: `input_ids`, `labels` (int32 lists), `general` (whether the row is mixed in against
+    forgetting), `length` in tokens, and `task`, `specialty` and `level`: indices into the lists of the same names,
+    -1 where that is not known, where no training row has it, and in general rows. Where `method.per` is not run, also
+    `group`, an index into `groups`: every row has one.
     """
 
     train: Dataset
     validation: Dataset
+    general_validation: Dataset
+    """General rows that are never trained on; without a row where none were left."""
     manifest: manifest.RunManifest
     warnings: list[str]
+    tasks: list[str] = field(default_factory=list)
+    """Tasks of the training rows, sorted."""
+    specialties: list[str] = field(default_factory=list)
+    """Specialties of the training rows, sorted."""
+    levels: list[str] = field(default_factory=list)
+    """Levels of the training rows, in the order of `LEVELS` (lecture L2.7)."""
+    groups: list[str] = field(default_factory=list)
+    """`tasks` or `specialties`, where `method.per` gives each of them weights of its own; else empty."""
 
 
 def tokenise(run: RunConfig, tokenizer: PreTrainedTokenizerBase, progress: Progress | None = None) -> Prepared:
@@ -48,12 +64,15 @@ def tokenise(run: RunConfig, tokenizer: PreTrainedTokenizerBase, progress: Progr
     if not (folder / "counts.json").exists():
         partial = folder.with_name(f"{folder.name}.part")
         partial.mkdir(parents=True, exist_ok=True)
+        names = _names(data.rows("train"))
+        made = data.manifest
+        totals = {"train": made.train_rows, "validation": made.validation_rows}
         counts = {}
-        for side, parts in (("train", ("train", "general")), ("validation", ("validation",))):
-            rows = ((row, part == "general") for part in parts for row in data.rows(part))
-            total = data.manifest.train_rows if side == "train" else data.manifest.validation_rows
-            counts[side] = _write(partial / f"{side}.arrow", rows, run, tokenizer, total, report)
-        (partial / "counts.json").write_text(json.dumps(counts))
+        for side, parts in _SIDES.items():
+            rows = ((row, part.startswith("general")) for part in parts for row in data.rows(part))
+            path = partial / f"{side}.arrow"
+            counts[side] = _write(path, rows, names, run, tokenizer, totals.get(side, 0), report)
+        (partial / "counts.json").write_text(json.dumps({**counts, "names": names}))
         partial.rename(folder)
     return _opened(run, data, folder)
 
@@ -76,8 +95,7 @@ def _opened(run: RunConfig, data: prepare.Data, folder: Path) -> Prepared:
     from datasets import Dataset
 
     counts = json.loads((folder / "counts.json").read_text())
-    train = Dataset.from_file(str(folder / "train.arrow"))
-    validation = Dataset.from_file(str(folder / "validation.arrow"))
+    train, validation, general_validation = (Dataset.from_file(str(folder / f"{side}.arrow")) for side in _SIDES)
     limit, read = run.schedule.max_length, counts["train"]
     if not len(train) or not len(validation):
         raise DataError(
@@ -97,6 +115,17 @@ def _opened(run: RunConfig, data: prepare.Data, folder: Path) -> Prepared:
         warnings.append(f"{read['untrained']} rows had no answer left within schedule.max_length; they are left out.")
     if read["bad"]:
         warnings.append(f"{read['bad']} answers are marked as bad and are not learnt from in supervised tuning.")
+    names, without_level = counts["names"], read["without level"]
+    if run.steering.curriculum != "off" and without_level:
+        warnings.append(
+            f"{without_level} of {len(train)} rows have no level, as tasks such as extraction and classification have "
+            f"none: they are dealt out evenly to the levels that there are ({', '.join(names['level']) or 'none'})."
+        )
+    groups: list[str] = []
+    per = getattr(run.method, "per", "run")
+    if per != "run":
+        groups = names[per]
+        train, validation, general_validation = _grouped(per, groups, train, validation, general_validation, warnings)
     told = manifest.RunManifest(
         **made.model_dump(),
         trained_tokens=read["trained"],
@@ -104,32 +133,85 @@ def _opened(run: RunConfig, data: prepare.Data, folder: Path) -> Prepared:
         longest_row=read["longest"],
         cut_rows=read["cut"],
     )
-    return Prepared(train=train, validation=validation, manifest=told, warnings=warnings)
+    return Prepared(
+        train=train,
+        validation=validation,
+        general_validation=general_validation,
+        manifest=told,
+        warnings=warnings,
+        tasks=names["task"],
+        specialties=names["specialty"],
+        levels=names["level"],
+        groups=groups,
+    )
+
+
+def _names(rows: Iterable[Row]) -> dict[str, list[str]]:
+    """The tasks, specialties and levels of the rows that are learnt from, in the order in which they are counted."""
+    found: dict[str, set[str]] = {"task": set(), "specialty": set(), "level": set()}
+    for row in rows:
+        if row.get("label") is not False:
+            for column, names in found.items():
+                names.add(str(row.get("about", {}).get(column) or ""))
+    return {
+        "task": sorted(found["task"] - {""}),
+        "specialty": sorted(found["specialty"] - {""}),
+        "level": [level for level in LEVELS if level in found["level"]],
+    }
+
+
+def _grouped(
+    per: str, groups: list[str], train: Dataset, validation: Dataset, general: Dataset, warnings: list[str]
+) -> tuple[Dataset, Dataset, Dataset]:
+    """The sets with a column `group`: general rows are dealt out in turn, a row of no group goes to the largest."""
+    own = [group for group, mixed_in in zip(train[per][:], train["general"][:], strict=True) if not mixed_in]
+    if not groups:
+        raise DataError(
+            f"method.per is {per}, and no row's {per} is known; say it in a column of that name, or set method.per to "
+            "run."
+        )
+    largest = max(range(len(groups)), key=own.count)
+    if unknown := own.count(-1):
+        warnings.append(
+            f"{unknown} of {len(own)} rows have no {per}: they are trained with the largest group, {groups[largest]}."
+        )
+
+    def group_of(rows: Dataset) -> list[int]:
+        turn = itertools.cycle(range(len(groups)))
+        return [
+            next(turn) if mixed_in else largest if group < 0 else group
+            for group, mixed_in in zip(rows[per][:], rows["general"][:], strict=True)
+        ]
+
+    sets = (rows.add_column("group", group_of(rows)) for rows in (train, validation, general))
+    return tuple(sets)  # pyright: ignore
 
 
 def _key(run: RunConfig, tokenizer: PreTrainedTokenizerBase) -> str:
     vocabulary = hashlib.sha256(json.dumps(tokenizer.get_vocab(), sort_keys=True).encode()).hexdigest()
-    parts = [vocabulary, str(tokenizer.chat_template), run.task.system_prompt, run.schedule.max_length]
+    parts = [vocabulary, str(tokenizer.chat_template), run.task.system_prompt, run.schedule.max_length, list(_COLUMNS)]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
 def _write(
     path: Path,
     rows: Iterable[tuple[Row, bool]],
+    known: dict[str, list[str]],
     run: RunConfig,
     tokenizer: PreTrainedTokenizerBase,
     total: int,
     report: Progress,
 ) -> dict[str, int]:
-    """Write one side; returns its counts of rows, tokens, trained tokens, cut, untrained and bad rows."""
+    """Write one side; returns its counts: all, cut, untrained and bad rows, those without a level, and tokens."""
     from datasets import Features, List, Value
     from datasets.arrow_writer import ArrowWriter
 
     limit = run.schedule.max_length
-    names = ("rows", "tokens", "trained", "longest", "cut", "untrained", "bad")
+    names = ("rows", "tokens", "trained", "longest", "cut", "untrained", "bad", "without level")
     counts: dict[str, int] = {name: 0 for name in names}
     numbers = List(Value("int32"))
-    columns = {"input_ids": numbers, "labels": numbers, "general": Value("bool"), "length": Value("int32")}
+    columns = {"input_ids": numbers, "labels": numbers, **{name: Value(kind) for name, kind in _COLUMNS.items()}}
+    places = {column: {name: place for place, name in enumerate(names)} for column, names in known.items()}
     with ArrowWriter(path=str(path), features=Features(columns)) as out:
         for row, general in rows:
             if row.get("label") is False:
@@ -146,7 +228,10 @@ def _write(
                 continue
             counts["tokens"] += len(tokens)
             counts["trained"] += trained
-            out.write({"input_ids": tokens, "labels": labels, "general": general, "length": len(tokens)})
+            about: dict[str, Any] = {} if general else dict(row.get("about", {}))
+            told = {column: places[column].get(about.get(column, ""), -1) for column in places}
+            counts["without level"] += not general and told["level"] < 0
+            out.write({"input_ids": tokens, "labels": labels, "general": general, "length": len(tokens), **told})
             if counts["rows"] % _EVERY == 0:
                 report("turning rows into tokens", counts["rows"], total)
         out.finalize()
