@@ -97,6 +97,10 @@ def test_four_bit_base_stays_frozen_and_its_adapter_learns_on_a_cpu(tiny_model: 
     assert any(type(part).__name__ == "Linear4bit" for part in base.modules())
     model = lora_model = __import__("trainer.methods.lora", fromlist=["apply"]).apply(base, config.method)
     ids = torch.tensor([tokenizer("abc")["input_ids"]])
-    model(input_ids=ids, labels=ids).loss.backward()
+    with torch.no_grad():  # a run is measured before it trains
+        model.eval()(input_ids=ids)
+    model.train()(input_ids=ids, labels=ids).loss.backward()
     trained = {name for name, parameter in lora_model.named_parameters() if parameter.grad is not None}
     assert trained and all("lora_" in name for name in trained)
+    reached = {name for name, one in model.named_parameters() if one.grad is not None and one.grad.any()}
+    assert reached == {name for name, _ in model.named_parameters() if "lora_B" in name}

@@ -142,6 +142,12 @@ def load_base(
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"The model in {found.folder} cannot be loaded: {reason}") from error
+    layer: Any
+    for layer in model.modules():
+        # On CPUs with bf16 instructions bitsandbytes repacks a 4-bit layer when it first answers, and in that form no
+        # gradient passes through it: a run that measures before it trains would learn nothing.
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
     found.template_note = chat_template.make_usable(tokenizer)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
