@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 
 _EVERY = 1000  # rows between two words on progress
 _SIDES = {"train": ("train", "general"), "validation": ("validation",), "general_validation": ("general_validation",)}
-_COLUMNS = {"general": "bool", "length": "int32", "task": "int32", "specialty": "int32", "level": "int32"}
+_COLUMNS = {
+    "general": "bool",
+    "length": "int32",
+    "task": "int32",
+    "specialty": "int32",
+    "level": "int32",
+    "row": "int32",
+}
 
 
 @dataclass
@@ -31,9 +38,10 @@ class Prepared:
     """Tokenised rows, the manifest, and what a reader of the run should be told.
 
     Columns of all three sets: `input_ids`, `labels` (int32 lists), `general` (whether the row is mixed in against
-    forgetting), `length` in tokens, and `task`, `specialty` and `level`: indices into the lists of the same names,
-    -1 where that is not known, where no training row has it, and in general rows. Where `method.per` is not run, also
-    `group`, an index into `groups`: every row has one.
+    forgetting), `length` in tokens, `row` (its number in the prepared rows of its side, the training rows before the
+    general ones), and `task`, `specialty` and `level`: indices into the lists of the same names, -1 where that is not
+    known, where no training row has it, and in general rows. Where `method.per` is not run, also `group`, an index into
+    `groups`: every row has one.
     """
 
     train: Dataset
@@ -213,7 +221,7 @@ def _write(
     columns = {"input_ids": numbers, "labels": numbers, **{name: Value(kind) for name, kind in _COLUMNS.items()}}
     places = {column: {name: place for place, name in enumerate(names)} for column, names in known.items()}
     with ArrowWriter(path=str(path), features=Features(columns)) as out:
-        for row, general in rows:
+        for number, (row, general) in enumerate(rows):
             if row.get("label") is False:
                 counts["bad"] += 1
                 continue
@@ -231,7 +239,8 @@ def _write(
             about: dict[str, Any] = {} if general else dict(row.get("about", {}))
             told = {column: places[column].get(about.get(column, ""), -1) for column in places}
             counts["without level"] += not general and told["level"] < 0
-            out.write({"input_ids": tokens, "labels": labels, "general": general, "length": len(tokens), **told})
+            told |= {"general": general, "length": len(tokens), "row": number}
+            out.write({"input_ids": tokens, "labels": labels, **told})
             if counts["rows"] % _EVERY == 0:
                 report("turning rows into tokens", counts["rows"], total)
         out.finalize()

@@ -50,6 +50,11 @@ class Trial(BaseModel):
         return max(self.train[-1][0], self.validation[-1][0])
 
     @property
+    def train_loss(self) -> float:
+        """Mean training loss of the last third, in nats."""
+        return _mean(self.train, 2 / 3, 1, self.steps)
+
+    @property
     def loss(self) -> float:
         """Validation loss at its end, by which ranks are compared: an overfitting that has begun counts."""
         return self.validation[-1][1]
