@@ -97,7 +97,7 @@ def tiny_run(tiny_model: Path, tiny_data: Path) -> RunConfig:
         {
             "model": {"name": str(tiny_model)},
             "data": {"sources": [{"name": str(tiny_data)}], "contains_phi": False},
-            "method": {"rank": 4, "alpha": 8, "dropout": 0.1},
+            "method": {"kind": "lora", "rank": 4, "alpha": 8, "dropout": 0.1},
             "schedule": {
                 "max_steps": 12,
                 "batch_size": 4,
