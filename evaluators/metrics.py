@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 STRUCTURE = ("Assessment", "Reasoning", "Red flags", "Next step", "Confidence")
 _CONFIDENCE = {"high", "moderate", "low"}
+Z_95 = 1.959964  # of the normal distribution, both sides
 
 
 class Proportion(BaseModel):
@@ -26,11 +27,28 @@ def proportion(successes: int, n: int) -> Proportion:
     """`successes` of `n` with the 95 % score interval of Wilson (1927); raises `ValueError` for n = 0."""
     if n < 1:
         raise ValueError("a proportion needs at least one case")
-    z = 1.959964
+    z = Z_95
     share = successes / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return Proportion(score=share, low=max(0.0, centre - half), high=min(1.0, centre + half), n=n)
+
+
+def paired_difference(first: Sequence[bool], second: Sequence[bool]) -> tuple[float, float, float]:
+    """Share right at first minus share right afterwards, on the same cases, with its 95 % interval: (d, low, high).
+
+    The interval is the adjusted Wald interval of Bonett and Price (2012) for paired proportions: a case is added to
+    each way of changing, and the rest is as in McNemar's test, where only the cases that changed count. Raises
+    `ValueError` without a case, or where the two are not equally long.
+    """
+    n = len(first)
+    if not n:
+        raise ValueError("a difference needs at least one case")
+    lost = sum(before and not after for before, after in zip(first, second, strict=True))
+    won = sum(after and not before for before, after in zip(first, second, strict=True))
+    less, more = (lost + 1) / (n + 2), (won + 1) / (n + 2)
+    half = Z_95 * math.sqrt((less + more - (less - more) ** 2) / (n + 2))
+    return (lost - won) / n, max(-1.0, less - more - half), min(1.0, less - more + half)
 
 
 def has_structure(answer: str) -> bool:
