@@ -1,0 +1,222 @@
+"""What a model does on rows that it is not trained on: loss and what answers are right, by task and specialty."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import BaseModel
+
+from trainer.data.tokenised import Prepared
+from trainer.data.tokens import IGNORED
+from trainer.events import Scored
+from trainer.objectives import answer_loss
+from trainer.steering.stratified_sample import stratified_sample
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
+
+MOST_ROWS = 400
+"""Rows of a measurement while training, where there are more: a share near 50 % is then known to about 5 points."""
+SHOWN = 3
+"""Best rows, and worst, that are shown."""
+_SHOWN_CHARACTERS = 1000
+_SAMPLE_SEED = "validation"
+
+
+class TaskScore(BaseModel):
+    """The rows of one task or specialty: mean loss (nats) and share right of their answers' tokens; `n` rows."""
+
+    loss: float
+    token_accuracy: float
+    n: int
+
+
+class Validation(BaseModel):
+    """One measurement on `n` of `rows` validation rows, each token after the right ones before it (teacher forcing).
+
+    `loss` is the mean cross-entropy (nats) over all tokens of answers; `token_accuracy` is the share of them that are
+    predicted right, `answer_accuracy` the share of answers without a wrong token. `general_loss` is measured on general
+    rows that are not trained on.
+    """
+
+    n: int
+    rows: int
+    loss: float
+    token_accuracy: float
+    answer_accuracy: float
+    tasks: dict[str, TaskScore]
+    specialties: dict[str, TaskScore]
+    worst_task_loss: float
+    """The loss of the task that does worst; of all rows, where no task is known."""
+    general_loss: float | None
+    best: list[Scored]
+    worst: list[Scored]
+
+    def metrics(self) -> dict[str, float]:
+        """The numbers that a run can watch, by their names in `evaluation.watch`, and the general loss."""
+        names = ["loss", "token_accuracy", "answer_accuracy", "worst_task_loss"]
+        if self.general_loss is not None:
+            names.append("general_loss")
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass
+class _Rows:
+    """Sums over each row's answer, in the rows' order: loss, tokens predicted right, tokens."""
+
+    loss: list[float] = field(default_factory=list)
+    right: list[int] = field(default_factory=list)
+    tokens: list[int] = field(default_factory=list)
+
+    def score(self, chosen: Sequence[int]) -> TaskScore:
+        tokens = sum(self.tokens[row] for row in chosen)
+        return TaskScore(
+            loss=sum(self.loss[row] for row in chosen) / tokens,
+            token_accuracy=sum(self.right[row] for row in chosen) / tokens,
+            n=len(chosen),
+        )
+
+
+def measure(
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    prepared: Prepared,
+    batch_size: int,
+    all_rows: bool = True,
+    activate: Callable[[int], None] | None = None,
+) -> Validation:
+    """Measure the validation rows (at most `MOST_ROWS` of them unless `all_rows`), and the general ones if any.
+
+    The model has to be in evaluation mode. The sample holds every specialty and task in its share and is the same at
+    every call. `activate` is told the group of the rows that come next (an index into `prepared.groups`), where each
+    group has weights of its own; a batch then holds rows of one group.
+    """
+    chosen = sample(prepared.validation, None if all_rows else MOST_ROWS)
+    rows = prepared.validation.select(chosen)
+    found = _measured(model, rows, batch_size, tokenizer.pad_token_id, activate)
+    every = range(len(rows))
+    overall = found.score(every)
+    tasks = _by_name(found, rows["task"], prepared.tasks)
+    general = None
+    if len(prepared.general_validation):
+        general = _measured(model, prepared.general_validation, batch_size, tokenizer.pad_token_id, activate)
+    ranked = sorted(every, key=lambda row: found.loss[row] / found.tokens[row])
+    shown = min(SHOWN, len(ranked))
+    return Validation(
+        n=len(rows),
+        rows=len(prepared.validation),
+        loss=overall.loss,
+        token_accuracy=overall.token_accuracy,
+        answer_accuracy=sum(found.right[row] == found.tokens[row] for row in every) / len(rows),
+        tasks=tasks,
+        specialties=_by_name(found, rows["specialty"], prepared.specialties),
+        worst_task_loss=max((task.loss for task in tasks.values()), default=overall.loss),
+        general_loss=general.score(range(len(general.tokens))).loss if general else None,
+        best=[_shown(rows[row], found.loss[row] / found.tokens[row], tokenizer) for row in ranked[:shown]],
+        worst=[_shown(rows[row], found.loss[row] / found.tokens[row], tokenizer) for row in ranked[::-1][:shown]],
+    )
+
+
+def sample(rows: Dataset, most: int | None) -> list[int]:
+    """Indices of the rows that are measured: all, or `most` of them, stratified by specialty and task (L3.11)."""
+    if most is None or len(rows) <= most:
+        return list(range(len(rows)))
+    strata = list(zip(rows["specialty"], rows["task"], strict=True))
+    return stratified_sample(strata, most, _SAMPLE_SEED)
+
+
+def _measured(
+    model: Any, rows: Dataset, batch_size: int, pad_token: Any, activate: Callable[[int], None] | None
+) -> _Rows:
+    n = len(rows)
+    found = _Rows([0.0] * n, [0] * n, [0] * n)
+    groups = rows["group"] if activate else [0] * n
+    with torch.inference_mode():
+        for batch in _batches(list(rows["length"]), list(groups), batch_size):
+            if activate:
+                activate(groups[batch[0]])
+            ids, mask, labels = _padded(rows.select(batch), pad_token, model.device)
+            for place, row in enumerate(batch):
+                found.tokens[row] = int((labels[place, 1:] != IGNORED).sum())
+            for places, losses, right in _predicted(model, {"input_ids": ids, "attention_mask": mask}, labels):
+                for place, loss, good in zip(places.tolist(), losses.tolist(), right.tolist(), strict=True):
+                    found.loss[batch[place]] += loss
+                    found.right[batch[place]] += good
+    return found
+
+
+def _batches(lengths: Sequence[int], groups: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Rows of similar length and of one group, so that little is padded."""
+    order = sorted(range(len(lengths)), key=lambda row: (groups[row], lengths[row], row))
+    batch: list[int] = []
+    for row in order:
+        if batch and (len(batch) == batch_size or groups[row] != groups[batch[0]]):
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _padded(rows: Dataset, pad_token: int, device: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Ids, mask and labels (n, t), padded on the right, as in training."""
+
+    def tensor(name: str, filled: int) -> torch.Tensor:
+        parts = [torch.tensor(one, dtype=torch.long) for one in rows[name]]
+        return torch.nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_value=filled).to(device)
+
+    ids, labels = tensor("input_ids", pad_token), tensor("labels", IGNORED)
+    lengths = torch.tensor([len(one) for one in rows["input_ids"]], device=device)
+    mask = (torch.arange(ids.shape[1], device=device)[None] < lengths[:, None]).long()
+    return ids, mask, labels
+
+
+def _predicted(
+    model: Any, inputs: dict[str, torch.Tensor], labels: torch.Tensor
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """For each chunk of answer positions: the row of each, its cross-entropy (nats), and whether the token is right.
+
+    Logits exist for `answer_loss.CHUNK` positions at a time, where the model's head allows it.
+    """
+    core = answer_loss.bare(model)
+    following = labels[:, 1:]
+    kept = following != IGNORED
+    if answer_loss.has_plain_head(core):
+        head = core.get_output_embeddings().weight
+        source = answer_loss.final_hidden(model, inputs)[:, :-1][kept]
+    else:
+        head = None
+        source = answer_loss.hidden_and_logits(model, inputs)[1][:, :-1][kept]
+    parts = zip(
+        source.split(answer_loss.CHUNK),
+        following[kept].split(answer_loss.CHUNK),
+        kept.nonzero()[:, 0].split(answer_loss.CHUNK),
+        strict=True,
+    )
+    for part, wanted, places in parts:
+        logits = (part if head is None else part @ head.T).float()
+        losses = torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
+        yield places, losses, logits.argmax(-1) == wanted
+
+
+def _by_name(found: _Rows, indices: Sequence[int], names: Sequence[str]) -> dict[str, TaskScore]:
+    members: dict[str, list[int]] = {}
+    for row, index in enumerate(indices):
+        if index >= 0:
+            members.setdefault(names[index], []).append(row)
+    return {name: found.score(chosen) for name, chosen in sorted(members.items())}
+
+
+def _shown(row: Any, loss: float, tokenizer: PreTrainedTokenizerBase) -> Scored:
+    """A row as people read it; of plain text, which has no question, the answer is the whole."""
+    ids, labels = row["input_ids"], row["labels"]
+    asked = [token for token, label in zip(ids, labels, strict=True) if label == IGNORED]
+    answered = [label for label in labels if label != IGNORED]
+    question, answer = (
+        str(tokenizer.decode(part, skip_special_tokens=True)).strip()[:_SHOWN_CHARACTERS] for part in (asked, answered)
+    )
+    return Scored(question=question, answer=answer, loss=loss)
