@@ -89,6 +89,16 @@ class Weights(TrainerCallback):
         self.after.append({name: one.detach().clone() for name, one in model.named_parameters() if one.requires_grad})
 
 
+class Used(TrainerCallback):
+    """Remembers the rate of each group in each step."""
+
+    def __init__(self) -> None:
+        self.rates: list[list[float]] = []
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any) -> None:
+        self.rates.append([group["lr"] for group in optimizer.param_groups])
+
+
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.13])
 @pytest.mark.parametrize("total", [1, 7, 200])
 def test_the_cosine_is_that_of_transformers(share: float, total: int):
@@ -216,17 +226,15 @@ def test_a_run_resumed_in_the_middle_goes_on_the_same(tiny_model: Path, tmp_path
 
 
 def test_going_on_with_another_rate_uses_that_one(tiny_model: Path, tmp_path: Path):
-    run = a_run(layer_rate_ratio=10)
-    first = train(lora(tiny_model), run, tmp_path)
+    first, again = Used(), Used()
+    train(lora(tiny_model), a_run(layer_rate_ratio=10), tmp_path, extra=[first])
     halved = a_run(layer_rate_ratio=10, learning_rate=0.005)
-    again = train(lora(tiny_model), halved, tmp_path, resume=str(tmp_path / "checkpoint-4"))
-    told = [
-        [entry["learning_rate"] for entry in one.state.log_history if "learning_rate" in entry]
-        for one in (first, again)
-    ]
-    assert told[1] == pytest.approx(told[0][:4] + [rate / 2 for rate in told[0][4:]])
-    top, bottom = (group["lr"] for group in again.optimizer.param_groups)
-    assert top == pytest.approx(10 * bottom)
+    resumed = train(lora(tiny_model), halved, tmp_path, extra=[again], resume=str(tmp_path / "checkpoint-4"))
+    for before, after in zip(first.rates[4:], again.rates, strict=True):
+        assert after == pytest.approx([rate / 2 for rate in before])
+        assert after[0] == pytest.approx(10 * after[1])
+    told = [entry["learning_rate"] for entry in resumed.state.log_history if "learning_rate" in entry]
+    assert told[4:] == pytest.approx([top for top, _ in again.rates]), "and it is what is told"
 
 
 def test_a_4_bit_base_gets_the_paged_8_bit_optimiser(tiny_model: Path):
