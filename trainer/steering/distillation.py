@@ -1,0 +1,80 @@
+"""On general rows the untouched base teaches the model that is tuned from it (lecture L2.8).
+
+Learning without forgetting (Li & Hoiem 2017): instead of the row's own answer, the base's probabilities of every answer
+token are the target (Hinton et al. 2015), at temperature 1, at which answers are drawn. The base is the same model with
+its adapter off, so that there is no second copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from trainer.methods import MethodError
+from trainer.objectives.answer_loss import CHUNK, bare, final_hidden, has_plain_head
+from trainer.steering.batch import Batch
+
+
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Within it the model is in eval mode; afterwards it is as it was, and the same weights are trained."""
+    trained = [(one, one.requires_grad) for one in model.parameters()]
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        for one, flag in trained:
+            one.requires_grad_(flag)
+        model.train(was_training)
+
+
+@contextmanager
+def untouched(model: Any) -> Iterator[None]:
+    """Within it a model with an adapter answers as its base does, without dropout or noise."""
+    # PEFT switches all of an adapter's weights on again, also those that are frozen for the time being.
+    with evaluating(model), model.disable_adapter():
+        yield
+
+
+class Distillation:
+    """strength x KL(base || tuned) in nats: summed over the answer positions of general rows, by the step's count.
+
+    Those rows' own loss has to be left out, or they learn two things. Costs a forward pass of the general rows.
+    Raises `MethodError` for a model whose logits are more than hidden state times output matrix.
+    """
+
+    def __init__(self, model: Any, strength: float):
+        core = bare(model)
+        if not has_plain_head(core):
+            raise MethodError(
+                f"steering.distillation: models of the type {core.config.model_type} change their logits after the "
+                "output layer, which it does not know; set it to 0 and use steering.l2_sp or replay_share."
+            )
+        self.strength = strength
+
+    def __call__(self, batch: Batch) -> torch.Tensor | None:
+        general = batch.general.nonzero()[:, 0]
+        kept = batch.labels[general][:, 1:] != -100
+        if not kept.any():
+            return None
+        with torch.no_grad(), untouched(batch.model):
+            rows = {name: values[general] for name, values in batch.inputs.items()}
+            base = final_hidden(batch.model, rows)[:, :-1][kept]
+        tuned = batch.hidden[general][:, :-1][kept]
+        total = torch.zeros((), device=tuned.device)
+        for target, found in zip(base.split(CHUNK), tuned.split(CHUNK), strict=True):
+            # Logits are computed a second time in the backward pass, so that they never exist for all positions.
+            part = checkpoint(_divergence, target, found, batch.head.detach(), use_reentrant=False)
+            assert isinstance(part, torch.Tensor)
+            total = total + part
+        return self.strength * total / batch.count
+
+
+def _divergence(base: torch.Tensor, tuned: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
+    target, found = ((hidden @ head.T).float().log_softmax(-1) for hidden in (base, tuned))
+    return torch.nn.functional.kl_div(found, target, reduction="sum", log_target=True)
