@@ -1,0 +1,162 @@
+"""Trained adapters on disk, in PEFT's layout: a single one in the folder itself, of several each in a subfolder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer.method_sections import LoraMethod
+from trainer.methods import MethodError
+from trainer.models import TUNED
+from trainer.sections import RunConfig
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+BENEATH = "below_"
+"""Frozen bottleneck adapters beneath a trained one are named so; nobody chooses them by themselves."""
+
+
+def save(model: Any, run: RunConfig, folder: Path) -> None:
+    """Write what was trained into `folder`: adapters, or the whole of a fully tuned model. Whole or not at all.
+
+    A PiSSA adapter becomes an ordinary LoRA of the original base, of twice the rank. A prefix with a projection, and
+    what P-tuning's network makes, are kept as the plain numbers that came out.
+    """
+    from safetensors.torch import save_file
+
+    partial, old = folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
+    for leftover in (partial, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    if isinstance(run.method, LoraMethod) and run.method.init == "pissa":
+        from trainer.methods import lora
+
+        weights, config = lora.plain(model)
+        partial.mkdir(parents=True)
+        save_file(weights, partial / WEIGHTS, metadata={"format": "pt"})
+        config.save_pretrained(str(partial))
+    elif hasattr(model, "peft_config"):
+        model.save_pretrained(str(partial), save_embedding_layers=False)
+    else:
+        model.save_pretrained(str(partial))
+    if folder.exists():
+        folder.rename(old)
+    partial.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def names(folder: Path) -> list[str]:
+    """Names of the trained adapters in `folder` as `load` gives them: `TUNED` where there is one for all rows.
+
+    None where there is no trained adapter. Nothing heavy is imported.
+    """
+    return [name for name in _folders(folder) if not name.startswith(BENEATH)]
+
+
+def load(base: PreTrainedModel, folder: Path) -> PeftModel:
+    """Put every adapter of `folder` on the base, ready to answer: none is trained, the first of `names` is active.
+
+    Only safetensors are read. Raises `MethodError` where there is no trained adapter.
+    """
+    from peft import PeftModel
+
+    from trainer.methods import bottleneck, ia3, layer_norm  # noqa: F401  (PEFT knows bottleneck adapters after its import)
+
+    found = _folders(folder)
+    if not names(folder):
+        raise MethodError(f"{folder} holds no trained adapter; the run has to finish its training first.")
+    first, *others = found
+    model = PeftModel.from_pretrained(base, str(found[first]), adapter_name=first)
+    for name in others:
+        model.load_adapter(str(found[name]), name)
+    ia3.keep_precision(model)
+    layer_norm.keep_in_fp32(model)
+    if model.peft_config[first].peft_type == "LN_TUNING":
+        # Read again: the first time there was only the base's precision to hold them.
+        for name, place in found.items():
+            model.load_adapter(str(place), name)
+    model.set_adapter(names(folder)[0], inference_mode=True)
+    return model.requires_grad_(False).eval()
+
+
+def can_mix(folder: Path) -> bool:
+    """Whether base and tuned model can answer in one batch, row by row (PEFT's `adapter_names`).
+
+    LoRA's layers can, but not DoRA's; bottleneck adapters can; all else is switched for the whole batch.
+    """
+    settings = [json.loads((place / CONFIG).read_text(encoding="utf-8")) for place in _folders(folder).values()]
+    return bool(settings) and all(
+        one["peft_type"] == "BOTTLENECK" or (one["peft_type"] == "LORA" and not one.get("use_dora")) for one in settings
+    )
+
+
+def write_training_state(model: Any, file: Path) -> None:
+    """Write every trained number under its full name, for a checkpoint: what PEFT saves lacks a projection's network.
+
+    The weights of all adapters are in it, whichever is active, and what AdaLoRA's allocation of ranks remembers.
+    """
+    from safetensors.torch import save_file
+
+    from trainer.methods import adalora
+
+    state = {name: one.detach() for name, one in _trained(model).items()}
+    if _allocates_ranks(model):
+        state |= {f"{_ALLOCATION}{name}": one for name, one in adalora.allocation(model).items()}
+    save_file({name: one.contiguous() for name, one in state.items()}, file)
+
+
+def read_training_state(model: Any, file: Path) -> None:
+    """Put what `write_training_state` wrote back into a model made from the same run file.
+
+    Raises `MethodError` where it was written for another method or shape.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    from trainer.methods import adalora
+
+    state = load_file(file)
+    allocation = {
+        name.removeprefix(_ALLOCATION): state.pop(name) for name in list(state) if name.startswith(_ALLOCATION)
+    }
+    trained = _trained(model)
+    shapes = {name: one.shape for name, one in trained.items()}
+    if shapes != {name: one.shape for name, one in state.items()}:
+        raise MethodError(
+            f"{file} was written by a run with another method, rank or set of tasks; a run goes on with the values "
+            "that it began with. Start a new run instead."
+        )
+    with torch.no_grad():
+        for name, one in trained.items():
+            one.copy_(state[name])
+    if _allocates_ranks(model):
+        adalora.restore(model, {name: one.to(model.device) for name, one in allocation.items()})
+
+
+_ALLOCATION = "allocation/"
+
+
+def _folders(folder: Path) -> dict[str, Path]:
+    """Each adapter's name and folder, trained ones first."""
+    found = {TUNED: folder} if (folder / CONFIG).exists() else {}
+    found |= {place.parent.name: place.parent for place in sorted(folder.glob(f"*/{CONFIG}"))}
+    complete = {name: place for name, place in found.items() if (place / WEIGHTS).exists()}
+    return dict(sorted(complete.items(), key=lambda one: one[0].startswith(BENEATH)))
+
+
+def _allocates_ranks(model: Any) -> bool:
+    return hasattr(model, "peft_config") and model.active_peft_config.peft_type == "ADALORA"
+
+
+def _trained(model: Any) -> dict[str, Tensor]:
+    """What is trained at some time of the run: `requires_grad` alone does not tell, as it is switched meanwhile."""
+    if not hasattr(model, "peft_config"):
+        return {name: one for name, one in model.named_parameters() if one.requires_grad}
+    prompts = model.active_peft_config.is_prompt_learning
+    part = "prompt_encoder." if prompts else f".{model.base_model.prefix}"
+    return {name: one for name, one in model.named_parameters() if part in name}
