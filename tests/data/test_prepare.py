@@ -358,7 +358,7 @@ def test_switched_off_it_says_why(tmp_path: Path):
 def test_general_rows_are_mixed_in_by_a_fixed_share(tmp_path: Path, tiny_model: Path):
     from transformers import AutoTokenizer
 
-    from trainer.objectives.answer_loss import SimilarLengths
+    from trainer.steering.order import SimilarLengths
 
     config = run_on(patients(tmp_path / "a.jsonl"))
     for share in (0.1, 0.2, 0.3, 0.5):

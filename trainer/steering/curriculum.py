@@ -77,9 +77,10 @@ class Curriculum(TrainerCallback):
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        metrics: dict[str, float],
+        metrics: dict[str, float] | None = None,
         **kwargs: object,
     ) -> None:
+        assert metrics is not None
         loss = self._last = metrics["eval_loss"]
         if self._best is None or loss <= self._best - self.least_gain:
             self._best, self._without_gain = loss, 0

@@ -35,9 +35,10 @@ class DynamicMixing(TrainerCallback):
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        metrics: dict[str, float],
+        metrics: dict[str, float] | None = None,
         **kwargs: object,
     ) -> None:
+        assert metrics is not None
         own, general = metrics["eval_loss"], metrics.get("eval_general_loss")
         first = self._own_best is None
         self._own_best = own if self._own_best is None else min(own, self._own_best)

@@ -93,10 +93,10 @@ class SteeredOrder(torch.utils.data.Sampler[int]):
     """Rows in batches of one kind each: general or own, of one level, of one group; which kind, is steered.
 
     An epoch has as many rows as there are, so as many batches as `SimilarLengths` has. The share of general rows, and
-    that of earlier levels among the own ones (`carry_over`), hold to within half a batch from each decision on. Between
-    groups and levels that are equally wanted, the one comes next whose rows were seen least often. All rows of a kind
-    are seen once before any is seen again, also across epochs; a batch that a kind's last rows do not fill begins
-    their next round.
+    that of earlier levels among the own ones (`carry_over`), hold to within a batch from each decision on. Between
+    groups and levels that are equally wanted, the one comes next whose rows were seen least often in this level.
+    All rows of a kind are seen once before any is seen again, also across epochs; a batch that a kind's last rows do
+    not fill begins their next round.
 
     Everything follows from the seed and the decisions. Each is kept with the place where it took effect, and the data
     loader, which reads ahead, stands further on than training: a run that resumes draws the same rows anew.
@@ -187,16 +187,24 @@ class _Course:
         self.own = [pool for pool in pools if not pool.general]
         # Rows that are due by their share and have not come yet; negative where more came than were due.
         self.general_due = self.earlier_due = 0.0
+        self.level = 0
 
     def batch(self, count: int, by: Decision) -> list[int]:
         """The next batch, of `count` rows."""
+        if by.level != self.level:
+            # Or the newest of the earlier levels would be carried over alone, until it was seen as often as they.
+            self.level = by.level
+            for pool in self.own:
+                pool.seen = 0
         self.general_due += by.share * count
         if self.general and (not self.own or self.general_due > count / 2):
             self.general_due -= count
             wanted = self.general
         else:
             wanted = self._own(count, by)
-        return min(wanted, key=lambda pool: pool.drawn / len(pool.rows)).draw(count)
+        chosen = min(wanted, key=lambda pool: pool.seen / len(pool.rows))
+        chosen.seen += count
+        return chosen.draw(count)
 
     def _own(self, count: int, by: Decision) -> list[_Pool]:
         earlier = [pool for pool in self.own if pool.level < by.level]
@@ -221,14 +229,13 @@ class _Pool:
         self.lengths = lengths
         self.batch_size = batch_size
         self.seed = f"{seed}/{'general' if self.general else 'own'}/{self.level}/{self.group}"
-        self.drawn = 0
+        self.seen = 0  # rows drawn, in this level of the curriculum
         self._rounds = 0
         self._batches: list[list[int]] = []
         self._rest: list[int] = []  # of this round, once its batches are used up
 
     def draw(self, count: int) -> list[int]:
         """The next `count` rows, at most a batch; a row comes twice only where there are fewer than that."""
-        self.drawn += count
         found: list[int] = []
         while missing := count - len(found):
             if self._batches:
