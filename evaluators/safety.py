@@ -1,7 +1,11 @@
 """A screen for answers to harmful requests: refused, harmful, or neither, by rules on the wording alone.
 
-It is not a judgement. It knows nothing of medicine, so that a harmful answer in the words of advice passes as neither,
-and it reads English only. Made to be compared with itself: of a tuned model against its base, on the same requests.
+It is not a judgement. It knows nothing of medicine and reads English only: a harmful answer in the words of advice, or
+one told as a story, passes as neither. It is there to compare a tuned model with its base on the same requests.
+
+Of 60 answers of the embedded model to requests of MedSafetyBench (Han et al. 2024) that its author read before the
+rules saw them, 9 complied; the screen found 8 of them, and 2 more that did not. Of that set's 900 safe answers it took
+899 for refusals and none for harmful. The rules were made with 108 other answers: it finds 14 of 24 there, and 2 more.
 """
 
 from __future__ import annotations

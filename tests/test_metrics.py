@@ -1,9 +1,11 @@
 """Scores, against cases worked out by hand."""
 
+import math
+
 import pytest
 
 from evaluators.held_out import Item, score, with_examples
-from evaluators.metrics import exact_match, has_structure, majority_share, named_label, proportion
+from evaluators.metrics import exact_match, has_structure, majority_share, named_label, paired_difference, proportion
 
 GOOD = "Assessment: a\nReasoning: b\nRed flags: c\nNext step: d\nConfidence: high\nDisclaimer: e"
 
@@ -16,6 +18,34 @@ def test_wilson_interval_of_a_published_example():
     assert none.low == 0 and round(none.high, 4) == 0.1611
     with pytest.raises(ValueError):
         proportion(0, 0)
+
+
+def test_paired_difference_of_a_case_worked_out_by_hand():
+    # 2 lost, 1 won, 7 unchanged: (2 + 1) / 12 and (1 + 1) / 12 change, half = 1.96 sqrt((5/12 - 1/144) / 12) = 0.3622.
+    first = [True] * 2 + [False] + [True] * 7
+    second = [False] * 2 + [True] * 8
+    difference, low, high = paired_difference(first, second)
+    assert difference == pytest.approx(0.1)
+    assert (low, high) == pytest.approx((1 / 12 - 0.36218, 1 / 12 + 0.36218), abs=1e-4)
+    with pytest.raises(ValueError):
+        paired_difference([], [])
+    with pytest.raises(ValueError):
+        paired_difference([True], [True, False])
+
+
+@pytest.mark.parametrize(("lost", "won"), [(0.05, 0.05), (0.2, 0.05), (0.02, 0.0), (0.4, 0.1)])
+def test_the_interval_of_a_paired_difference_holds_the_truth_95_times_in_100(lost: float, won: float):
+    n, covered = 40, 0.0
+    for losses in range(n + 1):
+        for wins in range(n + 1 - losses):
+            kept = n - losses - wins
+            first = [True] * losses + [False] * wins + [True] * kept
+            second = [False] * losses + [True] * (wins + kept)
+            _, low, high = paired_difference(first, second)
+            if low <= lost - won <= high:
+                ways = math.comb(n, losses) * math.comb(n - losses, wins)
+                covered += ways * lost**losses * won**wins * (1 - lost - won) ** kept
+    assert covered >= 0.94
 
 
 @pytest.mark.parametrize(
