@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,9 +26,9 @@ def base(folder: Path, **options: Any) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder, **options).eval()
 
 
-def adapted(folder: Path, groups: list[str] = [], below: list[Path] = [], **fields: Any) -> PeftModel:  # noqa: B006
+def adapted(folder: Path, groups: Sequence[str] = ("default",), below: Sequence[Path] = (), **fields: Any) -> PeftModel:
     method = AdapterMethod(**({"width": 8, "dropout": 0.0} | fields))
-    return bottleneck.apply(base(folder), method, groups, below)
+    return bottleneck.apply(base(folder), method, list(groups), list(below))
 
 
 def logits(model: Any, tokens: torch.Tensor = TOKENS, **options: Any) -> torch.Tensor:
@@ -132,7 +133,7 @@ def test_saved_and_loaded_it_gives_the_same_logits(tiny_model: Path, tmp_path: P
 def test_in_fp32_beside_a_bf16_base(tiny_model: Path) -> None:
     plain = base(tiny_model, dtype=torch.bfloat16)
     before = logits(plain)
-    model = bottleneck.apply(plain, AdapterMethod(width=8), [], [])
+    model = bottleneck.apply(plain, AdapterMethod(width=8), ["default"], [])
     assert {one.dtype for one in model.parameters() if one.requires_grad} == {torch.float32}
     assert logits(model).dtype == torch.bfloat16 and torch.equal(logits(model), before)
     train(model)
@@ -143,7 +144,7 @@ def test_a_4_bit_base_trains(tiny_model: Path) -> None:
     run = RunConfig.model_validate({"model": {"name": str(tiny_model), "quantization": "nf4"}})
     plain, _, _ = models.load_base(run)
     before = logits(plain)
-    model = bottleneck.apply(plain, AdapterMethod(width=8), [], [])
+    model = bottleneck.apply(plain, AdapterMethod(width=8), ["default"], [])
     assert torch.equal(logits(model), before)
     start = weights(model)
     train(model)
@@ -267,7 +268,7 @@ def test_one_of_another_shape_cannot_be_beneath(tiny_model: Path, tmp_path: Path
     shape = LlamaConfig(
         hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, vocab_size=300
     )
-    bottleneck.apply(LlamaForCausalLM(shape), AdapterMethod(width=8), [], []).save_pretrained(str(tmp_path))
+    bottleneck.apply(LlamaForCausalLM(shape), AdapterMethod(width=8), ["default"], []).save_pretrained(str(tmp_path))
     with pytest.raises(MethodError, match="trained for a model of another shape"):
         adapted(tiny_model, below=[tmp_path])
 
@@ -277,4 +278,4 @@ def test_a_model_without_such_blocks_is_told() -> None:
 
     model = GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=1, n_head=2, vocab_size=50, n_positions=32))
     with pytest.raises(MethodError, match=r"method\.kind: .*GPT2LMHeadModel has none"):
-        bottleneck.apply(model, AdapterMethod(), [], [])
+        bottleneck.apply(model, AdapterMethod(), ["default"], [])

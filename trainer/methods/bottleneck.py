@@ -16,23 +16,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
-from peft import PeftConfig, PeftModel, get_peft_model
+from peft import PeftConfig
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_PREFIX_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from torch import nn
 
 from trainer.method_sections import AdapterMethod
-from trainer.methods import MethodError
+from trainer.methods import MethodError, groups
+from trainer.methods.saved import BENEATH
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from transformers import PreTrainedModel
 
 KIND = "BOTTLENECK"
 """What stands as `peft_type` in adapter_config.json."""
 BLOCKS = ("self_attn", "mlp")
 """What a layer's attention and MLP are called in Llama-like models (all of the catalogue)."""
-BELOW = "below_"
-"""Names of frozen adapters beneath a trained one begin so: below_1 is the lowest."""
 
 
 @dataclass
@@ -168,13 +168,13 @@ PEFT_TYPE_TO_TUNER_MAPPING[_ENTRY] = BottleneckModel
 PEFT_TYPE_TO_PREFIX_MAPPING[_ENTRY] = BottleneckModel.prefix
 
 
-def apply(model: PreTrainedModel, method: AdapterMethod, groups: list[str], below: list[Path]) -> PeftModel:
+def apply(model: PreTrainedModel, method: AdapterMethod, names: list[str], below: list[Path]) -> PeftModel:
     """Freeze the model and put untrained adapters on it; until the first step it answers exactly as what is beneath.
 
-    One adapter for each of `groups`, all of them trainable and the first active, or one named "default" without groups.
-    `below` are folders of trained adapters, lowest first, which stay frozen beneath all of them; a folder that is a
-    stack itself brings what is beneath it. Sequential adapters are a chain, each reading what the one beneath it made
-    of the block's output; parallel ones all read what the block reads, so their order makes no difference.
+    One adapter for each of `names`, all of them trainable and the first active (`groups.adapter_names`). `below` are
+    folders of trained adapters, lowest first, which stay frozen beneath all of them; a folder that is a stack itself
+    brings what is beneath it. Sequential adapters are a chain, each reading what the one beneath it made of the block's
+    output; parallel ones all read what the block reads, so their order makes no difference.
 
     Cost: two bottlenecks a layer, each of 2 x hidden x width + width + hidden numbers in fp32. They cannot be merged
     into the weights as LoRA can, so they are computed with every answer.
@@ -186,22 +186,18 @@ def apply(model: PreTrainedModel, method: AdapterMethod, groups: list[str], belo
         "width": method.width,
         "placement": method.placement,
         "dropout": method.dropout,
-        "below": [f"{BELOW}{place}" for place in range(1, len(stack) + 1)],
+        "below": [f"{BENEATH}{place}" for place in range(1, len(stack) + 1)],
         "target_modules": _pattern(model),
     }
-    names = groups or ["default"]
     training = model.training
-    tuned = cast(PeftModel, get_peft_model(model, BottleneckConfig(**config), adapter_name=names[0]))
-    for name in names[1:]:
-        tuned.add_adapter(name, BottleneckConfig(**config))
+    tuned = groups.put_on(model, lambda: BottleneckConfig(**config), names)
     for place, folder in enumerate(stack, 1):
         try:
-            tuned.load_adapter(folder, f"{BELOW}{place}", torch_device="cpu")
+            tuned.load_adapter(folder, f"{BENEATH}{place}", torch_device="cpu")
         except RuntimeError as error:
             raise MethodError(f"method.below: {folder} was trained for a model of another shape: {error}") from None
         # What was beneath it has a place of its own in this stack.
-        cast(BottleneckConfig, tuned.peft_config[f"{BELOW}{place}"]).below = []
-    tuned.set_requires_grad(names)
+        cast(BottleneckConfig, tuned.peft_config[f"{BENEATH}{place}"]).below = []
     # Loading a frozen adapter puts the whole model into evaluation mode.
     return tuned.train(training)
 
@@ -218,7 +214,7 @@ def _stack(folder: Path) -> list[Path]:
         kind = str(getattr(config.peft_type, "value", config.peft_type)).lower()
         raise MethodError(f"method.below: {folder} holds weights of kind {kind}; only bottleneck adapters are stacked.")
     # PEFT saves the default adapter in the folder itself, any other in a subfolder beside those beneath it.
-    beside = folder if (folder / f"{BELOW}1").is_dir() else folder.parent
+    beside = folder if (folder / f"{BENEATH}1").is_dir() else folder.parent
     return [beside / name for name in config.below] + [folder]
 
 
