@@ -7,7 +7,7 @@ import pytest
 from trainer import catalogue
 from trainer.catalogue import BaseModelRow
 from trainer.catalogue.datasets import data_set, data_sets
-from trainer.sizing import linear_shapes
+from trainer.methods.counts import linear_shapes
 
 
 @pytest.mark.parametrize("row", catalogue.base_models(), ids=lambda row: row.name)

@@ -4,7 +4,9 @@ import pytest
 
 from trainer import catalogue, sizing
 from trainer.catalogue import BaseModelRow
+from trainer.duration import total_steps
 from trainer.hardware import GpuDevice, Machine
+from trainer.methods.counts import trained_numbers
 from trainer.sections import RunConfig
 from trainer.sizing import Range
 
@@ -45,9 +47,9 @@ def test_the_range_holds_what_was_measured_here(batch, length, checkpointing, me
 def test_adapter_parameters_of_rank_8_on_q_and_v_are_those_of_the_papers():
     # 32 layers x 8 x ((4096 + 4096) + (4096 + 1024)), by hand.
     method = run(method={"kind": "lora", "rank": 8, "alpha": 16, "target_modules": ["q_proj", "v_proj"]}).method
-    assert sizing.adapter_parameters(method, MISTRAL) == 3_407_872
+    assert trained_numbers(method, MISTRAL) == 3_407_872
     # As PEFT counts SmolLM2-135M at rank 16 on all linear layers.
-    assert sizing.adapter_parameters(run().method, SMOL) == 4_884_480
+    assert trained_numbers(run().method, SMOL) == 4_884_480
 
 
 def test_weights_by_precision():
@@ -132,7 +134,7 @@ def test_hours_on_a_gpu_follow_the_operations():
     config.steering.replay_share = 0
     estimate = sizing.estimate(config, MACHINE, rows=16_000, row_tokens=1000)
     assert estimate is not None and estimate.hours is not None
-    adapter = sizing.adapter_parameters(config.method, MISTRAL)
+    adapter = trained_numbers(config.method, MISTRAL)
     seconds = 14_400 * 1000 * (4 * 7.248e9 + 6 * adapter) / (165e12 * 0.25)
     assert estimate.hours.high == pytest.approx(seconds / 3600, rel=0.03)
     packed = config.model_copy(deep=True)
@@ -145,9 +147,9 @@ def test_hours_on_a_gpu_follow_the_operations():
 def test_steps_count_validation_replay_and_the_limit():
     config = run(schedule={"epochs": 2, "batch_size": 4, "accumulation": 4})
     # 1000 rows: 900 to train on, 100 more of replay; 62.5 batches of 16, twice.
-    assert sizing.total_steps(config, 1000) == 125
+    assert total_steps(config, 1000) == 125
     config.schedule.max_steps = 10
-    assert sizing.total_steps(config, 1000) == 10
+    assert total_steps(config, 1000) == 10
 
 
 def test_without_rows_there_are_no_hours_and_without_a_known_model_or_card_no_estimate():

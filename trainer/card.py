@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from evaluators.metrics import Proportion
 from trainer.data.manifest import RunManifest
+from trainer.method_names import method_name, method_size
 from trainer.scoring import Report
 from trainer.sections import RunConfig
 
@@ -40,11 +41,13 @@ COMPARISON_HEADER = ["held-out set", "counted as right", "n", "base", "base, 2 e
 
 def model_card(config: RunConfig, manifest: RunManifest, report: Report) -> str:
     """Markdown card with the facts of this run; it claims nothing that was not measured."""
+    share = f"{100 * report.trainable_share:.2f} % of the parameters"
+    trained = [part for part in (method_size(config), share) if part]
     lines = [
         f"# {config.output.name}",
         "",
-        f"{config.model.name} ({report.model_origin}, weights {report.weights_sha256[:12]}) tuned with LoRA "
-        f"(rank {config.method.rank}, {100 * report.trainable_share:.2f} % of the parameters) by Bedside.",
+        f"{config.model.name} ({report.model_origin}, weights {report.weights_sha256[:12]}) tuned with "
+        f"{method_name(config)} ({', '.join(trained)}) by Bedside.",
         "",
         "A research model, not a medical device. No clinician has approved it.",
         "",

@@ -28,6 +28,13 @@ def refusals(config: RunConfig, machine: Machine) -> list[str]:
             f"This plan needs a GPU{planned}, and this machine has none that CUDA can use; save the run file, copy it "
             "to the machine with the GPU, and run `bedside train run.yaml` there. Or plan for this machine's CPU."
         )
+    model = catalogue.base_model(config.model.name)
+    needed = sizing.host_gib(config, model) if model else 0.0
+    if machine.gpus and needed > machine.memory_gib:
+        reasons.append(
+            f"method.offload keeps about {needed:.0f} GiB in the computer's memory, and this machine has "
+            f"{machine.memory_gib:.0f}; take a smaller model, or method.kind lora."
+        )
     return reasons
 
 
@@ -57,10 +64,10 @@ def faults(run: RunConfig, machine: Machine) -> list[str]:
 
 
 def checkpoints_gib(run: RunConfig) -> float:
-    """Space of the checkpoints that are kept: the adapter and AdamW's two moments, in fp32 (0 for unknown shapes)."""
+    """Space of the kept checkpoints: trained weights and AdamW's two moments, in fp32 (0 for unknown shapes)."""
     model = catalogue.base_model(run.model.name)
     if model is None:
         return 0.0
     # One more than are kept: the oldest goes only once the newest is complete.
     copies = run.output.keep_checkpoints + 1
-    return copies * 12 * sizing.adapter_parameters(run.method, model) / 2**30
+    return copies * 12 * sizing.trained_in_run(run, model) / 2**30

@@ -1,9 +1,9 @@
-"""Peak memory and duration of a run, as ranges with their parts, from shapes alone: nothing is loaded.
+"""Peak memory of a run, as a range with its parts, from shapes alone: nothing is loaded. Its hours: `trainer.duration`.
 
 Sources: QLoRA, Dettmers et al. 2023 (4-bit constants); Korthikanti et al. 2022 (what the backward pass keeps);
-Kaplan et al. 2020 (operations per token); lecture L1.13 (20 % of the memory stays free); and measurements of
-SmolLM2-135M with LoRA on two CPU cores: 2.5 GiB at 4 x 256 tokens, 4.5 GiB at 4 x 512, 2.3 GiB with checkpointing.
-Memory is in GiB (2^30 bytes), time in hours.
+Rajbhandari et al. 2020 (full tuning: 16 bytes a parameter); lecture L1.13 (20 % of the memory stays free); and
+measurements of SmolLM2-135M with LoRA on two CPU cores: 2.5 GiB at 4 x 256 tokens, 4.5 GiB at 4 x 512, 2.3 GiB with
+checkpointing. Memory is in GiB (2^30 bytes), time in hours.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from pydantic import BaseModel
 
 from trainer import catalogue
 from trainer.catalogue import BaseModelRow, GpuRow
+from trainer.duration import NF4_BYTES, Range, duration, tasks
 from trainer.hardware import Machine
-from trainer.method_sections import LoraMethod
+from trainer.method_sections import AdaLoraMethod, AdapterMethod, FullMethod, LoraMethod, PromptMethod, PTuningMethod
+from trainer.methods.counts import linear_shapes, trained_numbers
 from trainer.sections import RunConfig
 
 _GIB = 1024**3
@@ -23,10 +25,14 @@ Fit = Literal["fits", "tight", "does_not_fit"]
 
 FREE_SHARE = 0.2
 """Share of the memory that a plan leaves free (lecture L1.13)."""
-NF4_BYTES = 0.5 + 0.127 / 8
-"""A 4-bit number and its share of the doubly quantised constants, 0.127 bit (QLoRA, section 3)."""
-ADAPTER_BYTES = {"adapter": 4, "gradients": 4, "optimiser": 8}
-"""fp32 adapter, fp32 gradient, AdamW's two fp32 moments."""
+TRAINED_BYTES = {"adapter": 4, "gradients": 4, "optimiser": 8}
+"""A trained number: itself, its gradient and AdamW's two moments, in fp32; in full tuning it stands in the weights."""
+WORKING_COPY_BYTES = 2
+"""Full tuning computes in bf16: its fp32 weights' 16-bit copies, all of them held at the high end."""
+RANK_SCORES_BYTES = 12
+"""AdaLoRA's importance of each number, its mean and its spread over the steps, in fp32 (Zhang et al. 2023)."""
+HELD_BACK_BYTES = {"ewc": 4, "start": 4}
+"""EWC's Fisher information, and the base's own value where the change is not scale x BA alone, in fp32."""
 KEPT_PER_HIDDEN, KEPT_PER_INTERMEDIATE = (40, 62), (10, 16)
 """Bytes that a layer keeps for the backward pass, per token and unit of hidden or intermediate width (low, high).
 
@@ -51,22 +57,10 @@ ANSWER_TOKENS = (150, 300)
 """Length of an answer, which the share above does not exceed (lecture L2.2)."""
 LONGEST_ROWS = (0.6, 1.0)
 """Length of the longest batch as a share of max_length."""
-TYPICAL_ROWS = (0.25, 0.6)
-"""Mean length of a row as a share of max_length, where the data has not been read."""
 OVERHEAD = {"cpu": (0.5, 0.9), "cuda": (0.7, 1.3)}
 """GiB before the model: Python with torch, transformers and TRL (measured here); CUDA context and workspaces."""
 WASTE = {"cpu": 1.15, "cuda": 1.08}
 """What allocators keep beyond what is in use, at the high end."""
-GPU_EFFICIENCY = (0.25, 0.45)
-"""Achieved share of the dense peak in LoRA training; 40-50 % is what well-tuned pre-training reaches."""
-CPU_TOKENS_PER_SECOND = (175.0, 300.0)
-"""Measured: SmolLM2-135M, LoRA, two cores that compute in bf16, no checkpointing; with its validation and samples."""
-CPU_MEASURED_PARAMS_B, CPU_MEASURED_CORES = 0.1345, 2
-
-
-class Range(BaseModel):
-    low: float
-    high: float
 
 
 class Estimate(BaseModel):
@@ -131,25 +125,97 @@ def fit(peak: Range, limit_gib: float) -> Fit:
 def memory_parts(
     config: RunConfig, model: BaseModelRow, bf16: bool = True
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """The parts of the peak in GiB, as (low, high)."""
+    """The parts of the peak in GiB, as (low, high); with offload, of the GPU's memory alone."""
     device, schedule = config.hardware.device, config.schedule
-    trained = adapter_parameters(config.method, model)
-    fixed = {"weights": weight_bytes(config, model, bf16) / _GIB}
-    fixed |= {name: trained * size / _GIB for name, size in ADAPTER_BYTES.items()}
     ends = []
     for end in (0, 1):
-        tokens = schedule.batch_size * schedule.max_length * LONGEST_ROWS[end]
+        tokens = schedule.batch_size * (schedule.max_length * LONGEST_ROWS[end] + _virtual_tokens(config))
         layer = KEPT_PER_HIDDEN[end] * model.hidden + KEPT_PER_INTERMEDIATE[end] * model.intermediate
+        layer += _kept_by_bottlenecks(config, model)
         kept = model.layers * layer
         if schedule.gradient_checkpointing:
             # Each layer keeps its bf16 input alone, and one layer at a time is computed again.
             fragmented = FRAGMENTED_SHARE * kept if device == "cpu" and end else 0.0
             kept = max(model.layers * 2 * model.hidden + layer, fragmented)
         logits = _logit_positions(config, model, tokens, end) * model.vocab * LOGIT_BYTES[end]
-        parts = fixed | {"activations": tokens * kept / _GIB, "logits": logits / _GIB}
+        if config.steering.distillation:
+            logits *= 2  # the base's beside the model's
+        parts = _standing(config, model, bf16, end) | {"activations": tokens * kept, "logits": logits}
+        parts = {name: value / _GIB for name, value in parts.items()}
         waste = (WASTE[device] - 1) * sum(parts.values()) if end else 0.0
         ends.append(parts | {"overhead": OVERHEAD[device][end] + waste})
     return ends[0], ends[1]
+
+
+def host_gib(config: RunConfig, model: BaseModelRow) -> float:
+    """What offload takes of the computer's own memory, in GiB: weights, gradients and moments; 0 without it."""
+    if not isinstance(config.method, FullMethod) or not config.method.offload:
+        return 0.0
+    return sum(TRAINED_BYTES.values()) * model.params_b * 1e9 / _GIB
+
+
+def trained_in_run(config: RunConfig, model: BaseModelRow) -> int:
+    """Numbers that the optimiser moves in this run, over all its tasks where each has its own.
+
+    Where each specialty has its own, one is counted: how many there are is only known once the rows are read.
+    """
+    copies = tasks(config) if getattr(config.method, "per", "run") == "task" else 1
+    return copies * trained_numbers(config.method, model)
+
+
+def _standing(config: RunConfig, model: BaseModelRow, bf16: bool, end: int) -> dict[str, float]:
+    """What is held throughout, in bytes: weights, what is trained of them, and what holds them back."""
+    method, trained = config.method, trained_in_run(config, model)
+    if isinstance(method, FullMethod):
+        # With offload one layer at a time, and what belongs to none: embeddings and output layer.
+        here = _visiting(model) if method.offload else trained
+        parts: dict[str, float] = {"weights": here * (4 + WORKING_COPY_BYTES * end), "gradients": here * 4.0}
+        parts["optimiser"] = 0.0 if method.offload else trained * 8.0
+        copies = 0 if method.offload else trained
+    else:
+        parts = {"weights": weight_bytes(config, model, bf16)}
+        parts |= {name: float(trained * size) for name, size in TRAINED_BYTES.items()}
+        copies = _changed_numbers(config, model)
+    if isinstance(method, AdaLoraMethod):
+        parts["rank scores"] = float(trained * RANK_SCORES_BYTES)
+    held = 0.0
+    if config.steering.ewc:
+        # The change of a low-rank adapter is written out to be weighed, and kept for the backward pass.
+        held += copies * HELD_BACK_BYTES["ewc"] * (1 + end)
+    if isinstance(method, FullMethod) and (config.steering.ewc or config.steering.l2_sp):
+        held += copies * HELD_BACK_BYTES["start"]
+    if held:
+        parts["held back"] = held
+    if config.steering.gradient_surgery != "off" or config.steering.conflict_every:
+        # A gradient for each task, flat, and what is left of them.
+        parts["gradients of tasks"] = 4.0 * trained * (tasks(config) + 1)
+    return parts
+
+
+def _visiting(model: BaseModelRow) -> int:
+    layer = sum(inside * outside for inside, outside in linear_shapes(model).values())
+    return layer + round(model.params_b * 1e9 - model.layers * layer)
+
+
+def _changed_numbers(config: RunConfig, model: BaseModelRow) -> int:
+    """Numbers of the base that an adapter changes: those of the adapted matrices, or of the norms."""
+    method, shapes = config.method, linear_shapes(model)
+    if not isinstance(method, LoraMethod | AdaLoraMethod):
+        return trained_numbers(method, model)
+    names = [name for name in shapes if method.target_modules == "all-linear" or name in method.target_modules]
+    return model.layers * sum(shapes[name][0] * shapes[name][1] for name in names)
+
+
+def _virtual_tokens(config: RunConfig) -> int:
+    """Positions that soft prompts add to every row; a prefix adds keys and values alone."""
+    return config.method.length if isinstance(config.method, PromptMethod | PTuningMethod) else 0
+
+
+def _kept_by_bottlenecks(config: RunConfig, model: BaseModelRow) -> float:
+    """Bytes for each token and layer: the inputs of both bottlenecks' two matrices in fp32."""
+    if not isinstance(config.method, AdapterMethod):
+        return 0.0
+    return 2 * 4 * (model.hidden + 2 * config.method.width)
 
 
 def _logit_positions(config: RunConfig, model: BaseModelRow, tokens: float, end: int) -> float:
@@ -170,92 +236,6 @@ def weight_bytes(config: RunConfig, model: BaseModelRow, bf16: bool = True) -> f
     return packed * NF4_BYTES + (total - packed) * whole
 
 
-def adapter_parameters(method: LoraMethod, model: BaseModelRow) -> int:
-    """Trained parameters of LoRA: rank x (inputs + outputs) of each adapted matrix (Hu et al. 2021, section 4)."""
-    shapes = linear_shapes(model)
-    names = list(shapes) if method.target_modules == "all-linear" else method.target_modules
-    return model.layers * sum(method.rank * sum(shapes[name]) for name in names if name in shapes)
-
-
-def linear_shapes(model: BaseModelRow) -> dict[str, tuple[int, int]]:
-    """Inputs and outputs of one layer's matrices, by their names in Llama-like models (all of the catalogue)."""
-    hidden, queries, keys = model.hidden, model.heads * model.head_dim, model.kv_heads * model.head_dim
-    return {
-        "q_proj": (hidden, queries),
-        "k_proj": (hidden, keys),
-        "v_proj": (hidden, keys),
-        "o_proj": (queries, hidden),
-        "gate_proj": (hidden, model.intermediate),
-        "up_proj": (hidden, model.intermediate),
-        "down_proj": (model.intermediate, hidden),
-    }
-
-
-def duration(
-    config: RunConfig,
-    model: BaseModelRow,
-    machine: Machine,
-    gpu: GpuRow | None,
-    rows: int,
-    row_tokens: float | None = None,
-) -> Range:
-    """Hours of training, without loading and scoring."""
-    steps = total_steps(config, rows)
-    batches = steps * config.schedule.accumulation
-    lengths = [share * config.schedule.max_length for share in TYPICAL_ROWS]
-    if row_tokens is not None:
-        lengths = [min(row_tokens, config.schedule.max_length)] * 2
-    ends = []
-    for end in (0, 1):
-        tokens = config.schedule.batch_size * lengths[end]
-        seconds = (
-            _gpu_seconds(config, model, gpu, tokens, end) if gpu else _cpu_seconds(config, model, machine, tokens, end)
-        )
-        ends.append(batches * seconds / 3600)
-    return Range(low=_rounded(ends[0]), high=_rounded(ends[1]))
-
-
-def total_steps(config: RunConfig, rows: int) -> int:
-    """Steps of the optimiser: training rows with their replay, in effective batches, times the epochs."""
-    train = rows * (1 - config.data.validation_share) / (1 - config.steering.replay_share)
-    effective = config.schedule.batch_size * config.schedule.accumulation
-    steps = max(1, round(config.schedule.epochs * max(1.0, train / effective)))
-    return min(steps, config.schedule.max_steps or steps)
-
-
-def operations_per_token(config: RunConfig, model: BaseModelRow) -> float:
-    """Floating-point operations for a trained token.
-
-    2 per frozen parameter forward and 2 backward, whose weight gradients are not needed (Kaplan et al. 2020 count 6
-    with them); 2 more with checkpointing; 6 per adapter parameter.
-    """
-    frozen = model.params_b * 1e9
-    passes = 6 if config.schedule.gradient_checkpointing else 4
-    return passes * frozen + 6 * adapter_parameters(config.method, model)
-
-
-def _gpu_seconds(config: RunConfig, model: BaseModelRow, gpu: GpuRow | None, tokens: float, end: int) -> float:
-    assert gpu is not None
-    # The fast end of the hours goes with the high end of the efficiency.
-    rate = gpu.bf16_tflops * 1e12 * GPU_EFFICIENCY[1 - end]
-    computing = tokens * operations_per_token(config, model) / rate
-    passes = 3 if config.schedule.gradient_checkpointing else 2
-    parameters, bandwidth = model.params_b * 1e9, gpu.bandwidth_gb_s * 1e9
-    if config.model.quantization == "nf4":
-        # In each pass the 4-bit weights are read, written out in 16 bits and read again, before they are multiplied.
-        return computing + passes * parameters * (NF4_BYTES + 4) / bandwidth
-    return max(computing, passes * parameters * 2 / bandwidth)
-
-
-def _cpu_seconds(config: RunConfig, model: BaseModelRow, machine: Machine, tokens: float, end: int) -> float:
-    cores = max(1, machine.cores) / CPU_MEASURED_CORES
-    slower = 1.0 if machine.cpu_bf16 else 2.0
-    if config.schedule.gradient_checkpointing:
-        slower *= 1.5
-    rate = CPU_TOKENS_PER_SECOND[1 - end] * cores / slower * CPU_MEASURED_PARAMS_B / model.params_b
-    return tokens / rate
-
-
 def _price(hours: Range | None, gpu: GpuRow | None) -> Range | None:
     if hours is None or gpu is None or gpu.usd_per_hour is None:
         return None
@@ -269,7 +249,3 @@ def _gpu(config: RunConfig, machine: Machine) -> GpuRow | None:
     if config.hardware.gpu:
         return catalogue.gpu(config.hardware.gpu)
     return catalogue.gpu(machine.gpus[0].plan_name) if machine.gpus else None
-
-
-def _rounded(hours: float) -> float:
-    return float(f"{hours:.3g}")

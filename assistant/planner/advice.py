@@ -7,19 +7,19 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from assistant.planner import advice_data, advice_training
+from assistant.planner import advice_data, advice_method, advice_steering, advice_training
 from assistant.planner.advice_alternatives import Alternative, by_priority, nearest_that_fit
+from assistant.planner.advice_memory import LEVERS, make_it_fit
 from assistant.planner.advice_models import (
-    LEVERS,
     Reason,
     choose_hardware,
     choose_model,
-    make_it_fit,
     planned_machine,
     said,
 )
 from assistant.planner.answers import Answers, uses_starter
 from trainer import config as run_config
+from trainer import sizing
 from trainer.hardware import Machine
 from trainer.sections import RunConfig
 from trainer.sizing import Estimate
@@ -76,15 +76,19 @@ def _plan(answers: Answers, machine: Machine, size_step: int = 0, effort: float 
     found_data = advice_data.data(config, answers)
     rows, row_tokens = found_data.rows, found_data.row_tokens
     reasons += found_data.reasons
-    reasons += advice_training.method(config, answers)
+    reasons += advice_method.method(config, answers)
     reasons += advice_training.schedule(config, answers, batch, found_data)
-    reasons += advice_training.with_effort(config, answers, effort, reasons)
+    advice_method.with_effort(config, answers, effort, reasons)
     planned = config.model_copy(deep=True)
     _set(config, answers.settings)
     wanted_length = config.schedule.max_length
+    reasons += advice_training.rhythm(config, answers, rows)
+    reasons += advice_steering.steering(config, answers, found_data)
     estimate, levers = make_it_fit(config, machine, rows, row_tokens, answers.settings)
     reasons += advice_training.memory_reasons(config, levers, estimate, wanted_length, found_data.long_row_tokens)
-    reasons += advice_training.rhythm(config, answers, rows)
+    if validated := advice_steering.validation(config, answers, rows, estimate):
+        reasons += validated
+        estimate = sizing.estimate(config, machine, rows, row_tokens)
     reasons = _with_requests(reasons, config, planned, answers.settings)
     config.output.name = _name(config)
     reasons.append(
@@ -130,11 +134,13 @@ def _task(config: RunConfig, answers: Answers) -> list[Reason]:
 
 
 def _set(config: RunConfig, settings: dict[str, Any]) -> None:
+    if "method.rank" in settings:
+        advice_method.set_rank(config.method, settings["method.rank"])
     for name, value in settings.items():
         section, _, field = name.partition(".")
-        setattr(getattr(config, section), field, value)
-    if "method.rank" in settings and "method.alpha" not in settings:
-        config.method.alpha = 2 * config.method.rank
+        # The kind is planned for already; in its place it would be another section.
+        if name != "method.kind":
+            setattr(getattr(config, section), field, value)
 
 
 def _with_requests(
@@ -146,11 +152,15 @@ def _with_requests(
         section, _, field = name.partition(".")
         own = getattr(getattr(planned, section), field)
         why = "You asked for it."
-        if name in kept and own != value and name not in LEVERS:
+        if name == "method.kind":
+            why += f" {kept[name].why}"
+        elif name in kept and own != value and name not in LEVERS:
             why += f" The planner would take {own}: {kept[name].why}"
         kept[name] = Reason(field=name, value=value, why=why, source="your answer")
-    if "method.rank" in settings and "method.alpha" not in settings:
-        kept["method.alpha"] = kept["method.alpha"].model_copy(update={"value": config.method.alpha})
+    if "method.rank" in settings:
+        for name in ("method.alpha", "method.start_rank"):
+            if name in kept and name not in settings:
+                kept[name] = kept[name].model_copy(update={"value": getattr(config.method, name.partition(".")[2])})
     return list(kept.values())
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from assistant.planner.advice_models import LEVERS, smaller_models
+from assistant.planner.advice_memory import LEVERS
+from assistant.planner.advice_models import smaller_models
 from assistant.planner.answers import Answers
 from trainer import catalogue
 from trainer.sections import RunConfig

@@ -12,9 +12,10 @@ from assistant.planner.advice_models import Reason
 from assistant.planner.answers import Answers, holds_patient_data, uses_starter
 from trainer.catalogue.datasets import data_set
 from trainer.config import ConfigError
-from trainer.data import recipes
+from trainer.data import recipes, task_templates
 from trainer.data.loading import read_rows
-from trainer.data.records import DataError
+from trainer.data.reading.files import read_records
+from trainer.data.records import DataError, Record
 from trainer.data.rows import texts
 from trainer.data.sources import locate
 from trainer.sections import DataSource, RunConfig
@@ -40,12 +41,15 @@ class DataFound(BaseModel):
     """Mean length in tokens."""
     long_row_tokens: int | None
     """Length within which 98 % of the rows are."""
+    levels: bool
+    """Whether most rows tell their level of difficulty (lecture L2.7)."""
     reasons: list[Reason]
 
 
 def data(config: RunConfig, answers: Answers) -> DataFound:
     """Set sources, patient data, validation and replay; what is known of the rows is returned with the reasons."""
-    rows, row_tokens, long_row = answers.examples, None, None
+    rows, found = answers.examples, _NOTHING
+    row_tokens = None
     published = data_set(answers.dataset or "")
     reasons: list[Reason] = []
     if answers.dataset is not None and uses_starter(answers):
@@ -90,18 +94,19 @@ def data(config: RunConfig, answers: Answers) -> DataFound:
             why = f"{error} Bring the data again on the Data page."
         names = [source.name for source in config.data.sources]
         if names:
-            lines, lengths = _file(names[0])
-            rows, (row_tokens, long_row) = rows or lines, lengths or (None, None)
+            found = _file(names[0])
+            rows, row_tokens = rows or found.rows, found.row_tokens
         reasons.append(Reason(field="data.sources", value=names, why=why, source="your data"))
     elif answers.dataset is not None:
         config.data.sources = [DataSource(name=answers.dataset, rows=None)]
         why = "The file that you named."
-        lines, lengths = _file(answers.dataset)
-        if lengths is not None:
-            row_tokens, long_row = lengths
-            why += f" Its first rows have about {row_tokens:.0f} tokens on average; 98 % are within about {long_row}."
+        found = _file(answers.dataset)
+        row_tokens = found.row_tokens
+        if row_tokens is not None:
+            why += f" Its first rows have about {row_tokens:.0f} tokens on average; 98 % are within about "
+            why += f"{found.long_row_tokens}."
         reasons.append(Reason(field="data.sources", value=[answers.dataset], why=why, source="your answer"))
-        rows = rows or lines
+        rows = rows or found.rows
     else:
         why = "No file has been named yet; the run can start once one is, or with the starter data."
         reasons.append(Reason(field="data.sources", value=[], why=why, source="your answer"))
@@ -132,7 +137,25 @@ def data(config: RunConfig, answers: Answers) -> DataFound:
         why = "General text against forgetting: 10-20 %, of which the low end (L2.10 takes 20 % as its baseline)."
         source = "lecture L2.8"
     reasons.append(Reason(field="steering.replay_share", value=config.steering.replay_share, why=why, source=source))
-    return DataFound(rows=rows, row_tokens=row_tokens, long_row_tokens=long_row, reasons=reasons)
+    return DataFound(
+        rows=rows,
+        row_tokens=row_tokens,
+        long_row_tokens=found.long_row_tokens,
+        levels=found.levels,
+        reasons=reasons,
+    )
+
+
+def fitting_template(name: str, task: str) -> str | None:
+    """The built-in template of a task whose needed fields are all columns of this file; None where none is."""
+    path = Path(name).expanduser()
+    try:
+        first = next((one for one in read_records(path) if isinstance(one, Record)), None) if path.is_file() else None
+    except (DataError, OSError):
+        return None
+    columns = {task_templates.column_name(column) for column in first.values} if first else set()
+    fitting = (one for one in task_templates.builtin() if one.task == task and set(one.needs) <= columns)
+    return next((one.name for one in fitting), None)
 
 
 def _patient_data(config: RunConfig, answers: Answers, published: bool) -> list[Reason]:
@@ -168,32 +191,42 @@ def _test_side(config: RunConfig, answers: Answers, rows: int | None) -> list[Re
     return [Reason(field="data.test_share", value=0.1, why=why, source="lecture L3.20")]
 
 
-def _file(name: str) -> tuple[int | None, tuple[float, int] | None]:
-    """Rows and lengths of a file, as `_lines` and `_lengths` tell them; (None, None) where there is none."""
+class _File(BaseModel):
+    """What the first rows of a file tell; None where it cannot be read."""
+
+    rows: int | None = None
+    row_tokens: float | None = None
+    long_row_tokens: int | None = None
+    levels: bool = False
+
+
+_NOTHING = _File()
+
+
+def _file(name: str) -> _File:
     path = Path(name).expanduser()
     try:
         found = path.stat()
     except OSError:
-        return None, None
+        return _NOTHING
     return _read_once(path, found.st_mtime_ns, found.st_size)
 
 
 @lru_cache(maxsize=8)
-def _read_once(path: Path, changed: int, size: int) -> tuple[int | None, tuple[float, int] | None]:
+def _read_once(path: Path, changed: int, size: int) -> _File:
     # A reply plans several times, for the alternatives too; the file is the same for all of them.
-    return _lines(path), _lengths(path)
-
-
-def _lengths(path: Path) -> tuple[float, int] | None:
-    """Mean and 98th percentile of the first rows' tokens, from their characters; None where it cannot be read."""
+    found = _File(rows=_lines(path))
     try:
-        if path.suffix.lower() == ".json" and path.stat().st_size > _LARGEST_JSON:
-            return None
+        if path.suffix.lower() == ".json" and size > _LARGEST_JSON:
+            return found
         rows, _ = read_rows(DataSource(name=str(path)), locate(str(path)), _ROWS_LOOKED_AT)
     except (DataError, OSError):
-        return None
+        return found
     lengths = sorted(sum(map(len, texts(row))) / CHARACTERS_PER_TOKEN + _TEMPLATE_TOKENS for row in rows)
-    return sum(lengths) / len(lengths), round(lengths[min(len(lengths) - 1, int(0.98 * len(lengths)))])
+    found.row_tokens = sum(lengths) / len(lengths)
+    found.long_row_tokens = round(lengths[min(len(lengths) - 1, int(0.98 * len(lengths)))])
+    found.levels = sum("level" in row.get("about", {}) for row in rows) > len(rows) / 2
+    return found
 
 
 def _lines(path: Path) -> int | None:

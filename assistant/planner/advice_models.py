@@ -1,4 +1,4 @@
-"""Which base model, on which device, and how its memory is made to fit."""
+"""Which base model, on which device."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from assistant.planner.answers import Answers, uses_starter
 from trainer import catalogue, sizing
 from trainer.catalogue import BaseModelRow
 from trainer.hardware import Machine
-from trainer.sections import HardwareSection, RunConfig
-from trainer.sizing import Estimate
+from trainer.sections import HardwareSection
 
 EMBEDDED = "smollm2-135m-instruct"
 # Largest memory (GiB) first: the model of the recommended set-ups, and below them what QLoRA fits with 20 % free.
@@ -25,8 +24,8 @@ _BY_MEMORY = [
 ]
 
 
-LEVERS = ("model.quantization", "schedule.gradient_checkpointing", "schedule.batch_size", "schedule.max_length")
-"""What is turned until a run fits."""
+_OFFLOADED = 3.3
+"""About 70 % less of the GPU's memory (lecture L1.11)."""
 
 
 class Reason(BaseModel):
@@ -41,15 +40,6 @@ class Reason(BaseModel):
 def said(field: str, value: Any, why: str) -> Reason:
     """A value that the user gave."""
     return Reason(field=field, value=value, why=why, source="your answer")
-
-
-class Levers(BaseModel):
-    """What is turned until a run fits: each step costs time or precision, the cheaper ones first (lecture L1.11)."""
-
-    quantization: str
-    gradient_checkpointing: bool
-    batch_size: int
-    max_length: int
 
 
 def choose_hardware(answers: Answers, machine: Machine) -> tuple[HardwareSection, list[Reason]]:
@@ -115,7 +105,8 @@ def choose_model(answers: Answers, hardware: HardwareSection, step: int = 0) -> 
     name, batch, reason = _usual_model(answers, hardware)
     if step == 0 or answers.base_model is not None or answers.model_params_b is not None:
         return name, batch, reason
-    smaller = next((one for _, one, *_ in _BY_MEMORY if _size(one) < _size(name)), None)
+    ladder = smaller_models(name) if _fully_tuned(answers) else [one for _, one, *_ in _BY_MEMORY]
+    smaller = next((one for one in ladder if _size(one) < _size(name)), None)
     other = smaller if step < 0 else larger_model(name)
     if other is None:
         return name, batch, reason
@@ -136,6 +127,10 @@ def _usual_model(answers: Answers, hardware: HardwareSection) -> tuple[str, int,
         exact = abs(row.params_b - size) / size < 0.2
         why = f"You asked for about {size:g} billion parameters; this is {'an' if exact else 'the nearest'} open one."
         return row.name, _batch(memory), _reason(row.name, why, "your answer")
+    if _fully_tuned(answers) and memory is not None and not uses_starter(answers):
+        row = _largest_in_full(memory * (_OFFLOADED if answers.settings.get("method.offload") else 1))
+        why = "The largest open model whose every weight can be trained there: 16 bytes each, with a fifth kept free"
+        return row.name, 4, _reason(row.name, f"{why}; free to use (Apache-2.0).", "lecture L1.1")
     if memory is None:
         why = "Small enough to train on a CPU in minutes; needs no download and no licence to accept (Apache-2.0)."
         return EMBEDDED, 4, _reason(EMBEDDED, why, "measured on this machine")
@@ -164,50 +159,6 @@ def _terms(name: str) -> str:
     return said
 
 
-def make_it_fit(
-    config: RunConfig,
-    machine: Machine,
-    rows: int | None,
-    row_tokens: float | None,
-    asked: dict[str, Any],
-) -> tuple[Estimate | None, Levers]:
-    """Turn the levers, the cheapest first, until the run fits; leaves `config` at the first that does.
-
-    The effective batch stays the same, and so does what the user asked for (`asked`, by field). Where nothing fits,
-    `config` is left at the smallest.
-    """
-    effective = config.schedule.batch_size * config.schedule.accumulation
-    batches = [size for size in (16, 8, 4, 2, 1) if size <= config.schedule.batch_size]
-    if "schedule.batch_size" in asked:
-        batches = [config.schedule.batch_size]
-    on_gpu = config.hardware.device == "cuda"
-    tried = [("none", False, batches[0]), ("none", on_gpu, batches[0])]
-    if on_gpu:
-        tried += [("nf4", False, batches[0]), ("nf4", True, batches[0])]
-    tried += [("nf4" if on_gpu else "none", on_gpu or size == 1, size) for size in batches[1:]]
-    estimate = None
-    for quantization, checkpointing, batch in tried:
-        quantization = asked.get("model.quantization", quantization)
-        checkpointing = asked.get("schedule.gradient_checkpointing", checkpointing)
-        config.model.quantization = quantization  # pyright: ignore[reportAttributeAccessIssue]
-        config.schedule.gradient_checkpointing = checkpointing
-        config.schedule.batch_size = batch
-        config.schedule.accumulation = asked.get("schedule.accumulation", max(1, effective // batch))
-        estimate = sizing.estimate(config, machine, rows, row_tokens)
-        if estimate is None or estimate.fits == "fits":
-            break
-    shorten = "schedule.max_length" not in asked
-    while shorten and estimate is not None and estimate.fits == "does_not_fit" and config.schedule.max_length > 256:
-        config.schedule.max_length //= 2
-        estimate = sizing.estimate(config, machine, rows, row_tokens)
-    return estimate, Levers(
-        quantization=config.model.quantization,
-        gradient_checkpointing=config.schedule.gradient_checkpointing,
-        batch_size=config.schedule.batch_size,
-        max_length=config.schedule.max_length,
-    )
-
-
 def smaller_models(name: str) -> list[str]:
     """Open general models smaller than this one, the largest first."""
     row = catalogue.base_model(name)
@@ -229,6 +180,18 @@ def larger_model(name: str) -> str | None:
 def _open_models() -> list[BaseModelRow]:
     # Gated models need an account, and some licences forbid commercial use: neither is chosen for the user.
     return [row for row in catalogue.base_models() if not row.gated and row.licence == "apache-2.0" and not row.medical]
+
+
+def _fully_tuned(answers: Answers) -> bool:
+    return answers.settings.get("method.kind") == "full"
+
+
+def _largest_in_full(gib: float) -> BaseModelRow:
+    """The largest open model whose weights, gradients and moments take what may be used of this memory."""
+    each = sum(sizing.TRAINED_BYTES.values()) + sizing.WORKING_COPY_BYTES
+    usable = (1 - sizing.FREE_SHARE) * gib * 2**30 - 2 * 2**30  # two GiB for activations and the CUDA context
+    fitting = [row for row in _open_models() if row.params_b * 1e9 * each <= usable]
+    return max(fitting or [min(_open_models(), key=lambda row: row.params_b)], key=lambda row: row.params_b)
 
 
 def _size(name: str) -> float:

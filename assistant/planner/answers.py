@@ -11,6 +11,7 @@ from trainer import catalogue
 from trainer.catalogue.datasets import data_set
 from trainer.config import ConfigError
 from trainer.data import recipes
+from trainer.method_sections import METHOD_KINDS
 from trainer.section import Task
 from trainer.sections import DataSection
 
@@ -84,6 +85,18 @@ def missing(answers: Answers) -> list[str]:
     return [name for name in QUESTIONS if not known[name] and name not in answers.unknown]
 
 
+def _of_the_method(settings: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Earlier settings without those that another kind of method does not have, where one is chosen now."""
+    if "method.kind" not in new:
+        return settings
+    fields = METHOD_KINDS[new["method.kind"] or "lora"].model_fields
+    return {
+        name: value
+        for name, value in settings.items()
+        if not name.startswith("method.") or name.partition(".")[2] in fields
+    }
+
+
 def merge(answers: Answers, changes: Answers) -> Answers:
     """The answers with what was newly said. A later value replaces an earlier one and whatever followed from it."""
     new = changes.model_dump(exclude_unset=True)
@@ -101,7 +114,7 @@ def merge(answers: Answers, changes: Answers) -> Answers:
         merged["base_model"] = None
     if "other_tasks" in new and "task" not in new:
         merged["other_tasks"] = [*answers.other_tasks, *new["other_tasks"]]
-    wanted = answers.settings | changes.settings
+    wanted = _of_the_method(answers.settings, changes.settings) | changes.settings
     # None gives the value back to the planner.
     merged["settings"] = {field: value for field, value in wanted.items() if value is not None}
     merged["other_tasks"] = [task for task in dict.fromkeys(merged["other_tasks"]) if task != merged["task"]]

@@ -115,7 +115,7 @@ def _read(given: TurnInput) -> _Step:
 def _facts(text: str, draft: Draft, plan: Plan | None) -> Reading:
     """What the message tells of the task, data and machine, and which values it asks for."""
     message = Text(text)
-    settings, remarks = requests.read_requests(message, plan.config if plan else None)
+    settings, remarks = requests.read_requests(message, plan.config if plan else None, draft.answers.settings)
     # Told apart first: the rank and the epochs of a request are not numbers of examples.
     reading = read(message.rest.replace("\x1f", " "), hardware.detect(), known=draft.answers, asked=draft.asked)
     address = chat_model.configured()

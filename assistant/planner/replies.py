@@ -9,6 +9,7 @@ from assistant.planner.answers import Answers
 from trainer import catalogue
 from trainer.data import recipes
 from trainer.hardware import Machine
+from trainer.method_names import kind_name, method_name
 from trainer.sizing import Range
 
 TASK_WORDS = {
@@ -90,8 +91,9 @@ def understood(changes: Answers, machine: Machine) -> str:
     if changes.adaptation:
         parts.append(f"{changes.adaptation} adaptation to medicine")
     for field, value in changes.settings.items():
-        name = field.partition(".")[2].replace("_", " ")
-        parts.append(f"{name} left to the planner" if value is None else f"{name} {_plain(value)}")
+        name = "method" if field == "method.kind" else field.partition(".")[2].replace("_", " ")
+        told = kind_name(value) if field == "method.kind" and value else _plain(value)
+        parts.append(f"{name} left to the planner" if value is None else f"{name} {told}")
     gone = {"gpu": "the GPU", "examples": "the number of examples", "dataset": "the data set"}
     gone |= {"specialty": "the specialty", "base_model": "the base model", "task": "the task"}
     parts += [
@@ -116,8 +118,14 @@ def summary(plan: Plan, answers: Answers, refusals: list[str]) -> str:
     """The plan in a few sentences, and what keeps it from being started here."""
     config, estimate = plan.config, plan.estimate
     where = f"one {config.hardware.gpu}" if config.hardware.device == "cuda" else _processor(answers)
-    how = "with the base in 4 bits (QLoRA)" if config.model.quantization == "nf4" else "with LoRA"
+    method = method_name(config)
+    how = "with the base in 4 bits (QLoRA)" if method == "QLoRA" else f"with {method}"
     said = [f"Here is the plan: {config.model.name}, tuned {how} on {where}."]
+    if any(reason.field == "evaluation.validation" for reason in plan.reasons):
+        said.append(
+            "So few examples take a regime of their own (lecture L3.3): many passes at a high rate, strong "
+            "regularisation, and validation by folds where the time allows."
+        )
     if estimate is not None:
         peak, limit = estimate.peak_gib, estimate.limit_gib
         needs = f"It needs {peak.low:.1f} to {peak.high:.1f} GiB of {limit:.3g} GiB"

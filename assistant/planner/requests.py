@@ -9,6 +9,7 @@ from assistant.planner.reading_number_words import number_value
 from assistant.planner.reading_text import Message
 from trainer import config as run_config
 from trainer.config import ConfigError
+from trainer.method_names import method_name
 from trainer.sections import RunConfig
 
 _IS = r"\s*(?:=|:|\bof\b|\bto\b|\bis\b|\bat\b)?\s*"
@@ -102,11 +103,13 @@ _FIELDS = {
 LEAST_LENGTH = 256
 
 
-def read_requests(message: Message, planned: RunConfig | None) -> tuple[dict[str, Any], list[str]]:
+def read_requests(
+    message: Message, planned: RunConfig | None, asked: dict[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
     """Fields of the run file that a message sets (None: leave it to the planner again), and remarks.
 
-    `planned` is the run file so far, which "longer" and "less memory" start from. A value that the run file does not
-    bear is not set; the remark gives the fault.
+    `planned` is the run file so far, which "longer" and "less memory" start from; `asked` are the fields set by earlier
+    messages. A value that does not go with these is not set; the remark gives the fault.
     """
     wanted: dict[str, Any] = {}
     remarks: list[str] = []
@@ -137,7 +140,7 @@ def read_requests(message: Message, planned: RunConfig | None) -> tuple[dict[str
         names = re.findall(r"[a-z]+_proj|\b[qkvo]\b", match[0].lower())
         wanted["method.target_modules"] = [name if "_" in name else f"{name}_proj" for name in names]
     more, said = _relative(message, planned)
-    return _checked(wanted | more, planned or RunConfig(), [*remarks, *said])
+    return _checked(wanted | more, planned or RunConfig(), asked, [*remarks, *said])
 
 
 def _relative(message: Message, planned: RunConfig | None) -> tuple[dict[str, Any], list[str]]:
@@ -189,21 +192,46 @@ def _next_lever(planned: RunConfig) -> tuple[dict[str, Any], str]:
     return {}, "Every lever on memory is turned already; a smaller base model is what is left."
 
 
-def _checked(wanted: dict[str, Any], planned: RunConfig, remarks: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """Only what the run file bears, each field tried by itself."""
+def _checked(
+    wanted: dict[str, Any], planned: RunConfig, asked: dict[str, Any], remarks: list[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """Only what goes with the machine, the data and what was asked for before, each field tried by itself.
+
+    What the planner chose for itself is no obstacle: it chooses anew.
+    """
     kept = {}
-    for name, value in wanted.items():
+    standing = {name: value for name, value in asked.items() if name not in wanted}
+    # The kind of the method first, since the other fields of its section depend on it.
+    for name, value in sorted(wanted.items(), key=lambda one: one[0] != "method.kind"):
         if value is not None:
-            data = planned.model_dump(mode="json")
             section, _, field = name.partition(".")
-            data[section][field] = value
+            data = _standing(planned, standing | kept)
+            if field not in data[section]:
+                method = method_name(RunConfig.model_validate({"method": data["method"]}))
+                remarks = [*remarks, f"I left {name} as it was: {method} has no {field.replace('_', ' ')}."]
+                continue
             try:
-                run_config.parse(data)
+                run_config.parse(_standing(planned, standing | kept | {name: value}))
             except ConfigError as error:
                 remarks = [*remarks, f"I left {name} as it was: {error.faults[0].message}"]
                 continue
         kept[name] = value
     return kept, remarks
+
+
+def _standing(planned: RunConfig, settings: dict[str, Any]) -> dict[str, Any]:
+    """A run file of the plan's task, data and machine with these values, and all else at its defaults."""
+    data = RunConfig(task=planned.task, data=planned.data, hardware=planned.hardware).model_dump(mode="json")
+    data["method"] = run_config.of_kind(data["method"], settings.get("method.kind") or "lora")
+    for name, value in settings.items():
+        section, _, field = name.partition(".")
+        if value is not None and field in data[section]:
+            data[section][field] = value
+    # As the planner does: saved when it is measured, and AdaLoRA begins above the rank that is left.
+    data["schedule"]["checkpoint_every"] = data["evaluation"]["every"]
+    if "start_rank" in data["method"] and "method.start_rank" not in settings:
+        data["method"]["start_rank"] = round(1.5 * data["method"]["rank"])
+    return data
 
 
 def _value(text: str) -> int | float:

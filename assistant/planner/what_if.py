@@ -12,6 +12,7 @@ from assistant.planner.reading import read
 from assistant.planner.reading_text import Message
 from assistant.planner.replies import time_words
 from trainer.hardware import Machine
+from trainer.method_names import method_name
 
 _WHAT_IF = re.compile(
     r"[^.;!?\n]*\b(?:what if|what would (?:change|happen|it be|it take|it look like)?\s*(?:if|with|on)?|suppose|imagine"
@@ -28,7 +29,7 @@ def compare(text: str, known: Answers, plan: Plan | None, machine: Machine) -> t
         return "", text
     rest = text[: match.start()] + " " + text[match.end() :]
     inner = match["inner"].strip()
-    settings, remarks = requests.read_requests(Message(inner), plan.config if plan else None)
+    settings, remarks = requests.read_requests(Message(inner), plan.config if plan else None, known.settings)
     reading = read(inner, machine, known=known)
     changes = reading.changes.model_copy(update={"settings": settings}) if settings else reading.changes
     if not changes.model_fields_set:
@@ -46,7 +47,8 @@ def _table(mine: Plan, theirs: Plan) -> str:
         ("model", lambda plan: plan.config.model.name),
         ("device", lambda plan: plan.config.hardware.gpu or plan.config.hardware.device),
         ("base in", lambda plan: "4 bits" if plan.config.model.quantization == "nf4" else "16 bits"),
-        ("rank", lambda plan: plan.config.method.rank),
+        ("method", lambda plan: method_name(plan.config)),
+        ("rank", lambda plan: getattr(plan.config.method, "rank", "none")),
         (
             "batch x accumulation",
             lambda plan: f"{plan.config.schedule.batch_size} x {plan.config.schedule.accumulation}",

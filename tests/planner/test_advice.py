@@ -11,6 +11,7 @@ from assistant.planner.answers import Answers
 from trainer import catalogue
 from trainer import config as run_config
 from trainer.hardware import GpuDevice, Machine
+from trainer.method_sections import LoraMethod
 
 MACHINE = Machine(cpu_name="CPU", cores=2, memory_gib=23.5, cpu_bf16=True)
 
@@ -22,6 +23,11 @@ def plan(**answers: Any) -> Plan:
 
 def reason(made: Plan, field: str):
     return next(reason for reason in made.reasons if reason.field == field)
+
+
+def lora(made: Plan) -> LoraMethod:
+    assert isinstance(made.config.method, LoraMethod)
+    return made.config.method
 
 
 SITUATIONS = [
@@ -78,12 +84,12 @@ def test_a_plan_is_valid_fits_and_gives_a_reason_for_every_value_it_sets(answers
 )
 def test_the_rank_follows_the_task_and_alpha_is_twice_that(task, rank):
     made = plan(task=task)
-    assert (made.config.method.rank, made.config.method.alpha) == (rank, 2 * rank)
+    assert (lora(made).rank, lora(made).alpha) == (rank, 2 * rank)
     assert reason(made, "method.rank").source == "lecture L1.9"
 
 
 def test_several_tasks_take_rank_32():
-    assert plan(other_tasks=["summarization"]).config.method.rank == 32
+    assert lora(plan(other_tasks=["summarization"])).rank == 32
 
 
 @pytest.mark.parametrize(
@@ -328,9 +334,9 @@ def test_fastest_balanced_and_best_stand_beside_every_plan_that_fits(gpu, priori
 
 def test_a_named_model_stays_whatever_the_priority():
     fast = plan(base_model="qwen2.5-1.5b-instruct", priority="speed").config
-    best = plan(base_model="qwen2.5-1.5b-instruct", priority="quality").config
-    assert fast.model.name == best.model.name == "qwen2.5-1.5b-instruct"
-    assert (fast.schedule.epochs, best.schedule.epochs, best.method.rank) == (1.5, 4.5, 32)
+    best = plan(base_model="qwen2.5-1.5b-instruct", priority="quality")
+    assert fast.model.name == best.config.model.name == "qwen2.5-1.5b-instruct"
+    assert (fast.schedule.epochs, best.config.schedule.epochs, lora(best).rank) == (1.5, 4.5, 32)
 
 
 def test_speed_takes_a_smaller_model():

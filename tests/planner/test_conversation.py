@@ -6,6 +6,7 @@ from assistant.planner import dialogue, drafts
 from assistant.planner.drafts import Draft
 from trainer import hardware
 from trainer.hardware import Machine
+from trainer.method_sections import LoraMethod
 
 MACHINE = Machine(cpu_name="CPU", cores=2, memory_gib=23.5, cpu_bf16=True)
 PLANNED = "NER, 3k notes, on a 4090, de-identified"
@@ -74,13 +75,13 @@ def test_a_value_that_was_asked_for_shows_what_the_planner_would_take():
     turn = dialogue.show(talk(PLANNED, "use rank 32"))
     reasons = {reason.field: reason for reason in turn.reasons}
     assert reasons["method.rank"].why.startswith("You asked for it. The planner would take 8: ")
-    assert turn.config is not None and turn.config.method.alpha == 64
+    assert turn.config is not None and turn.config.method == LoraMethod(rank=32, alpha=64)
     assert len(reasons) == len(turn.reasons)
 
 
 def test_a_request_is_given_back_and_is_no_number_of_examples():
     draft = talk(PLANNED, "use rank 32", "forget the rank")
-    assert draft.answers.settings == {} and config(draft).method.rank == 8
+    assert draft.answers.settings == {} and config(draft).method == LoraMethod(rank=8, alpha=16)
     assert draft.answers.examples == 3000
 
 

@@ -1,0 +1,135 @@
+"""How long a run trains, as a range of hours, from its steps and the operations in them.
+
+Sources: Kaplan et al. 2020 (operations per token); lecture L1.11 (what checkpointing and offload cost); and
+measurements of SmolLM2-135M with LoRA on two CPU cores.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from trainer.catalogue import BaseModelRow, GpuRow
+from trainer.hardware import Machine
+from trainer.method_sections import FullMethod, LoraMethod
+from trainer.methods.counts import trained_numbers
+from trainer.sections import RunConfig
+from trainer.steering.rank_search import MOST_TRIALS, trial_steps
+
+NF4_BYTES = 0.5 + 0.127 / 8
+"""A 4-bit number and its share of the doubly quantised constants, 0.127 bit (QLoRA, section 3)."""
+TYPICAL_ROWS = (0.25, 0.6)
+"""Mean length of a row as a share of max_length, where the data has not been read."""
+GPU_EFFICIENCY = (0.25, 0.45)
+"""Achieved share of the dense peak in LoRA training; 40-50 % is what well-tuned pre-training reaches."""
+CPU_TOKENS_PER_SECOND = (175.0, 300.0)
+"""Measured: SmolLM2-135M, LoRA, two cores that compute in bf16, no checkpointing; with its validation and samples."""
+CPU_MEASURED_PARAMS_B, CPU_MEASURED_CORES = 0.1345, 2
+OFFLOAD_SLOWER = (2.0, 3.0)
+"""Weights that visit the GPU layer by layer (lecture L1.11)."""
+
+
+class Range(BaseModel):
+    low: float
+    high: float
+
+
+def duration(
+    config: RunConfig,
+    model: BaseModelRow,
+    machine: Machine,
+    gpu: GpuRow | None,
+    rows: int,
+    row_tokens: float | None = None,
+) -> Range:
+    """Hours of training, without loading and scoring. On a GPU where `gpu` is given, else on this machine's CPU."""
+    lengths = [share * config.schedule.max_length for share in TYPICAL_ROWS]
+    if row_tokens is not None:
+        lengths = [min(row_tokens, config.schedule.max_length)] * 2
+    ends = []
+    for end in (0, 1):
+        tokens = config.schedule.batch_size * lengths[end]
+        if gpu is not None:
+            seconds = _gpu_seconds(config, model, gpu, tokens, end)
+        else:
+            seconds = _cpu_seconds(config, model, machine, tokens, end)
+        batches = all_steps(config, rows)[end] * config.schedule.accumulation
+        ends.append(float(f"{batches * seconds / 3600:.3g}"))
+    return Range(low=ends[0], high=ends[1])
+
+
+def total_steps(config: RunConfig, rows: int) -> int:
+    """Steps of the optimiser in one training: rows with their replay, in effective batches, times the epochs."""
+    train = rows * (1 - config.data.validation_share) / (1 - config.steering.replay_share)
+    effective = config.schedule.batch_size * config.schedule.accumulation
+    steps = max(1, round(config.schedule.epochs * max(1.0, train / effective)))
+    return min(steps, config.schedule.max_steps or steps)
+
+
+def all_steps(config: RunConfig, rows: int) -> tuple[int, int]:
+    """Steps of everything that is trained (low, high): every fold, the meta-learning before, the search for a rank."""
+    steps = total_steps(config, rows)
+    low = high = steps * trainings(config, rows) + config.steering.reptile_steps
+    if isinstance(config.method, LoraMethod) and config.method.search_rank:
+        low, high = low + trial_steps(steps), high + MOST_TRIALS * trial_steps(steps)
+    return low, high
+
+
+def trainings(config: RunConfig, rows: int) -> int:
+    """How often the model is trained: once, or once for each fold and once more on all rows (lecture L3.3)."""
+    folds = {"split": 0, "k_fold": min(config.evaluation.folds, rows), "leave_one_out": rows}
+    return folds[config.evaluation.validation] + 1
+
+
+def operations_per_token(config: RunConfig, model: BaseModelRow) -> float:
+    """Floating-point operations for a trained token.
+
+    2 per frozen parameter forward and 2 backward, whose weight gradients are not needed, and 6 per trained one
+    (Kaplan et al. 2020); 2 more with checkpointing. Distillation asks the base about the general rows, once forward.
+    With gradient surgery the backward pass is made for each task.
+    """
+    trained = trained_numbers(config.method, model)
+    frozen = 0.0 if isinstance(config.method, FullMethod) else model.params_b * 1e9
+    forward, backward = 2 * (frozen + trained), 2 * frozen + 4 * trained
+    if config.steering.gradient_surgery != "off":
+        backward *= tasks(config)
+    if config.schedule.gradient_checkpointing:
+        forward += 2 * frozen + 2 * trained
+    if config.steering.distillation:
+        forward += 2 * frozen * config.steering.replay_share
+    return forward + backward
+
+
+def tasks(config: RunConfig) -> int:
+    """How many tasks the run file names."""
+    return 1 + len(config.task.other_tasks)
+
+
+def _gpu_seconds(config: RunConfig, model: BaseModelRow, gpu: GpuRow, tokens: float, end: int) -> float:
+    # The fast end of the hours goes with the high end of the efficiency.
+    rate = gpu.bf16_tflops * 1e12 * GPU_EFFICIENCY[1 - end]
+    computing = tokens * operations_per_token(config, model) / rate
+    passes = 3 if config.schedule.gradient_checkpointing else 2
+    parameters, bandwidth = model.params_b * 1e9, gpu.bandwidth_gb_s * 1e9
+    if isinstance(config.method, FullMethod) and config.method.offload:
+        return computing * OFFLOAD_SLOWER[end]
+    if config.model.quantization == "nf4":
+        # In each pass the 4-bit weights are read, written out in 16 bits and read again, before they are multiplied.
+        return computing + passes * parameters * (NF4_BYTES + 4) / bandwidth
+    return max(computing, passes * parameters * 2 / bandwidth)
+
+
+def _cpu_seconds(config: RunConfig, model: BaseModelRow, machine: Machine, tokens: float, end: int) -> float:
+    cores = max(1, machine.cores) / CPU_MEASURED_CORES
+    slower = 1.0 if machine.cpu_bf16 else 2.0
+    if config.schedule.gradient_checkpointing:
+        slower *= 1.5
+    # What was measured is LoRA: what else is computed, and for soft prompts what is not, counts in proportion.
+    lora = operations_per_token(RunConfig(), model)
+    slower *= operations_per_token(_without_checkpointing(config), model) / lora
+    rate = CPU_TOKENS_PER_SECOND[1 - end] * cores / slower * CPU_MEASURED_PARAMS_B / model.params_b
+    return tokens / rate
+
+
+def _without_checkpointing(config: RunConfig) -> RunConfig:
+    schedule = config.schedule.model_copy(update={"gradient_checkpointing": False})
+    return config.model_copy(update={"schedule": schedule})
