@@ -27,6 +27,15 @@ class History:
         self.evals: list[events.EvalEvent] = []
         self.samples: list[events.SampleEvent] = []
         self.mix: list[events.MixEvent] = []
+        self.levels: list[events.CurriculumEvent] = []
+        self.weights: list[events.TaskWeightsEvent] = []
+        self.conflicts: list[events.ConflictEvent] = []
+        self.forgetting: list[events.ForgettingEvent] = []
+        self.harm: list[events.HarmEvent] = []
+        self.ranks: list[events.RankEvent] = []
+        self.folds: list[events.FoldEvent] = []
+        self.guards: list[events.GuardEvent] = []
+        self.reading: events.ReadingEvent | None = None
         self.notes: list[events.WarningEvent | events.StopEvent] = []
         self.progress: events.ProgressEvent | None = None
         self.detail = ""
@@ -42,19 +51,31 @@ class History:
         return self
 
     def _take(self, event: events.Event) -> None:
+        by_step: dict[type, list] = {
+            events.StepEvent: self.steps,
+            events.EvalEvent: self.evals,
+            events.MixEvent: self.mix,
+            events.CurriculumEvent: self.levels,
+            events.TaskWeightsEvent: self.weights,
+            events.ConflictEvent: self.conflicts,
+            events.ForgettingEvent: self.forgetting,
+            events.HarmEvent: self.harm,
+        }
+        if (points := by_step.get(type(event))) is not None:
+            # A resumed run repeats the steps after its checkpoint; what it did before the kill is superseded.
+            _cut(points, event.step)
+            points.append(event)
         match event:
-            case events.StepEvent():
-                # A resumed run repeats the steps after its checkpoint; what it did before the kill is superseded.
-                _cut(self.steps, event.step)
-                self.steps.append(event)
-            case events.EvalEvent():
-                _cut(self.evals, event.step)
-                self.evals.append(event)
             case events.SampleEvent():
                 self.samples = [*self.samples, event][-SAMPLES:]
-            case events.MixEvent():
-                _cut(self.mix, event.step)
-                self.mix.append(event)
+            case events.RankEvent():
+                self.ranks = [one for one in self.ranks if one.rank != event.rank] + [event]
+            case events.FoldEvent():
+                self.folds = [one for one in self.folds if one.fold != event.fold] + [event]
+            case events.GuardEvent():
+                self.guards.append(event)
+            case events.ReadingEvent():
+                self.reading = event
             case events.WarningEvent() | events.StopEvent():
                 self.notes.append(event)
             case events.ProgressEvent():
@@ -63,13 +84,23 @@ class History:
                 self.detail = event.detail
                 self.progress = None
 
+    def counts(self) -> tuple[int, ...]:
+        """How much there is of everything: another tuple where something new came, or was superseded."""
+        lists = (
+            self.steps, self.evals, self.notes, self.samples, self.mix, self.levels, self.weights, self.conflicts,
+            self.forgetting, self.harm, self.ranks, self.folds, self.guards,
+        )  # fmt: skip
+        return tuple(map(len, lists))
+
     def losses(self) -> pd.DataFrame:
-        """Training and validation loss by step, thinned to `POINTS` points each."""
+        """Training and validation loss by step, and that of general rows, thinned to `POINTS` points each."""
         import pandas as pd
 
+        evals = thinned(self.evals)
         training = [(one.step, one.loss, "training") for one in thinned(self.steps)]
-        validation = [(one.step, one.loss, "validation") for one in thinned(self.evals)]
-        return pd.DataFrame(training + validation, columns=["step", "loss", "measured on"])
+        validation = [(one.step, one.loss, "validation") for one in evals]
+        general = [(one.step, one.general_loss, "general rows") for one in evals if one.general_loss is not None]
+        return pd.DataFrame(training + validation + general, columns=["step", "loss", "measured on"])
 
     def curves(self, columns: Sequence[tuple[str, str]]) -> list[pd.DataFrame]:
         """For each (field of a step, name) that field by step, in a column of that name."""

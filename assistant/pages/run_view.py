@@ -36,6 +36,10 @@ def state(run: Run, past: History) -> str:
 def notes(run: Run, past: History) -> str:
     """Why the run failed or stopped, and what went another way than planned."""
     lines = [one.message if one.kind == "warning" else one.reason for one in past.notes]
+    lines += [
+        f"{one.reason} Training went back to step {one.to_step} and goes on with a rate of {one.learning_rate:.1e}."
+        for one in past.guards
+    ]
     if run.status.error:
         return notice("This run failed", [run.status.error, *lines], "bad")
     if run.status.state == "stopped":
@@ -181,4 +185,10 @@ def _costs(found: dict[str, Any]) -> str:
             facts["memory, predicted"] = f"{said['low']:.1f} to {said['high']:.1f} GiB"
     if "trainable_share" in found:
         facts["weights trained"] = f"{found['trainable_share']:.2%}"
+        if said := found.get("lecture_share"):
+            facts["the lecture’s figure"] = said
+    if found.get("best_step") is not None:
+        facts["kept from step"] = str(found["best_step"])
+    if folds := found.get("folds"):
+        facts[f"loss of held-back rows ({folds['n']} folds)"] = f"{folds['mean']:.2f} ± {folds['sd']:.2f}"
     return facts_list(facts)

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from assistant.pages import run_view
+from assistant.pages import run_steering, run_view
 from assistant.pages.history import history
 from assistant.pages.style import QUIET, SERIES, empty, html, notice
 from trainer import runs
@@ -20,6 +20,7 @@ _SMALL = (
     ("runs-rate", "learning_rate", "learning rate", ".1e"),
     ("runs-speed", "tokens_per_second", "tokens per second", "d"),
     ("runs-memory", "memory_gib", "memory (GiB)", ".1f"),
+    ("runs-norm", "gradient_norm", "gradient norm", ".1f"),
 )
 Updates = dict[Any, Any]
 
@@ -101,6 +102,7 @@ class _Page:
                         )
                         for identity, _, name, form in _SMALL
                     ]
+            self.steering = html(elem_id="runs-steering", visible=False)
             self.samples = html(elem_id="runs-samples", visible=False)
         self.timer = gr.Timer(REFRESH_SECONDS, active=False)
         # What the page shows already: parts that have not changed are not drawn again, so that nothing flickers.
@@ -109,7 +111,7 @@ class _Page:
 
     def _of_a_run(self) -> list[Any]:
         buttons = [self.stop, self.resume, self.clone, self.delete, self.confirm]
-        parts = [self.body, self.state, self.notes, self.report, self.curves, self.samples]
+        parts = [self.body, self.state, self.notes, self.report, self.curves, self.steering, self.samples]
         return [*parts, *buttons, self.loss, *self.small, self.timer, self.shown]
 
     def connect(self) -> None:
@@ -148,7 +150,7 @@ class _Page:
             return hidden
         past = history(run.folder)
         active = run.status.state in ACTIVE
-        now = (run.id, run.status.state, len(past.steps), len(past.evals), len(past.notes), len(past.samples))
+        now = (run.id, run.status.state, *past.counts())
         page: Updates = {
             self.body: gr.Column(visible=True),
             self.state: gr.HTML(run_view.state(run, past)),
@@ -158,11 +160,13 @@ class _Page:
         if now == tuple(shown):
             return page
         notes, samples = run_view.notes(run, past), run_view.samples(past)
+        steering = run_steering.cards(past)
         report = run_view.report(run.report())
         curves = past.curves([(field, name) for _, field, name, _ in _SMALL]) if past.steps else []
         page |= {
             self.notes: gr.HTML(notes, visible=bool(notes)),
             self.samples: gr.HTML(samples, visible=bool(samples)),
+            self.steering: gr.HTML(f'<div class="bs-stack">{steering}</div>', visible=bool(steering)),
             self.report: gr.HTML(report, visible=bool(report)),
             self.curves: gr.Column(visible=bool(past.steps)),
             self.stop: gr.Button(visible=active),

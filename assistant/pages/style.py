@@ -19,7 +19,7 @@ QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 Tone = Literal["good", "warn", "bad", "busy", "quiet"]
 
 # First and second series of a plot; readable on the light and on the dark page, also with colour blindness.
-SERIES = {"training": "#2a9d8f", "validation": "#d98324"}
+SERIES = {"training": "#2a9d8f", "validation": "#d98324", "general rows": "#5b7fbf"}
 
 HEADER = f'<header class="bs-header"><span class="bs-mark">Bedside</span><span class="bs-tag">{TAGLINE}</span></header>'
 FOOTER = f'<footer class="bs-footer">{NOTICE}</footer>'
@@ -239,6 +239,14 @@ details[open] > summary::after { content: "\\2212"; }
 mark.bs-trained { background: var(--bs-good-bg); box-shadow: inset 0 -2px 0 #2a9d74; }
 mark.bs-found { background: var(--bs-warn-bg); box-shadow: inset 0 -2px 0 #d49a2a; }
 mark.bs-found small { color: var(--bs-warn); font-size: .75rem; padding-left: 4px; }
+.bs-chart { margin: 0 0 14px; }
+.bs-chart figcaption, .bs-legend { color: var(--bs-soft); font-size: .88rem; }
+.bs-chart svg { display: block; width: 100%; max-width: 760px; height: auto; }
+.bs-chart text { font-size: 13px; fill: var(--bs-soft); font-variant-numeric: tabular-nums; }
+.bs-legend { display: flex; flex-wrap: wrap; gap: 2px 18px; }
+.bs-legend span { white-space: nowrap; }
+.bs-legend i { display: inline-block; width: 12px; height: 3px; margin: 0 7px 3px 0; border-radius: 2px;
+  vertical-align: middle; }
 .bs-ask { margin: 0; padding: 8px 0; }
 .bs-group { margin: 18px 0 0; font-size: 1rem; font-weight: 600; }
 .bs-mono textarea { font-family: var(--font-mono); font-size: .92rem; }
@@ -280,6 +288,7 @@ input[role=combobox] { text-overflow: ellipsis; padding-right: 24px !important; 
 #runs-loss .role-legend text { font-size: 11px !important; }
 @media (min-width: 900px) { #plan-left { position: sticky; top: 12px; } }
 @media (max-width: 640px) {
+  .bs-chart text { font-size: 24px; }
   .gradio-container main.contain, .gradio-container > main { padding: 0 !important; }
   .gradio-container { padding: 12px 12px 4px !important; }
   .bs-value { grid-template-columns: minmax(0, 1fr); }
