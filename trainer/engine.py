@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import gc
-import shutil
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from evaluators import generation
-from trainer import card, events, hardware, models, preflight, runs, scoring, sizing
-from trainer.data.tokenised import Prepared, tokenise
+from evaluators import forgetting, generation
+from trainer import card, events, hardware, models, preflight, runs, scoring, sizing, training
+from trainer.data.tokenised import tokenise
 from trainer.data.tokens import conversation
-from trainer.methods import lora
-from trainer.objectives import sft
-from trainer.reporting import COMPLETE, Reporter, StopRequested, TrainingEvents, peak_memory_gib
+from trainer.method_sections import LoraMethod
+from trainer.methods import saved
+from trainer.methods.apply import LECTURE_SHARES, trainable_share
+from trainer.report import BeforeAfter, Report
+from trainer.reporting import Reporter, StopRequested, TrainingEvents, peak_memory_gib
 from trainer.sections import RunConfig
+from trainer.steering import steering
+from trainer.steering.forgetting_monitor import ForgettingMonitor
+from trainer.steering.harm_monitor import HarmMonitor
+from trainer.trials import find_rank, learn_to_learn, measure_folds
+from trainer.tuned import ADAPTER, MODEL, Tuned
+from trainer.workshop import Workshop
 
 if TYPE_CHECKING:
-    from peft import PeftModel
-    from transformers import PreTrainedTokenizerBase
-    from trl.trainer.sft_trainer import SFTTrainer
+    from trainer.objectives.answer_trainer import AnswerTrainer
 
 SAMPLE_TOKENS = 120  # of a sample answer while training; a longer one would hold up the steps
-
-
-class TrainingError(Exception):
-    """Training cannot go on; the text says why and what to do."""
 
 
 def train(config: RunConfig, reporter: Reporter) -> None:
@@ -50,60 +51,74 @@ def train(config: RunConfig, reporter: Reporter) -> None:
     (folder / "data").mkdir(exist_ok=True)
     runs.write_atomically(folder / "data" / "manifest.json", prepared.manifest.model_dump_json(indent=1))
 
+    workshop = Workshop(base, tokenizer, prepared, reporter)
+    if isinstance(config.method, LoraMethod) and config.method.search_rank:
+        config = find_rank(config, workshop)
+    folds = measure_folds(config, workshop) if config.evaluation.validation != "split" else None
+
+    monitors = _monitors(config, workshop, reporter)
+    for monitor in monitors:
+        monitor.measure_base()
     set_seed(config.schedule.seed)
-    model = lora.apply(base, config.method)
-    checkpoint = last_checkpoint(folder / "checkpoints", reporter)
-
-    def take_samples() -> list[events.SampleEvent]:
-        questions = config.evaluation.sample_prompts
-        chats = [conversation([{"role": "user", "content": text}], config.task.system_prompt) for text in questions]
-        was_training = model.training
-        model.eval()
-        answers = generation.answer_all(model, tokenizer, chats, SAMPLE_TOKENS, tuned=True)
-        model.train(was_training)
-        return [events.SampleEvent(prompt=ask, answer=said) for ask, said in zip(questions, answers, strict=True)]
-
-    watch = TrainingEvents(reporter, config.evaluation.sample_every, take_samples)
+    model = workshop.fresh(config)
+    share = trainable_share(model)
+    if config.steering.reptile_steps:
+        learn_to_learn(config, workshop)
+    watch = TrainingEvents(config, reporter, _sampler(config, workshop))
     began = time.perf_counter()
-    trainer = _train(config, model, tokenizer, prepared, checkpoint, watch)
-    if watch.diverged:
-        raise TrainingError("The loss is no longer a number; lower schedule.learning_rate and start again.")
+    trainer = training.train(
+        config,
+        training.Training(
+            model=model,
+            tokenizer=tokenizer,
+            prepared=prepared,
+            assemble=lambda config, prepared: steering.assemble(config, workshop.model, prepared, reporter),
+            monitors=monitors,
+            watch=watch,
+            folder=folder / "checkpoints",
+        ),
+    )
     if reporter.stop_requested():
-        _save_adapter(trainer.model, folder)
+        _save(trainer, config, folder)
         raise StopRequested
-    best_step = _best_step(trainer, reporter)
-    if best_step is None and watch.evaluated_at != reporter.status.step:
+    ended = next((monitor.ended for monitor in monitors if monitor.ended), None)
+    kept_step = _roll_back(trainer, monitors, reporter) if ended else _best_step(trainer, config, reporter)
+    if ended:
+        reporter.event(events.StopEvent(reason=ended))
+    if kept_step is None and watch.evaluated_at != reporter.status.step:
         trainer.evaluate()
     training_minutes = (time.perf_counter() - began) / 60
-    _save_adapter(trainer.model, folder)
+    conflict = trainer.steering.conflict.suggestion() if trainer.steering.conflict else ""
+    _save(trainer, config, folder)
 
     reporter.enter("evaluating")
-    # The optimiser's state and the last gradients are not needed to answer questions.
-    trainer.optimizer = None
-    model.zero_grad(set_to_none=True)
-    model.eval()
-    gc.collect()
+    # What is scored is what was saved; all that trained it gives its memory back first.
+    trainer.model = trainer.model_wrapped = trainer.optimizer = trainer.steering = None  # pyright: ignore
+    del trainer, model, base
+    workshop.clear()
+    preflight.give_memory_back()
     began = time.perf_counter()
-    table = scoring.compare(config, model, tokenizer, reporter.progress)
-    forgetting = None
-    if config.evaluation.forgetting:
-        forgetting = scoring.measure_forgetting(config, model, tokenizer, reporter.progress)
-    first, last = _validation_losses(folder, best_step)
+    table, forgotten = scoring.score(config, Tuned(config, folder), reporter.progress)
+    first, last = _validation_losses(folder, kept_step)
     own_rows = prepared.manifest.train_rows - prepared.manifest.replay_rows + prepared.manifest.validation_rows
     row_tokens = prepared.manifest.all_tokens / prepared.manifest.train_rows
     predicted = sizing.estimate(config, hardware.detect(), own_rows, row_tokens)
-    report = scoring.Report(
+    report = Report(
         table=table,
-        validation_loss=scoring.BeforeAfter(before=first, after=last),
-        forgetting=forgetting,
+        validation_loss=BeforeAfter(before=first, after=last),
+        forgetting=forgotten,
         model_origin=found.origin,
         weights_sha256=found.weights_sha256,
-        trainable_share=lora.trainable_share(model),
+        trainable_share=share,
+        lecture_share=LECTURE_SHARES.get(config.method.kind, ""),
+        ended=ended,
+        folds=folds,
+        conflict=conflict,
         tokens_per_second=watch.tokens_per_second,
         peak_gib=peak_memory_gib(config.hardware.device),
         predicted_gib=predicted.peak_gib if predicted else None,
         predicted_hours=predicted.hours if predicted else None,
-        best_step=best_step,
+        best_step=kept_step,
         training_minutes=training_minutes,
         evaluating_minutes=(time.perf_counter() - began) / 60,
     )
@@ -112,86 +127,75 @@ def train(config: RunConfig, reporter: Reporter) -> None:
     reporter.enter("done")
 
 
-def _train(
-    config: RunConfig,
-    model: PeftModel,
-    tokenizer: PreTrainedTokenizerBase,
-    prepared: Prepared,
-    checkpoint: Path | None,
-    watch: TrainingEvents,
-) -> SFTTrainer:
-    """Train to the end; where memory runs out, go on from the last checkpoint with smaller batches, and say so."""
-    reporter = watch.reporter
-    folder = reporter.folder / "checkpoints"
-    start = preflight.adapter_weights(model)
-    while True:
-        try:
-            preflight.try_longest_rows(config, model, tokenizer, prepared, reporter)
-            trainer = sft.build(
-                config, model, tokenizer, prepared, folder, [watch], checkpoint is None, watch.count_rows
-            )
-            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-            return trainer
-        except (RuntimeError, MemoryError) as error:
-            smaller = preflight.with_smaller_batch(config) if preflight.is_out_of_memory(error) else None
-            if smaller is None:
-                raise
-        # Out of the handler, so that nothing holds the tensors of the failed step.
-        config = smaller
-        preflight.restore(model, start)
-        checkpoint = last_checkpoint(folder, reporter)
-        batch, effective = config.schedule.batch_size, config.schedule.batch_size * config.schedule.accumulation
-        reporter.warn(
-            f"Memory ran out: going on {'from the last checkpoint' if checkpoint else 'from the start'} with batches "
-            f"of {batch}; {effective} rows a step as before."
-        )
+def _sampler(config: RunConfig, workshop: Workshop) -> Callable[[], list[events.SampleEvent]]:
+    """Answers to the run's sample questions by the model as it is now."""
+
+    def take_samples() -> list[events.SampleEvent]:
+        questions = config.evaluation.sample_prompts
+        answers = _answers(config, workshop, questions, SAMPLE_TOKENS, tuned=True)
+        return [events.SampleEvent(prompt=ask, answer=said) for ask, said in zip(questions, answers, strict=True)]
+
+    return take_samples
 
 
-def last_checkpoint(folder: Path, reporter: Reporter) -> Path | None:
-    """The newest complete checkpoint, or None; one that was cut off while it was written is removed, and said."""
-    for name in remove_unfinished(folder):
-        reporter.warn(f"{name} was not written to its end; the one before it is used.")
-    found = folder.glob("checkpoint-*")
-    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+def _monitors(config: RunConfig, workshop: Workshop, reporter: Reporter) -> list[ForgettingMonitor | HarmMonitor]:
+    """What watches the run and may end it; the base is measured before anything is put on it."""
+    monitors: list[ForgettingMonitor | HarmMonitor] = []
+    if config.steering.forgetting_every:
+
+        def choose(questions: Any, tuned: bool) -> list[int]:
+            with workshop.answering() as model:
+                return forgetting.choose_options(model, workshop.tokenizer, questions, config.task.system_prompt, tuned)
+
+        monitors.append(ForgettingMonitor(config, reporter, choose))
+    if config.steering.harm_every:
+
+        def answer(requests: Sequence[str], tokens: int, tuned: bool) -> list[str]:
+            return _answers(config, workshop, requests, tokens, tuned)
+
+        monitors.append(HarmMonitor(config, reporter, answer))
+    return monitors
 
 
-def remove_unfinished(folder: Path) -> list[str]:
-    """Remove the checkpoints in `folder` that were cut off while they were written; returns their names."""
-    names = []
-    for checkpoint in folder.glob("checkpoint-*"):
-        if not (checkpoint / COMPLETE).exists():
-            shutil.rmtree(checkpoint)
-            names.append(checkpoint.name)
-    return names
+def _answers(config: RunConfig, workshop: Workshop, questions: Sequence[str], tokens: int, tuned: bool) -> list[str]:
+    chats = [conversation([{"role": "user", "content": text}], config.task.system_prompt) for text in questions]
+    with workshop.answering() as model:
+        return generation.answer_all(model, workshop.tokenizer, chats, tokens, tuned)
 
 
-def _save_adapter(model: object, folder: Path) -> None:
-    from peft import PeftModel
-
-    assert isinstance(model, PeftModel)
-    partial = folder / ".adapter.part"
-    shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(str(partial), safe_serialization=True)
-    shutil.rmtree(folder / "adapter", ignore_errors=True)
-    partial.rename(folder / "adapter")
+def _save(trainer: AnswerTrainer, config: RunConfig, folder: Path) -> None:
+    whole = config.method.kind == "full"
+    saved.save(trainer.accelerator.unwrap_model(trainer.model), config, folder / (MODEL if whole else ADAPTER))
 
 
-def _best_step(trainer: SFTTrainer, reporter: Reporter) -> int | None:
-    """The step whose adapter is kept, where it has a patience: that of the lowest validation loss. Told as an event."""
+def _roll_back(trainer: AnswerTrainer, monitors: list[Any], reporter: Reporter) -> int | None:
+    """Take the last checkpoint within the limit of the monitor that ended the run, where that is what it does."""
+    step = next((one.restore_step for one in monitors if one.ended and one.restore_step is not None), None)
+    if step is None:
+        return None
+    trainer.go_back_to(step)
+    reporter.warn(f"What was trained after step {step}, the last that kept within the limit, is not kept.")
+    return step
+
+
+def _best_step(trainer: AnswerTrainer, config: RunConfig, reporter: Reporter) -> int | None:
+    """The step whose weights are kept, where the run has a patience: the best by evaluation.watch. Told as an event."""
     state = trainer.state
-    if state.best_model_checkpoint is None:
+    if state.best_model_checkpoint is None or config.schedule.patience is None:
         return None
     best = int(state.best_model_checkpoint.rpartition("-")[2])
-    kept = f"the adapter of step {best}, where it was lowest ({state.best_metric:.3f}), is kept."
+    watched = config.evaluation.watch.replace("_", " ")
+    named = "validation loss" if watched == "loss" else watched
+    kept = f"what was trained until step {best}, where it was best ({state.best_metric:.3f}), is kept."
     if state.global_step < state.max_steps:
-        reporter.event(events.StopEvent(reason=f"The validation loss no longer falls; {kept}"))
+        reporter.event(events.StopEvent(reason=f"The {named} no longer gets better; {kept}"))
     elif best < state.global_step:
-        reporter.warn(f"The validation loss rose again; {kept}")
+        reporter.warn(f"The {named} got worse again; {kept}")
     return best
 
 
-def _validation_losses(folder: Path, best_step: int | None) -> tuple[float, float]:
+def _validation_losses(folder: Path, kept_step: int | None) -> tuple[float, float]:
     # From the events, not from this process: a resumed run measured its first loss in another one.
     found = [event for event in events.read(folder / "events.jsonl") if isinstance(event, events.EvalEvent)]
-    kept = next((event for event in reversed(found) if event.step == best_step), found[-1])
+    kept = next((event for event in reversed(found) if event.step == kept_step), found[-1])
     return found[0].loss, kept.loss

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from evaluators.metrics import paired_difference
 
 
 class _Event(BaseModel):
@@ -144,6 +147,13 @@ class Points(BaseModel):
     lost: float
     low: float
     high: float
+
+    @classmethod
+    def of(cls, before: Sequence[bool], now: Sequence[bool]) -> Points:
+        """From whether each answer was right before training and is right now, in the same order."""
+        lost, low, high = (100 * value for value in paired_difference(before, now))
+        n = len(before)
+        return cls(n=n, before=sum(before) / n, now=sum(now) / n, lost=lost, low=low, high=high)
 
 
 class ForgettingEvent(_Event):

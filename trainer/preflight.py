@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import gc
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trainer import hardware, sizing
 from trainer.data.tokenised import Prepared
+from trainer.methods import saved
 from trainer.objectives import sft
 from trainer.reporting import Reporter, peak_memory_gib
 from trainer.sections import RunConfig
 
 if TYPE_CHECKING:
-    from peft import PeftModel
-    from torch import Tensor
     from transformers import PreTrainedTokenizerBase
+
+    from trainer.steering.steering import Steering
 
 STEPS = 2  # the first makes the optimiser's states, the second meets them
 _NEVER = 10**6
@@ -25,29 +27,36 @@ _NEVER = 10**6
 
 def try_longest_rows(
     config: RunConfig,
-    model: PeftModel,
+    model: Any,
     tokenizer: PreTrainedTokenizerBase,
     prepared: Prepared,
+    assemble: Callable[[RunConfig, Prepared], Steering],
     reporter: Reporter,
 ) -> None:
-    """Train on the longest rows for two steps, tell what memory they took, and put the adapter back as it was.
+    """Train on the longest rows for two steps, tell what memory they took, and put what is trained back as it was.
 
-    Raises what PyTorch raises where memory is not enough; see `is_out_of_memory`.
+    `assemble` gives what acts on a training, so that its memory is counted too. Raises what PyTorch raises where memory
+    is not enough; see `is_out_of_memory`.
     """
     reporter.progress("trying the longest rows", 0, 1)
     lengths = prepared.train.data["length"].to_numpy()
     longest = prepared.train.select(lengths.argsort(kind="stable")[-config.schedule.batch_size :])
     short = config.model_copy(deep=True)
-    short.schedule.max_steps, short.schedule.accumulation = STEPS, 1
+    short.schedule.max_steps, short.schedule.accumulation, short.schedule.patience = STEPS, 1, None
     short.schedule.checkpoint_every = short.evaluation.every = _NEVER
-    before = adapter_weights(model)
+    tried = replace(prepared, train=longest)
+    steering = assemble(short, tried)
+    steering.order = range(len(longest))
+    before = saved.training_state(model)
     with tempfile.TemporaryDirectory(prefix=".preflight-", dir=reporter.folder) as folder:
         try:
             sft.build(
-                short, model, tokenizer, replace(prepared, train=longest), Path(folder), [], evaluate_first=False
+                short, model, tokenizer, tried, steering, Path(folder), [], evaluate_first=False, saves=False
             ).train()
         finally:
-            restore(model, before)
+            saved.set_training_state(model, before)
+            model.zero_grad(set_to_none=True)
+            give_memory_back()
     device, limit = config.hardware.device, sizing.limit_gib(config, hardware.detect())
     peak = peak_memory_gib(device)
     reporter.progress(f"trying the longest rows: {peak:.1f} GiB at the peak", 1, 1)
@@ -78,20 +87,10 @@ def with_smaller_batch(config: RunConfig) -> RunConfig | None:
     return changed
 
 
-def adapter_weights(model: PeftModel) -> dict[str, Tensor]:
-    """A copy of what is trained."""
-    return {name: one.detach().clone() for name, one in model.named_parameters() if one.requires_grad}
-
-
-def restore(model: PeftModel, weights: dict[str, Tensor]) -> None:
-    """Put the copy back, without gradients, and give freed memory back to the device."""
+def give_memory_back() -> None:
+    """Give what a training that has ended had taken back to the device."""
     import torch
 
-    with torch.no_grad():
-        for name, one in model.named_parameters():
-            if name in weights:
-                one.copy_(weights[name])
-    model.zero_grad(set_to_none=True)
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

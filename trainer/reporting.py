@@ -8,13 +8,14 @@ import resource
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainer import events, runs
 from trainer.runs import RunState, State
+from trainer.sections import RunConfig
 
-MIX_WINDOW = 20  # steps between two words on the share of general rows
 COMPLETE = "complete"  # file that stands in a checkpoint once all of it is written
 
 
@@ -50,22 +51,30 @@ class Reporter:
         """Something went another way than planned."""
         self.event(events.WarningEvent(message=message))
 
+    def silent(self) -> Reporter:
+        """One for trainings that are only tried: their parts tell nothing but progress, and hear a stop request."""
+        return _Silent(self.folder, self.status)
+
     def stop_requested(self) -> bool:
         """Has `runs.stop` been called?"""
         return (self.folder / "stop").exists()
 
 
-class TrainingEvents(TrainerCallback):
-    """Turns the trainer's steps into events, takes samples, and ends training when asked to or when the loss is NaN."""
+class _Silent(Reporter):
+    def event(self, event: events.Event) -> None:
+        if isinstance(event, events.ProgressEvent):
+            super().event(event)
 
-    def __init__(self, reporter: Reporter, sample_every: int, take_samples: Callable[[], list[events.SampleEvent]]):
+
+class TrainingEvents(TrainerCallback):
+    """Turns the trainer's steps into events, takes samples, and ends training when asked to."""
+
+    def __init__(self, config: RunConfig, reporter: Reporter, take_samples: Callable[[], list[events.SampleEvent]]):
         self.reporter = reporter
-        self.sample_every = sample_every
+        self.sample_every = config.evaluation.sample_every
         self.take_samples = take_samples
         self.evaluated_at = -1
         self.tokens_per_second = 0.0
-        self.diverged = False
-        self._rows = [0, 0]  # trained on since the last word on the mix, and how many of them were general
         self._first_step = 0
         self._seconds = 0.0
         self._step_began = 0.0
@@ -88,21 +97,11 @@ class TrainingEvents(TrainerCallback):
     ) -> None:
         # Measured here, before evaluation, samples and checkpoints take their time.
         self._seconds += time.perf_counter() - self._step_began
-        if self._rows[0] and (state.global_step % MIX_WINDOW == 0 or state.global_step == state.max_steps):
-            rows, general = self._rows
-            self._rows = [0, 0]
-            self.reporter.status.step = state.global_step
-            self.reporter.event(events.MixEvent(rows=rows, general=general, share=general / rows))
         self.reporter.status.step = state.global_step
         runs.write_state(self.reporter.folder, self.reporter.status)
         if self.reporter.stop_requested():
             control.should_save = True
             control.should_training_stop = True
-
-    def count_rows(self, rows: int, general: int) -> None:
-        """A batch was trained on; `general` of its rows are mixed in against forgetting."""
-        self._rows[0] += rows
-        self._rows[1] += general
 
     def on_log(
         self,
@@ -112,17 +111,8 @@ class TrainingEvents(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs: object,
     ) -> None:
-        if logs is None:
-            return
-        if "eval_loss" in logs:
-            self.evaluated_at = state.global_step
-            self.reporter.event(events.EvalEvent(loss=logs["eval_loss"]))
-        if "loss" not in logs:
-            return
-        if not math.isfinite(logs["loss"]):
-            self.reporter.event(events.StopEvent(reason="The loss is no longer a number; lower the learning rate."))
-            control.should_training_stop = True
-            self.diverged = True
+        # A loss that is no number is the divergence guard's to tell.
+        if logs is None or not math.isfinite(logs.get("loss", math.nan)):
             return
         done = max(1, state.global_step - self._first_step)
         self.tokens_per_second = logs.get("num_tokens", 0.0) / self._seconds
@@ -140,6 +130,24 @@ class TrainingEvents(TrainerCallback):
         if state.global_step % self.sample_every == 0:
             for sample in self.take_samples():
                 self.reporter.event(sample)
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: Any = None,
+        **kwargs: object,
+    ) -> None:
+        self.evaluated_at = state.global_step
+        found = metrics["validation"]
+        self.reporter.event(
+            events.EvalEvent(
+                **found.model_dump(exclude={"rows", "tasks", "specialties", "worst_task_loss"}),
+                tasks={name: one.loss for name, one in found.tasks.items()},
+                specialties={name: one.loss for name, one in found.specialties.items()},
+            )
+        )
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from pydantic import BaseModel
+from typing import Any
 
 from evaluators import forgetting, generation, held_out
-from evaluators.metrics import Proportion
+from evaluators.metrics import Proportion, proportion
 from trainer.data.formats import Detection, detect, to_row
 from trainer.data.loading import LOOKED_AT
 from trainer.data.prepare import prepare
@@ -21,52 +20,12 @@ from trainer.data.records import DataError, Fault, Record
 from trainer.data.rows import Row, RowError, answer
 from trainer.data.sources import STARTER_FOLDER, STARTER_PREFIX, Split, locate
 from trainer.data.tokens import conversation
+from trainer.events import Points
+from trainer.report import BeforeAfter, Forgetting
 from trainer.sections import HeldOutSet, RunConfig
-from trainer.sizing import Range
-
-if TYPE_CHECKING:
-    from peft import PeftModel
-    from transformers import PreTrainedTokenizerBase
+from trainer.tuned import Tuned
 
 EXAMPLES = 2  # worked examples in the prompted base's prompt
-
-
-class BeforeAfter(BaseModel):
-    before: float
-    after: float
-
-
-class Forgetting(BaseModel):
-    """General and general-medical multiple choice, and perplexity of general text, with the adapter off and on.
-
-    `points_lost` = 100 x (accuracy before - accuracy after), in absolute points (lecture L2.9).
-    """
-
-    questions_before: Proportion
-    questions_after: Proportion
-    points_lost: float
-    perplexity: BeforeAfter
-
-
-class Report(BaseModel):
-    """`report.json` of a run. `table` compares base, prompted base and tuned model on held-out questions."""
-
-    table: list[held_out.Row]
-    validation_loss: BeforeAfter
-    forgetting: Forgetting | None
-    model_origin: str
-    weights_sha256: str
-    trainable_share: float
-    tokens_per_second: float
-    peak_gib: float
-    predicted_gib: Range | None = None
-    """What the plan had said of the peak; None where the model or the card is not in the catalogue."""
-    best_step: int | None = None
-    """The step whose adapter was kept, where the run had a patience; else the last."""
-    predicted_hours: Range | None = None
-    """What the sizing says of the training time, given the rows and their real lengths."""
-    training_minutes: float
-    evaluating_minutes: float
 
 
 def read_items(name: str, split: Split, system_prompt: str) -> list[held_out.Item]:
@@ -84,41 +43,33 @@ def read_items(name: str, split: Split, system_prompt: str) -> list[held_out.Ite
     return [_item(path, one, detection, system_prompt) for one in records]
 
 
-def compare(
-    config: RunConfig,
-    model: PeftModel,
-    tokenizer: PreTrainedTokenizerBase,
-    progress: Callable[[str, int, int], None],
-) -> list[held_out.Row]:
-    """Score every held-out set of the run: the base, the base with worked examples in its prompt, and the tuned model.
+def score(
+    config: RunConfig, tuned: Tuned, progress: Callable[[str, int, int], None]
+) -> tuple[list[held_out.Row], Forgetting | None]:
+    """Score the run's held-out sets, and general questions where it measures forgetting; as it was saved.
 
-    All three answer the same items greedily. The examples come from the training split, never from the held-out one.
+    On each set the base, the base with worked examples in its prompt, and the tuned model answer the same items
+    greedily. The examples come from the training split, never from the held-out one. All that the base has to do comes
+    first: of a fully tuned model it is loaded by itself.
     """
-    return [_compare_one(config, chosen, model, tokenizer, progress) for chosen in config.evaluation.held_out]
-
-
-def measure_forgetting(
-    config: RunConfig,
-    model: PeftModel,
-    tokenizer: PreTrainedTokenizerBase,
-    progress: Callable[[str, int, int], None],
-) -> Forgetting:
-    """General questions and text with the adapter off and on (lecture L2.9); no replay row is among them."""
-    questions = [forgetting.Question.model_validate(row) for row in _starter("questions")]
-    texts = [row["text"] for row in _starter("text")]
-    accuracy, perplexity = [], []
-    for tuned in (False, True):
-        progress("asking general questions", int(tuned), 2)
-        choices = forgetting.choose_options(model, tokenizer, questions, config.task.system_prompt, tuned)
-        accuracy.append(forgetting.accuracy(questions, choices))
-        perplexity.append(forgetting.perplexity(model, tokenizer, texts, tuned))
-    progress("asking general questions", 2, 2)
-    return Forgetting(
-        questions_before=accuracy[0],
-        questions_after=accuracy[1],
-        points_lost=100 * (accuracy[0].score - accuracy[1].score),
-        perplexity=BeforeAfter(before=perplexity[0], after=perplexity[1]),
-    )
+    sets = [_prepare(config, chosen, tuned) for chosen in config.evaluation.held_out]
+    general: list[_General] = []
+    for side in (False, True):
+        for one in sets:
+            _answer(one, tuned, side, progress)
+        if config.evaluation.forgetting:
+            general.append(_ask_general(config, tuned, side, progress))
+    rows = [
+        held_out.Row(
+            name=one.chosen.name,
+            metric=one.chosen.metric,
+            n=len(one.items),
+            majority=held_out.majority(one.items) if one.chosen.metric == "label" else None,
+            **one.scores,
+        )
+        for one in sets
+    ]
+    return rows, _forgetting(*general) if general else None
 
 
 def worked_examples(config: RunConfig, name: str) -> list[held_out.Item]:
@@ -138,38 +89,83 @@ def worked_examples(config: RunConfig, name: str) -> list[held_out.Item]:
     return [first, *others[: EXAMPLES - 1]]
 
 
-def _compare_one(
-    config: RunConfig,
-    chosen: HeldOutSet,
-    model: PeftModel,
-    tokenizer: PreTrainedTokenizerBase,
-    progress: Callable[[str, int, int], None],
-) -> held_out.Row:
+@dataclass
+class _Set:
+    """A held-out set as its items are asked; `scores` fills up as they are answered."""
+
+    chosen: HeldOutSet
+    items: list[held_out.Item]
+    prompted: list[list[dict[str, str]]]
+    limit: int
+    adapters: list[str]
+    scores: dict[str, Proportion]
+
+
+def _prepare(config: RunConfig, chosen: HeldOutSet, tuned: Tuned) -> _Set:
     items = read_items(chosen.name, "heldout", config.task.system_prompt)
     if chosen.items < len(items):
         items = random.Random(f"{config.schedule.seed}/{chosen.name}").sample(items, chosen.items)
-    plain = [item.prompt for item in items]
     examples = worked_examples(config, chosen.name)
     prompted = [held_out.with_examples(item, examples) for item in items]
     # Longer than every reference by a quarter: an answer that runs on past that is no match, and would only cost time.
-    longest = max(len(tokenizer(item.reference)["input_ids"]) for item in items)
+    longest = max(len(tuned.tokenizer(item.reference)["input_ids"]) for item in items)
     limit = min(config.evaluation.max_new_tokens, longest + longest // 4 + 4)
-    scores = {}
-    ways = [("base", plain, False), ("prompted", prompted, False), ("tuned", plain, True)]
-    for index, (way, conversations, tuned) in enumerate(ways):
-        stage = f"scoring {chosen.name}, {way}"
+    asked: list[Row] = [{"prompt": item.prompt, "completion": []} for item in items]
+    return _Set(chosen, items, prompted, limit, tuned.adapters_for(asked), {})
 
-        def report(done: int, stage: str = stage, index: int = index) -> None:
-            progress(stage, index * len(items) + done, len(ways) * len(items))
 
-        answers = generation.answer_all(model, tokenizer, conversations, limit, tuned, report)
-        scores[way] = held_out.score(items, answers, chosen.metric)
-    return held_out.Row(
-        name=chosen.name,
-        metric=chosen.metric,
-        n=len(items),
-        majority=held_out.majority(items) if chosen.metric == "label" else None,
-        **scores,
+def _answer(one: _Set, tuned: Tuned, side: bool, progress: Callable[[str, int, int], None]) -> None:
+    plain = [item.prompt for item in one.items]
+    ways = {"tuned": plain} if side else {"base": plain, "prompted": one.prompted}
+    tuned.choose(one.adapters)
+    for way, conversations in ways.items():
+
+        def report(done: int, stage: str = f"scoring {one.chosen.name}, {way}") -> None:
+            progress(stage, done, len(one.items))
+
+        model = tuned.side(side)
+        answers = generation.answer_all(model, tuned.tokenizer, conversations, one.limit, side, report)
+        one.scores[way] = held_out.score(one.items, answers, one.chosen.metric)
+
+
+@dataclass
+class _General:
+    """What one side makes of the general questions: whether each is right, and the perplexity of general text."""
+
+    kinds: list[str]
+    right: list[bool]
+    perplexity: float
+
+
+def _ask_general(config: RunConfig, tuned: Tuned, side: bool, progress: Callable[[str, int, int], None]) -> _General:
+    questions = [forgetting.Question.model_validate(row) for row in _starter("questions")]
+    texts = [row["text"] for row in _starter("text")]
+    progress("asking general questions", int(side), 2)
+    tuned.choose([])
+    model, tokenizer = tuned.side(side), tuned.tokenizer
+    choices = forgetting.choose_options(model, tokenizer, questions, config.task.system_prompt, side)
+    right = [one.answer == choice for one, choice in zip(questions, choices, strict=True)]
+    found = _General([one.kind for one in questions], right, forgetting.perplexity(model, tokenizer, texts, side))
+    progress("asking general questions", 1 + int(side), 2)
+    return found
+
+
+def _forgetting(before: _General, after: _General) -> Forgetting:
+    share = [proportion(sum(one.right), len(one.right)) for one in (before, after)]
+    return Forgetting(
+        questions_before=share[0],
+        questions_after=share[1],
+        points_lost=100 * (share[0].score - share[1].score),
+        kinds={
+            kind: Points.of(
+                *(
+                    [right for right, own in zip(one.right, one.kinds, strict=True) if own == kind]
+                    for one in (before, after)
+                )
+            )
+            for kind in sorted(set(before.kinds))
+        },
+        perplexity=BeforeAfter(before=before.perplexity, after=after.perplexity),
     )
 
 

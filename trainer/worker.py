@@ -27,7 +27,7 @@ def main(folder: Path) -> int:
     status = RunState.model_validate_json((folder / "state.json").read_text(encoding="utf-8"))
     status.pid = os.getpid()
 
-    from trainer import engine, events
+    from trainer import engine, events, training
     from trainer.data.records import DataError
     from trainer.methods.lora import MethodError
     from trainer.models import ModelError
@@ -43,13 +43,13 @@ def main(folder: Path) -> int:
         reporter.event(events.StopEvent(reason="stopped by request"))
         reporter.enter("stopped", "Resume goes on from the last checkpoint.")
         return 0
-    except (DataError, ModelError, MethodError, engine.TrainingError, run_config.ConfigError) as error:
+    except (DataError, ModelError, MethodError, training.TrainingError, run_config.ConfigError) as error:
         sentence = str(error)
     except Exception as error:  # the last stand: whatever a library raises becomes a state and a sentence
         sentence = _sentence(error)
         if sentence == DISK_FULL:
             # What was half written is of no use, and its room is needed to say what happened.
-            engine.remove_unfinished(folder / "checkpoints")
+            training.remove_unfinished(folder / "checkpoints")
         traceback.print_exc()
     status.error = sentence
     reporter.enter("failed", sentence)

@@ -97,8 +97,8 @@ def _forgetting(past: History) -> str:
         f"{line_chart(curves, 'step', 'points lost', limit=last.limit)}"
         '<div class="bs-scroll"><table class="bs-table"><thead><tr><th>asked</th><th>before</th><th>now</th>'
         f'<th>lost</th></tr></thead><tbody>{rows}</tbody></table></div><p class="bs-soft">The same questions each '
-        f"time, never trained on. Lost: absolute points of accuracy, with the 95 % interval of the paired difference; limit "
-        f"{last.limit:g} points (lecture L2.9).</p>"
+        f"time, never trained on. Lost: absolute points of accuracy, with the 95 % interval of the paired difference; "
+        f"limit {last.limit:g} points (lecture L2.9).</p>"
     )
 
 

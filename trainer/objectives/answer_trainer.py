@@ -7,46 +7,57 @@ gradients task by task, an order of the rows, and checkpoints that hold exactly 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import PreTrainedTokenizerBase
 from trl.trainer.sft_trainer import SFTTrainer
 
 from trainer.data.tokenised import Prepared
+from trainer.methods import saved
 from trainer.objectives import answer_loss
-from trainer.steering import validation
+from trainer.sections import RunConfig
+from trainer.steering import optimiser, validation
 from trainer.steering.batch import Batch
+from trainer.steering.gradient_conflict import GENERAL
 from trainer.steering.steering import Steering
 
 WEIGHTS = "trained.safetensors"
 STEERING = "steering.json"
-_COLUMNS = ("general", "task", "specialty", "group")
 
 
 class AnswerTrainer(SFTTrainer):
-    """See the module. `count_rows` hears of each batch trained on: how many rows, how many general, and their levels."""
+    """See the module."""
 
     def __init__(
         self,
-        *arguments: Any,
+        run: RunConfig,
+        *,
         prepared: Prepared,
         steering: Steering,
-        count_rows: Callable[[dict[str, torch.Tensor]], None] | None,
         **options: Any,
     ):
-        super().__init__(*arguments, **options)
+        super().__init__(**options)
+        # TRL casts a 4-bit model's adapters to bf16, which a CPU multiplies slowly and which rounds small steps away.
+        for parameter in options["model"].parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+        self.run = run
+        self.tokenizer: PreTrainedTokenizerBase = options["processing_class"]
         self.prepared = prepared
         self.steering = steering
-        self.count_rows = count_rows
-        self.validated: validation.Validation | None = None
         tokens_only = self.data_collator
         self.data_collator = lambda rows: {
             **tokens_only([{name: row[name] for name in ("input_ids", "labels")} for row in rows]),
             **{name: torch.tensor([row[name] for row in rows]) for name in self.steering.columns},
         }
+
+    def create_optimizer_and_scheduler(self, num_training_steps: int) -> None:
+        self.optimizer = optimiser.optimizer(self.model, self.run)
+        self.lr_scheduler = optimiser.scheduler(self.optimizer, self.run, num_training_steps)
+        self.add_callback(optimiser.GroupRates(self.run, self.optimizer, self.lr_scheduler, num_training_steps))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return self.steering.order
@@ -71,40 +82,44 @@ class AnswerTrainer(SFTTrainer):
         model.train()
         batch = self._forward(model, self._prepare_inputs(inputs), num_items_in_batch)  # pyright: ignore
         losses = batch.losses * self._weights(batch) / batch.count
-        task_of = torch.where(batch.general, -1, batch.tasks)[batch.rows]
+        task_of = torch.where(batch.general, GENERAL, batch.tasks)[batch.rows]
         by_task = {int(task): losses[task_of == task].sum() for task in task_of.unique()}
         conflict.add(by_task)
         terms = self._terms(batch)
         if terms:
             self.accelerator.backward(sum(terms[1:], terms[0]))
         if batch.last:
-            conflict.write()
+            self.steering.end_conflict_step(self.state.global_step)
         return sum(terms, losses.sum()).detach()  # pyright: ignore[reportAttributeAccessIssue]
 
-    def evaluate(self, *arguments: Any, metric_key_prefix: str = "eval", **options: Any) -> dict[str, float]:
-        """Measures the validation rows by `steering.validation`, and tells the callbacks as transformers does."""
+    def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, *arguments: Any, metric_key_prefix: str = "eval", **options: Any
+    ) -> dict[str, float]:
+        """Measure the validation rows by `steering.validation`; callbacks find all of it as the metric "validation"."""
         model = self.accelerator.unwrap_model(self.model)
         was_training = model.training
         model.eval()
-        self.validated = validation.measure(
+        found = validation.measure(
             model,
-            self.processing_class,
+            self.tokenizer,
             self.prepared,
             self.args.per_device_eval_batch_size,
             all_rows=self.state.global_step >= self.state.max_steps,
+            activate=self.steering.activate,
         )
         model.train(was_training)
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in self.validated.metrics().items()}
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.metrics().items()}
         self.log(metrics)
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        told: Any = {**metrics, "validation": found}
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, told)
         return metrics
 
     def _forward(self, model: Any, inputs: dict[str, Any], num_items: torch.Tensor | int | None) -> Batch:
         columns = {name: inputs.pop(name) for name in self.steering.columns}
         labels = inputs["labels"]
         tokens = {name: inputs[name] for name in ("input_ids", "attention_mask")}
-        if self.count_rows:
-            self.count_rows(columns)
+        if self.steering.seen:
+            self.steering.seen.count(columns)
         self._total_train_tokens += int(tokens["attention_mask"].sum())
         self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
         if self.steering.activate:
@@ -113,11 +128,12 @@ class AnswerTrainer(SFTTrainer):
         head = core.get_output_embeddings().weight
         plain = answer_loss.has_plain_head(core)
         general, tasks = columns["general"], columns["task"]
-        with self.steering.mixed(tokens) as mixed:
+        with self.steering.mixed(tokens, general) as mixed:
+            read = tokens if mixed is None else mixed.inputs
             if plain:
-                hidden, logits = answer_loss.final_hidden(model, tokens), None
+                hidden, logits = answer_loss.final_hidden(model, read), None
             else:
-                hidden, logits = answer_loss.hidden_and_logits(model, tokens)
+                hidden, logits = answer_loss.hidden_and_logits(model, read)
 
             def losses_of(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
                 if logits is None:
@@ -132,7 +148,7 @@ class AnswerTrainer(SFTTrainer):
                 rows = torch.cat([rows, mixed.order[other_rows]])
             return Batch(
                 model=model,
-                inputs=tokens,
+                inputs=read,
                 labels=labels,
                 hidden=hidden,
                 head=head,
@@ -162,31 +178,19 @@ class AnswerTrainer(SFTTrainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         folder = Path(str(output_dir or self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(trained_weights(self.accelerator.unwrap_model(self.model)), folder / WEIGHTS)
+        save_file(saved.training_state(self.accelerator.unwrap_model(self.model)), folder / WEIGHTS)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         folder = Path(resume_from_checkpoint)
-        restore(self.accelerator.unwrap_model(self.model), load_file(folder / WEIGHTS))
+        saved.set_training_state(self.accelerator.unwrap_model(self.model), load_file(folder / WEIGHTS))
         self.steering.restore(json.loads((folder / STEERING).read_text()))
 
     def _load_best_model(self) -> None:
         best = self.state.best_model_checkpoint
         assert best is not None
-        restore(self.accelerator.unwrap_model(self.model), load_file(Path(best) / WEIGHTS))
+        self.go_back_to(int(best.rpartition("-")[2]))
 
-
-def trained_weights(model: Any) -> dict[str, torch.Tensor]:
-    """A copy of what is trained, by the names of the parameters."""
-    found: dict[str, torch.Tensor] = {}
-    for name, one in model.named_parameters():
-        if one.requires_grad:
-            found[name] = one.detach().clone().contiguous()
-    return found
-
-
-def restore(model: Any, weights: dict[str, torch.Tensor]) -> None:
-    """Put a copy back; raises `KeyError` where the model trains another set of weights."""
-    own = dict(model.named_parameters())
-    with torch.no_grad():
-        for name, one in weights.items():
-            own[name].copy_(one)
+    def go_back_to(self, step: int) -> None:
+        """Take the weights of the checkpoint of this step."""
+        file = Path(str(self.args.output_dir)) / f"checkpoint-{step}" / WEIGHTS
+        saved.set_training_state(self.accelerator.unwrap_model(self.model), load_file(file))

@@ -6,36 +6,44 @@ the common decoders: see `trainer.objectives.answer_loss`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trainer.data.tokenised import Prepared
 from trainer.sections import RunConfig
 
 if TYPE_CHECKING:
-    from peft import PeftModel
     from transformers import PreTrainedTokenizerBase, TrainerCallback
-    from trl.trainer.sft_trainer import SFTTrainer
+
+    from trainer.objectives.answer_trainer import AnswerTrainer
+    from trainer.steering.steering import Steering
+
+HIGHER_IS_BETTER = ("token_accuracy", "answer_accuracy")
 
 
-LEAST_GAIN = 0.001
-"""Nats by which the validation loss must fall to count as better (lecture L3.13: 0.001-0.01)."""
+def total_steps(config: RunConfig, rows: int) -> int:
+    """Steps of the optimiser for this many training rows, general ones included, as transformers counts them."""
+    batches = math.ceil(rows / config.schedule.batch_size)
+    an_epoch = max(1, math.ceil(batches / config.schedule.accumulation))
+    steps = math.ceil(config.schedule.epochs * an_epoch)
+    return min(steps, config.schedule.max_steps or steps)
 
 
 def build(
     config: RunConfig,
-    model: PeftModel,
+    model: Any,
     tokenizer: PreTrainedTokenizerBase,
     prepared: Prepared,
+    steering: Steering,
     checkpoints: Path,
     callbacks: list[TrainerCallback],
     evaluate_first: bool,
-    count_rows: Callable[[int, int], None] | None = None,
-) -> SFTTrainer:
-    """A trainer for the run; `evaluate_first` measures the validation loss before the first step: the base's own.
+    saves: bool = True,
+) -> AnswerTrainer:
+    """A trainer for the run; `evaluate_first` measures the validation rows before the first step: the base's own.
 
-    `count_rows` hears of each batch that is trained on how many rows it has, and how many of them are general.
+    `saves` False is for trainings that are tried or thrown away: without checkpoints there is no best one to go by.
 
     The frozen base keeps the precision that it was loaded in and no autocast is used: on a CPU that is where the
     speed is (bf16 products, fp32 adapters).
@@ -44,31 +52,22 @@ def build(
     from transformers import EarlyStoppingCallback
     from trl.trainer.sft_config import SFTConfig
 
-    from trainer.objectives.answer_loss import AnswerLossTrainer
+    from trainer.objectives.answer_trainer import AnswerTrainer
 
-    schedule = config.schedule
+    schedule, watched = config.schedule, config.evaluation.watch
     on_cpu = config.hardware.device == "cpu"
-    quantized = config.model.quantization == "nf4"
     settings = SFTConfig(
         output_dir=str(checkpoints),
-        num_train_epochs=schedule.epochs,
-        max_steps=schedule.max_steps or -1,
+        max_steps=total_steps(config, len(prepared.train)),
         per_device_train_batch_size=schedule.batch_size,
         per_device_eval_batch_size=schedule.batch_size,
         gradient_accumulation_steps=schedule.accumulation,
         learning_rate=schedule.learning_rate,
-        lr_scheduler_type="cosine_with_min_lr",
-        lr_scheduler_kwargs={"min_lr_rate": schedule.final_rate_share},
-        warmup_steps=schedule.warmup_share,
-        weight_decay=schedule.weight_decay,
-        # The usual 0.999 remembers the large first gradients for a thousand steps; runs here may have two hundred.
-        adam_beta2=0.95,
         max_grad_norm=schedule.max_grad_norm,
-        # QLoRA's paged 8-bit optimiser (lecture L1.3); its states leave the GPU when memory is short.
-        optim="paged_adamw_8bit" if quantized else "adamw_torch",
         max_length=None,  # rows were cut, and counted, when they were prepared
         gradient_checkpointing=schedule.gradient_checkpointing,
         gradient_checkpointing_kwargs={"use_reentrant": False} if schedule.gradient_checkpointing else None,
+        neftune_noise_alpha=schedule.neftune_alpha or None,
         use_cpu=on_cpu,
         bf16=False,
         fp16=not on_cpu and next(model.parameters()).dtype == torch.float16,
@@ -78,10 +77,12 @@ def build(
         logging_strategy="steps",
         logging_steps=1,
         logging_nan_inf_filter=False,
-        save_strategy="steps",
+        save_strategy="steps" if saves else "no",
         save_steps=schedule.checkpoint_every,
         save_total_limit=config.output.keep_checkpoints,
-        load_best_model_at_end=schedule.patience is not None,
+        load_best_model_at_end=saves and schedule.patience is not None,
+        metric_for_best_model=f"eval_{watched}",
+        greater_is_better=watched in HIGHER_IS_BETTER,
         seed=schedule.seed,
         data_seed=schedule.seed,
         report_to="none",
@@ -89,20 +90,16 @@ def build(
         dataloader_pin_memory=not on_cpu,
         remove_unused_columns=False,  # which rows are general is counted
     )
-    if schedule.patience is not None:
-        callbacks = [*callbacks, EarlyStoppingCallback(schedule.patience, LEAST_GAIN)]
-    trainer = AnswerLossTrainer(
+    if saves and schedule.patience is not None:
+        callbacks = [*callbacks, EarlyStoppingCallback(schedule.patience, config.evaluation.least_gain)]
+    return AnswerTrainer(
+        config,
         model=model,
         args=settings,
         train_dataset=prepared.train,
         eval_dataset=prepared.validation,
         processing_class=tokenizer,
-        callbacks=callbacks,
-        count_rows=count_rows,
+        callbacks=[*steering.callbacks, *callbacks],
+        prepared=prepared,
+        steering=steering,
     )
-    if quantized and on_cpu:
-        # TRL casts a 4-bit model's adapters to bf16, which a CPU multiplies slowly.
-        for parameter in model.parameters():
-            if parameter.requires_grad:
-                parameter.data = parameter.data.float()
-    return trainer

@@ -1,0 +1,59 @@
+"""`report.json`: what a finished run is worth, what it cost, and what was found on its way."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from evaluators.held_out import Row
+from evaluators.metrics import Proportion
+from trainer.events import Points
+from trainer.sizing import Range
+from trainer.steering.folds import FoldSummary
+
+
+class BeforeAfter(BaseModel):
+    before: float
+    after: float
+
+
+class Forgetting(BaseModel):
+    """General and general-medical multiple choice, and perplexity of general text, with the adapter off and on.
+
+    `points_lost` = 100 x (accuracy before - accuracy after), in absolute points (lecture L2.9).
+    """
+
+    questions_before: Proportion
+    questions_after: Proportion
+    points_lost: float
+    kinds: dict[str, Points] = {}
+    """General and general medical questions apart, with the paired interval of what was lost."""
+    perplexity: BeforeAfter
+
+
+class Report(BaseModel):
+    """`report.json` of a run. `table` compares base, prompted base and tuned model on held-out questions."""
+
+    table: list[Row]
+    validation_loss: BeforeAfter
+    forgetting: Forgetting | None
+    model_origin: str
+    weights_sha256: str
+    trainable_share: float
+    lecture_share: str = ""
+    """The lecture's figure for it, where it gives one (lecture L1.2-L1.5)."""
+    ended: str | None = None
+    """Why training ended before its last step."""
+    folds: FoldSummary | None = None
+    """Validation losses of models trained without some rows (lecture L3.3)."""
+    conflict: str = ""
+    """What follows from how far the tasks' gradients conflicted (lecture L2.6)."""
+    tokens_per_second: float
+    peak_gib: float
+    predicted_gib: Range | None = None
+    """What the plan had said of the peak; None where the model or the card is not in the catalogue."""
+    best_step: int | None = None
+    """The step whose adapter was kept, where the run had a patience; else the last."""
+    predicted_hours: Range | None = None
+    """What the sizing says of the training time, given the rows and their real lengths."""
+    training_minutes: float
+    evaluating_minutes: float

@@ -1,0 +1,142 @@
+"""One training to its end: again with smaller batches where memory runs out, and back where the loss diverges."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer import events, preflight
+from trainer.data.tokenised import Prepared
+from trainer.methods import saved
+from trainer.objectives import sft
+from trainer.reporting import COMPLETE, Reporter, TrainingEvents
+from trainer.sections import RunConfig
+from trainer.steering import divergence
+from trainer.steering.divergence import DivergenceGuard
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from trainer.objectives.answer_trainer import AnswerTrainer
+    from trainer.steering.steering import Steering
+
+Assemble = Callable[[RunConfig, Prepared], "Steering"]
+
+
+class TrainingError(Exception):
+    """Training cannot go on; the text says why and what to do."""
+
+
+@dataclass
+class Training:
+    """What every attempt at a training shares."""
+
+    model: Any
+    tokenizer: PreTrainedTokenizerBase
+    prepared: Prepared
+    assemble: Assemble
+    monitors: list[Any]
+    """Callbacks that may end the run, and that remember."""
+    watch: TrainingEvents
+    folder: Path
+    """Of the checkpoints."""
+
+
+def train(config: RunConfig, training: Training) -> AnswerTrainer:
+    """Train to the end, from the last complete checkpoint if there is one.
+
+    Where memory runs out the batch is halved, and as many rows make a step as before; where the loss is no number any
+    more, training goes back to the last checkpoint with half the rate, once. Both are told as events. Raises
+    `TrainingError` where the loss diverges again, and what PyTorch raises where nothing smaller is left.
+    """
+    reporter = training.watch.reporter
+    start = saved.training_state(training.model)
+    divergences = 0
+    while True:
+        checkpoint = last_checkpoint(training.folder, reporter)
+        guard = DivergenceGuard()
+        try:
+            preflight.try_longest_rows(
+                config, training.model, training.tokenizer, training.prepared, training.assemble, reporter
+            )
+            trainer = _trainer(config, training, checkpoint, guard)
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        except (RuntimeError, MemoryError) as error:
+            smaller = preflight.with_smaller_batch(config) if preflight.is_out_of_memory(error) else None
+            if smaller is None:
+                raise
+        else:
+            if guard.found is None:
+                return trainer
+            smaller = divergence.slower(config, divergences)
+            if smaller is None:
+                raise TrainingError(
+                    f"Training diverged again with half the rate: {guard.found.reason}. Lower "
+                    "schedule.learning_rate, or look for rows that are damaged, and start again."
+                )
+            divergences += 1
+        # Out of the handler, so that nothing holds the tensors of the failed step.
+        config = smaller
+        saved.set_training_state(training.model, start)
+        training.model.zero_grad(set_to_none=True)
+        preflight.give_memory_back()
+        if guard.found:
+            divergence.remove_unsound(training.folder, guard.found)
+        checkpoint = last_checkpoint(training.folder, reporter)
+        if guard.found:
+            _tell_slower(config, guard.found, checkpoint, reporter)
+        else:
+            _tell_smaller(config, checkpoint, reporter)
+
+
+def last_checkpoint(folder: Path, reporter: Reporter) -> Path | None:
+    """The newest complete checkpoint, or None; one that was cut off while it was written is removed, and said."""
+    for name in remove_unfinished(folder):
+        reporter.warn(f"{name} was not written to its end; the one before it is used.")
+    found = folder.glob("checkpoint-*")
+    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def remove_unfinished(folder: Path) -> list[str]:
+    """Remove the checkpoints in `folder` that were cut off while they were written; returns their names."""
+    names = []
+    for checkpoint in folder.glob("checkpoint-*"):
+        if not (checkpoint / COMPLETE).exists():
+            shutil.rmtree(checkpoint)
+            names.append(checkpoint.name)
+    return names
+
+
+def _trainer(config: RunConfig, training: Training, checkpoint: Path | None, guard: DivergenceGuard) -> AnswerTrainer:
+    acting = training.assemble(config, training.prepared)
+    for monitor in training.monitors:
+        acting.callbacks.append(monitor)
+        acting.remembering[type(monitor).__name__] = monitor
+    return sft.build(
+        config,
+        training.model,
+        training.tokenizer,
+        training.prepared,
+        acting,
+        training.folder,
+        # The guard hears first: what it stops is not logged as a step, nor kept as a checkpoint.
+        [guard, training.watch],
+        evaluate_first=checkpoint is None,
+    )
+
+
+def _tell_slower(config: RunConfig, found: divergence.Divergence, checkpoint: Path | None, reporter: Reporter) -> None:
+    to_step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+    rate, reason = config.schedule.learning_rate, f"{found.reason[:1].upper()}{found.reason[1:]}."
+    reporter.event(events.GuardEvent(to_step=to_step, learning_rate=rate, reason=reason))
+
+
+def _tell_smaller(config: RunConfig, checkpoint: Path | None, reporter: Reporter) -> None:
+    batch, effective = config.schedule.batch_size, config.schedule.batch_size * config.schedule.accumulation
+    reporter.warn(
+        f"Memory ran out: going on {'from the last checkpoint' if checkpoint else 'from the start'} with batches "
+        f"of {batch}; {effective} rows a step as before."
+    )

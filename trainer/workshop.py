@@ -1,0 +1,109 @@
+"""The model on the bench of a run: a base, what is put on it, and a new one where the last was used up."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer import models, preflight, runs
+from trainer.data.tokenised import Prepared
+from trainer.method_sections import AdapterMethod
+from trainer.methods import MethodError
+from trainer.methods.apply import apply
+from trainer.objectives import sft
+from trainer.reporting import Reporter
+from trainer.sections import RunConfig
+from trainer.tuned import ADAPTER, MODEL, weights
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+class Workshop:
+    """Holds the one model in memory. `model` is the base at first, and what `fresh` made of it afterwards."""
+
+    def __init__(self, base: Any, tokenizer: PreTrainedTokenizerBase, prepared: Prepared, reporter: Reporter):
+        self.model: Any = base
+        self.tokenizer = tokenizer
+        self.prepared = prepared
+        self.reporter = reporter
+        self._untouched = True
+
+    def fresh(self, config: RunConfig) -> Any:
+        """The base with an untrained adapter of the run's method on it; loaded anew where the last one was used.
+
+        Raises `MethodError` and `ModelError`.
+        """
+        if not self._untouched:
+            self.clear()
+            self.model, _, _ = models.load_base(config)
+        self._untouched = False
+        rows = len(self.prepared.train)
+        method = config.method
+        self.model = apply(
+            self.model,
+            config,
+            self.prepared.groups,
+            sft.total_steps(config, rows),
+            batches=lambda: self._batches(config),
+            start=_trained_before(method.start_from, "method.start_from") if method.start_from else None,
+            below=[_trained_before(name, "method.below") for name in method.below]
+            if isinstance(method, AdapterMethod)
+            else [],
+        )
+        return self.model
+
+    def clear(self) -> None:
+        """Give the model's memory back."""
+        self.model = None
+        preflight.give_memory_back()
+
+    @contextmanager
+    def answering(self) -> Iterator[Any]:
+        """The model as it is now, ready to answer; it goes on training afterwards."""
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            yield self.model
+        finally:
+            self.model.train(was_training)
+
+    def _batches(self, config: RunConfig) -> Iterable[Mapping[str, Any]]:
+        """Training rows as tensors, in an order of their own, for methods that look at them before they begin."""
+        rows = list(range(len(self.prepared.train)))
+        random.Random(f"{config.schedule.seed}/looked at").shuffle(rows)
+        size = config.schedule.batch_size
+        for start in range(0, len(rows), size):
+            yield padded(self.prepared, rows[start : start + size], self.tokenizer, self.model.device)
+
+
+def padded(prepared: Prepared, rows: list[int], tokenizer: PreTrainedTokenizerBase, device: Any) -> dict[str, Any]:
+    """Training rows by number as `input_ids`, `attention_mask` and `labels`: (rows, longest of them)."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    def together(column: str, filled: int) -> torch.Tensor:
+        lines = [torch.tensor(prepared.train[row][column]) for row in rows]
+        return pad_sequence(lines, batch_first=True, padding_value=filled).long().to(device)
+
+    ids = together("input_ids", tokenizer.pad_token_id)  # pyright: ignore[reportArgumentType]
+    lengths = torch.tensor([prepared.train[row]["length"] for row in rows], device=device)
+    mask = (torch.arange(ids.shape[1], device=device) < lengths[:, None]).long()
+    return {"input_ids": ids, "attention_mask": mask, "labels": together("labels", -100)}
+
+
+def _trained_before(name: str, field: str) -> Path:
+    """The folder of what another run trained, or an adapter's own folder; raises `MethodError` where there is none."""
+    folder = Path(name).expanduser()
+    if (folder / "adapter_config.json").exists():
+        return folder
+    try:
+        folder = runs.get(name).folder
+    except runs.RunError as error:
+        raise MethodError(f"{field}: {error}") from None
+    if not weights(folder):
+        raise MethodError(f"{field}: the run {name} has trained nothing yet; let it come to its end.")
+    return folder / (ADAPTER if (folder / ADAPTER).is_dir() else MODEL)
