@@ -52,6 +52,7 @@ METHODS: dict[str, tuple[dict[str, Any], str]] = {
         r"\.(self_attn|mlp)\.bottleneck_(down|up)\.default\.(weight|bias)",
     ),
 }
+FULL = ({"kind": "full"}, r"\.weight")
 ALL = pytest.mark.parametrize("name", METHODS)
 # 64 wide, keys 32, inside 128, two layers; each line is what one layer's matrices have, or what a docstring says.
 INS_AND_OUTS = (64 + 64) + 2 * (64 + 32) + (64 + 64) + 2 * (64 + 128) + (128 + 64)
@@ -71,6 +72,7 @@ TRAINED = {
     "IA3": 2 * (32 + 32 + 128),
     "layer norm": 5 * 64,
     "bottleneck": 2 * 2 * (64 * 8 + 8 + 8 * 64 + 64),
+    "full": 259 * 64 + 2 * (64 * 64 * 2 + 64 * 32 * 2 + 64 * 128 * 3) + 5 * 64,
 }
 
 
@@ -121,9 +123,9 @@ def logits(model: Any) -> torch.Tensor:
     return model(**rows(7)).logits[:, -24:]
 
 
-@ALL
+@pytest.mark.parametrize("name", [*METHODS, "full"])
 def test_exactly_what_it_names_is_trained(tiny_model: Path, name: str):
-    method, moves = METHODS[name]
+    method, moves = (METHODS | {"full": FULL})[name]
     model = untrained(run_with(tiny_model, method), fresh_base(tiny_model))
     before = {one: value.detach().clone() for one, value in model.named_parameters()}
     assert trainable_share(model) == TRAINED[name] / sum(value.numel() for value in before.values())
@@ -224,7 +226,7 @@ def test_on_a_4_bit_base(tiny_model: Path, tmp_path: Path, name: str):
 def test_a_layer_that_is_not_there_is_named(tiny_model: Path):
     for kind in ("lora", "adalora"):
         run = run_with(tiny_model, {"kind": kind, "target_modules": ["nothing_proj"]})
-        with pytest.raises(MethodError, match="method.target_modules.*nothing_proj.*it has down_proj, gate_proj"):
+        with pytest.raises(MethodError, match=r"method\.target_modules.*nothing_proj.*it has down_proj, gate_proj"):
             untrained(run, fresh_base(tiny_model))
 
 
@@ -259,7 +261,7 @@ def test_eva_begins_as_the_directions_of_the_rows_activations(tiny_model: Path):
     best = torch.linalg.svd(centred, full_matrices=False)[2][:4]
     caught = ((centred @ found.T) ** 2).sum() / ((centred @ best.T) ** 2).sum()
     assert caught > 0.95, "of what the best four directions hold"
-    with pytest.raises(MethodError, match="method.init: eva starts from the training rows"):
+    with pytest.raises(MethodError, match=r"method.init: eva starts from the training rows"):
         apply(fresh_base(tiny_model), run_with(tiny_model, METHODS["EVA"][0]), [], STEPS)
 
 
@@ -268,7 +270,7 @@ def test_eva_ends_where_there_are_too_few_tokens(tiny_model: Path, monkeypatch: 
 
     monkeypatch.setattr(lora, "EVA_PASSES", 5)
     one_token = {name: one[:1, :1] for name, one in rows(0).items()}
-    with pytest.raises(MethodError, match="method.init: eva found no stable directions in 5 batches"):
+    with pytest.raises(MethodError, match=r"method.init: eva found no stable directions in 5 batches"):
         apply(fresh_base(tiny_model), run_with(tiny_model, METHODS["EVA"][0]), [], STEPS, lambda: [one_token])
 
 
@@ -376,23 +378,34 @@ def test_a_new_run_starts_as_the_earlier_one_ended(tiny_model: Path, tmp_path: P
     assert any(not torch.equal(value, before[one]) for one, value in again.named_parameters() if one in before)
 
 
+def test_full_tuning_starts_from_a_tuned_model(tiny_model: Path, tmp_path: Path):
+    run = run_with(tiny_model, {"kind": "full"})
+    model = untrained(run, fresh_base(tiny_model))
+    train(model, range(1, 4))
+    model.save_pretrained(tmp_path / "model")
+    again = untrained(run, fresh_base(tiny_model), start=tmp_path / "model").eval()
+    assert torch.equal(logits(again), logits(model))
+    with pytest.raises(MethodError, match=r"method.start_from: .* holds no fully tuned model"):
+        untrained(run, fresh_base(tiny_model), start=tmp_path)
+
+
 def test_what_does_not_fit_as_a_start_is_said(tiny_model: Path, tmp_path: Path):
     def attempt(method: dict[str, Any]) -> None:
         untrained(run_with(tiny_model, method), fresh_base(tiny_model), start=tmp_path / "adapter")
 
-    with pytest.raises(MethodError, match="method.start_from: .* holds no trained adapter"):
+    with pytest.raises(MethodError, match=r"method.start_from: .* holds no trained adapter"):
         attempt({"kind": "lora"})
     run = run_with(tiny_model, METHODS["LoRA on two layers"][0])
     saved.save(untrained(run, fresh_base(tiny_model)), run, tmp_path / "adapter")
-    with pytest.raises(MethodError, match="method.rank is 4 there and 8 here"):
+    with pytest.raises(MethodError, match=r"method.rank is 4 there and 8 here"):
         attempt({"kind": "lora", "rank": 8, "target_modules": ["q_proj", "v_proj"]})
-    with pytest.raises(MethodError, match="it is on q_proj, v_proj, and this run's on q_proj. Set method.target"):
+    with pytest.raises(MethodError, match=r"it is on q_proj, v_proj, and this run's on q_proj. Set method.target"):
         attempt({"kind": "lora", "target_modules": ["q_proj"]})
-    with pytest.raises(MethodError, match="it is of kind lora, and this run's method of kind ia3"):
+    with pytest.raises(MethodError, match=r"it is of kind lora, and this run's method of kind ia3"):
         attempt({"kind": "ia3"})
     run = run_with(tiny_model, METHODS["P-tuning"][0])
     saved.save(untrained(run, fresh_base(tiny_model)), run, tmp_path / "adapter")
-    with pytest.raises(MethodError, match="kept without the network that made it"):
+    with pytest.raises(MethodError, match=r"kept without the network that made it"):
         attempt(METHODS["P-tuning"][0])
 
 
@@ -400,13 +413,13 @@ def test_a_checkpoint_of_another_shape_is_refused(tiny_model: Path, tmp_path: Pa
     file = tmp_path / "trained.safetensors"
     saved.write_training_state(untrained(run_with(tiny_model, {"kind": "lora"}), fresh_base(tiny_model)), file)
     other = untrained(run_with(tiny_model, {"kind": "lora", "rank": 2}), fresh_base(tiny_model))
-    with pytest.raises(MethodError, match="written by a run with another method, rank or set of tasks"):
+    with pytest.raises(MethodError, match=r"written by a run with another method, rank or set of tasks"):
         saved.read_training_state(other, file)
 
 
 def test_no_adapter_is_an_error_that_says_so(tiny_model: Path, tmp_path: Path):
     assert saved.names(tmp_path) == []
-    with pytest.raises(MethodError, match="holds no trained adapter"):
+    with pytest.raises(MethodError, match=r"holds no trained adapter"):
         saved.load(fresh_base(tiny_model), tmp_path)
 
 

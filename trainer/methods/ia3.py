@@ -42,7 +42,7 @@ def apply(model: PreTrainedModel, method: Ia3Method) -> PeftModel:
 
 
 def keep_precision(model: PeftModel) -> None:
-    """Let factors on 4-bit layers give what they were given: PEFT's give fp32, which attention does not take in bf16."""
+    """Let factors on 4-bit layers give the precision they were given; PEFT's give fp32, which attention refuses."""
     from peft.tuners.ia3 import IA3Layer
 
     for layer in model.modules():

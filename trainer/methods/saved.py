@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,32 +24,37 @@ BENEATH = "below_"
 """Frozen bottleneck adapters beneath a trained one are named so; nobody chooses them by themselves."""
 
 
+@contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """A folder to write to that takes the place of `folder` when all is written; until then the old one stays."""
+    partial, old = folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
+    for leftover in (partial, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    partial.mkdir(parents=True)
+    yield partial
+    if folder.exists():
+        folder.rename(old)
+    partial.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def save(model: Any, run: RunConfig, folder: Path) -> None:
-    """Write what was trained into `folder`: adapters, or the whole of a fully tuned model. Whole or not at all.
+    """Write all adapters of the model into `folder`, whole or not at all; a fully tuned one: `full.save`.
 
     A PiSSA adapter becomes an ordinary LoRA of the original base, of twice the rank. A prefix with a projection, and
     what P-tuning's network makes, are kept as the plain numbers that came out.
     """
     from safetensors.torch import save_file
 
-    partial, old = folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
-    for leftover in (partial, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    if isinstance(run.method, LoraMethod) and run.method.init == "pissa":
-        from trainer.methods import lora
+    from trainer.methods import lora
 
-        weights, config = lora.plain(model)
-        partial.mkdir(parents=True)
-        save_file(weights, partial / WEIGHTS, metadata={"format": "pt"})
-        config.save_pretrained(str(partial))
-    elif hasattr(model, "peft_config"):
-        model.save_pretrained(str(partial), save_embedding_layers=False)
-    else:
-        model.save_pretrained(str(partial))
-    if folder.exists():
-        folder.rename(old)
-    partial.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    with whole(folder) as place:
+        if isinstance(run.method, LoraMethod) and run.method.init == "pissa":
+            weights, config = lora.plain(model)
+            save_file(weights, place / WEIGHTS, metadata={"format": "pt"})
+            config.save_pretrained(str(place))
+        else:
+            model.save_pretrained(str(place), save_embedding_layers=False)
 
 
 def names(folder: Path) -> list[str]:
@@ -156,7 +163,7 @@ def _allocates_ranks(model: Any) -> bool:
 def _trained(model: Any) -> dict[str, Tensor]:
     """What is trained at some time of the run: `requires_grad` alone does not tell, as it is switched meanwhile."""
     if not hasattr(model, "peft_config"):
-        return {name: one for name, one in model.named_parameters() if one.requires_grad}
+        return dict(model.named_parameters())
     prompts = model.active_peft_config.is_prompt_learning
     part = "prompt_encoder." if prompts else f".{model.base_model.prefix}"
     return {name: one for name, one in model.named_parameters() if part in name}
