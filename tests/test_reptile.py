@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from trainer.data.records import DataError
 from trainer.data.tokenised import Prepared
 from trainer.steering import reptile
 
@@ -155,15 +156,15 @@ def prepared(tasks: Sequence[str | None], specialties: Sequence[str | None], gen
 def test_tasks_are_taken_by_task_then_by_specialty_then_at_random():
     by_task = prepared(["ner"] * 5 + ["diagnosis"] * 4 + ["triage", None], ["cardiology"] * 11, 8)
     found = reptile.find_tasks(by_task, 1)
-    assert found.rows == {"diagnosis": [5, 6, 7, 8], "ner": [0, 1, 2, 3, 4]} and found.related
+    assert found.rows == {"diagnosis": [5, 6, 7, 8], "ner": [0, 1, 2, 3, 4]}
     assert "2 parts by task: diagnosis, ner. 2 rows" in found.said
 
     by_specialty = prepared(["ner"] * 10, ["cardiology"] * 5 + ["neurology"] * 5, 8)
     assert set(reptile.find_tasks(by_specialty, 1).rows) == {"cardiology", "neurology"}
 
     alone = reptile.find_tasks(prepared(["ner"] * 10, [None] * 10, 8), 1)
-    assert not alone.related and "one task and one specialty" in alone.said
+    assert "one task and one specialty" in alone.said
     assert sorted(row for rows in alone.rows.values() for row in rows) == list(range(10)) and len(alone.rows) == 4
     assert alone.rows != reptile.find_tasks(prepared(["ner"] * 10, [None] * 10, 8), 2).rows
-    with pytest.raises(ValueError, match="1 rows"):
+    with pytest.raises(DataError, match="1 training rows"):
         reptile.find_tasks(prepared(["ner"], [None], 8), 1)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
+from trainer.data.records import DataError
 from trainer.data.tokenised import Prepared
 
 if TYPE_CHECKING:
@@ -29,15 +30,12 @@ class Tasks:
 
     rows: dict[str, list[int]]
     said: str
-    related: bool
-    """Whether the parts differ in more than chance; if not, what is found is a start for the one task alone."""
 
 
 def find_tasks(prepared: Prepared, seed: int) -> Tasks:
     """The training rows by task; where fewer than two tasks have `LEAST_ROWS` rows, by specialty; else in random parts.
 
-    General rows, which are mixed in against forgetting, are in none. Raises `ValueError` for fewer than two own rows,
-    which cannot be divided.
+    General rows, which are mixed in against forgetting, are in none. Raises `DataError` for fewer than two own rows.
     """
     own = [number for number, general in enumerate(prepared.train["general"][:]) if not general]
     for column, names in (("task", prepared.tasks), ("specialty", prepared.specialties)):
@@ -48,16 +46,18 @@ def find_tasks(prepared: Prepared, seed: int) -> Tasks:
             left = len(own) - sum(map(len, large.values()))
             left_out = f" {left} rows of smaller ones, or of none, are left to the training itself." if left else ""
             said = f"Meta-learning goes over {len(large)} parts by {column}: {', '.join(large)}.{left_out}"
-            return Tasks(large, said, True)
+            return Tasks(large, said)
     if len(own) < 2:
-        raise ValueError(f"{len(own)} rows cannot be divided into tasks")
+        raise DataError(
+            f"steering.reptile_steps: {len(own)} training rows cannot be divided into tasks; set it to 0, or add rows."
+        )
     random.Random(f"{seed}/parts").shuffle(own)
     parts = min(RANDOM_PARTS, len(own) // 2)
     said = (
         "The rows are of one task and one specialty, as far as is known: meta-learning goes over "
         f"{parts} random parts of them, which gives a start for this task alone."
     )
-    return Tasks({f"part {part + 1}": sorted(own[part::parts]) for part in range(parts)}, said, False)
+    return Tasks({f"part {part + 1}": sorted(own[part::parts]) for part in range(parts)}, said)
 
 
 def batches(rows: Sequence[int], size: int, draw: random.Random) -> Iterator[list[int]]:
