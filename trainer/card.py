@@ -5,7 +5,7 @@ from __future__ import annotations
 from evaluators.metrics import Proportion
 from trainer.data.manifest import RunManifest
 from trainer.method_names import method_name, method_size
-from trainer.scoring import Report
+from trainer.report import Report
 from trainer.sections import RunConfig
 
 METRICS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -10,8 +10,9 @@ import gradio as gr
 import yaml
 from pydantic.fields import FieldInfo
 
-from assistant.pages.style import html
-from trainer.config import ConfigError, Fault, parse
+from trainer.config import ConfigError, Fault, of_kind, parse
+from trainer.method_names import kind_name
+from trainer.method_sections import METHOD_KINDS, LoraMethod
 from trainer.sections import RunConfig
 
 _KNOWN = [("not known", "unknown"), ("no", "no"), ("yes", "yes")]
@@ -19,9 +20,18 @@ _KNOWN_VALUES = {"unknown": None, "no": False, "yes": True}
 Kind = Literal["choice", "choices", "switch", "known", "integer", "number", "text", "lines", "yaml"]
 
 
+METHOD_KIND = ("method", "kind")
+"""The entry that decides which others of its section are shown."""
+_FOLDED = ("steering", "evaluation", "hardware", "output")
+"""Sections that most runs leave as the planner made them."""
+
+
 @dataclass
 class Entry:
-    """One field in the form: where it stands in the run file, how it is entered, and whether it may be empty."""
+    """One field in the form: where it stands in the run file, how it is entered, and whether it may be empty.
+
+    A name that several kinds of method have is one entry; `of_kinds` gives its field in each (empty elsewhere).
+    """
 
     section: str
     name: str
@@ -29,13 +39,17 @@ class Entry:
     info: FieldInfo
     options: tuple[Any, ...]
     may_be_empty: bool
+    of_kinds: dict[str, FieldInfo] = field(default_factory=dict)
     component: Any = None
 
 
 def entries() -> list[Entry]:
-    """Every field of the run file that leaves a choice, in the order of the contract."""
+    """Every field of the run file that leaves a choice, in the order of the contract; the method's of all kinds."""
     found = []
     for section, outer in RunConfig.model_fields.items():
+        if section == METHOD_KIND[0]:
+            found += _of_the_method()
+            continue
         inner = getattr(outer.annotation, "model_fields", None)
         for name, info in (inner or {}).items():
             kind, options, may_be_empty = _kind(info.annotation)
@@ -44,28 +58,59 @@ def entries() -> list[Entry]:
     return found
 
 
+def _of_the_method() -> list[Entry]:
+    section, chosen = METHOD_KIND
+    found = [Entry(section, chosen, "choice", LoraMethod.model_fields[chosen], tuple(METHOD_KINDS), False)]
+    names = dict.fromkeys(name for method in METHOD_KINDS.values() for name in method.model_fields)
+    for name in names:
+        if name != chosen:
+            of_kinds = {kind: one.model_fields[name] for kind, one in METHOD_KINDS.items() if name in one.model_fields}
+            info = next(iter(of_kinds.values()))
+            kind, options, may_be_empty = _kind(info.annotation)
+            found.append(Entry(section, name, kind, info, options, may_be_empty, of_kinds))
+    return found
+
+
 def draw(form: list[Entry]) -> None:
-    """Draw the form, a group a section."""
+    """Draw the form, a group a section; those that are seldom changed are folded."""
     for section in dict.fromkeys(entry.section for entry in form):
-        html(f'<h4 class="bs-group">{section.capitalize()}</h4>')
-        with gr.Row(equal_height=False, elem_classes="bs-form"):
+        with (
+            gr.Accordion(section.capitalize(), open=section not in _FOLDED, elem_id=f"form-{section}"),
+            gr.Row(equal_height=False, elem_classes="bs-form"),
+        ):
             for entry in form:
                 if entry.section == section:
                     entry.component = _component(entry)
 
 
 def to_form(form: list[Entry], config: RunConfig) -> dict[Any, Any]:
-    """The updates that make the form show this run file."""
+    """The updates that make the form show this run file; fields of other kinds of method are hidden."""
     data = config.model_dump(mode="json")
-    return {entry.component: _shown(entry, data[entry.section][entry.name]) for entry in form}
+    updates = {}
+    for entry in form:
+        if entry.of_kinds and config.method.kind not in entry.of_kinds:
+            updates[entry.component] = gr.update(visible=False)
+            continue
+        value = _shown(entry, data[entry.section][entry.name])
+        info = entry.of_kinds.get(config.method.kind, entry.info)
+        updates[entry.component] = gr.update(value=value, visible=True, info=info.description)
+    return updates
 
 
-def from_form(form: list[Entry], values: list[Any]) -> RunConfig:
-    """The run file that the form shows; raises `ConfigError` with every fault."""
+def from_form(form: list[Entry], values: list[Any], another_kind: bool = False) -> RunConfig:
+    """The run file that the form shows; raises `ConfigError` with every fault.
+
+    With `another_kind` the kind of the method has just been changed: its fields are not shown yet, and take their
+    defaults.
+    """
     # Fields that leave no choice keep their one value.
     data = RunConfig().model_dump(mode="json")
+    kind = next(value for entry, value in zip(form, values, strict=True) if (entry.section, entry.name) == METHOD_KIND)
+    data["method"] = of_kind(data["method"], kind)
     faults = []
     for entry, value in zip(form, values, strict=True):
+        if entry.of_kinds and (another_kind or kind not in entry.of_kinds):
+            continue
         try:
             data[entry.section][entry.name] = _meant(entry, value)
         except yaml.YAMLError:
@@ -114,7 +159,8 @@ def _component(entry: Entry) -> Any:
     }
     match entry.kind:
         case "choice" | "choices":
-            options = [(str(option).replace("_", " "), option) for option in entry.options]
+            spoken = kind_name if (entry.section, entry.name) == METHOD_KIND else lambda option: str(option)
+            options = [(spoken(option).replace("_", " "), option) for option in entry.options]
             return gr.Dropdown(options, multiselect=entry.kind == "choices", filterable=False, **shared)
         case "known":
             return gr.Dropdown(_KNOWN, filterable=False, **shared)

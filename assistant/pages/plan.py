@@ -152,7 +152,9 @@ class _Page:
         latest: dict[str, Any] = {**QUIET, "trigger_mode": "always_last"}
         self.yaml.input(self._edit_yaml, [self.draft, self.yaml], self._file_outputs(), **latest)
         fields = [entry.component for entry in self.form]
-        triggers = [component.input for component in fields]
+        kind = next(one.component for one in self.form if (one.section, one.name) == run_form.METHOD_KIND)
+        kind.input(self._edit_kind, [self.draft, *fields], self._file_outputs(), **latest)
+        triggers = [component.input for component in fields if component is not kind]
         gr.on(triggers, self._edit_form, [self.draft, *fields], self._file_outputs(), **latest)
         self.start.click(self._start, [self.draft, self.yaml], [self.faults, self.started], **QUIET)
 
@@ -270,12 +272,19 @@ class _Page:
         return self._edit(identity, text, "yaml")
 
     def _edit_form(self, identity: str | None, *values: Any) -> Updates:
+        return self._edit_values(identity, list(values), another_kind=False)
+
+    def _edit_kind(self, identity: str | None, *values: Any) -> Updates:
+        return self._edit_values(identity, list(values), another_kind=True)
+
+    def _edit_values(self, identity: str | None, values: list[Any], another_kind: bool) -> Updates:
         try:
-            text = run_config.to_yaml(run_form.from_form(self.form, list(values)))
+            text = run_config.to_yaml(run_form.from_form(self.form, values, another_kind))
         except ConfigError as error:
             faults = notice("The run file has faults", [str(fault) for fault in error.faults])
             return {self.faults: gr.HTML(faults, visible=True), self.start: gr.Button(interactive=False)}
-        return self._edit(identity, text, "form")
+        # The fields of another kind of method have to appear, so the form is drawn anew.
+        return self._edit(identity, text, "" if another_kind else "form")
 
     def _edit(self, identity: str | None, text: str, typing_in: str) -> Updates:
         try:

@@ -13,6 +13,7 @@ from assistant.planner.advice_alternatives import Alternative
 from assistant.planner.advice_models import Reason
 from assistant.planner.answers import QUESTIONS, Answers, holds_patient_data, missing
 from assistant.planner.replies import price_words, time_words
+from trainer.config import of_kind
 from trainer.data import recipes
 from trainer.sections import RunConfig
 from trainer.sizing import Estimate
@@ -88,10 +89,14 @@ def run_file(config: RunConfig, planned: RunConfig | None, reasons: list[Reason]
 
     What differs from `last`, the run file before the last message, is marked, and its section stands open.
     """
-    why = {reason.field: reason for reason in reasons}
     data = config.model_dump(mode="json")
     before = planned.model_dump(mode="json") if planned else {}
     earlier = last.model_dump(mode="json") if last else data
+    if planned and planned.method.kind != config.method.kind:
+        # Another kind was chosen by hand: its own defaults are what it is compared with, and no reason is of it.
+        before["method"] = of_kind(before["method"], config.method.kind) | {"kind": planned.method.kind}
+        reasons = [reason for reason in reasons if not reason.field.startswith("method.")]
+    why = {reason.field: reason for reason in reasons}
     sections = []
     for section, values in data.items():
         if not isinstance(values, dict):
@@ -106,7 +111,7 @@ def run_file(config: RunConfig, planned: RunConfig | None, reasons: list[Reason]
             elif field in why:
                 shown.append(_value(name, value, why[field].why, why[field].source, new))
             else:
-                defaults.append(_value(name, value, _described(section, name), "default", new))
+                defaults.append(_value(name, value, _described(getattr(config, section), name), "default", new))
         sections.append(_section(section, shown, defaults, bool(changed)))
     return f'<div class="bs-card" id="plan-table">{"".join(sections)}</div>'
 
@@ -173,10 +178,8 @@ def _value(name: str, value: Any, why: str, source: str, changed: bool) -> str:
     )
 
 
-def _described(section: str, name: str) -> str:
-    model = RunConfig.model_fields[section].annotation
-    assert isinstance(model, type) and issubclass(model, BaseModel)
-    return model.model_fields[name].description or ""
+def _described(section: BaseModel, name: str) -> str:
+    return type(section).model_fields[name].description or ""
 
 
 def _label(field: str) -> str:

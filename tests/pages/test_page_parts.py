@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from assistant.pages import form as run_form
-from assistant.pages import run_view, uploads
+from assistant.pages import plan_view, run_view, uploads
 from assistant.pages.history import POINTS, History, thinned
 from assistant.pages.markdown import plain
+from assistant.planner.advice_models import Reason
 from trainer import config, events
 from trainer.config import ConfigError
+from trainer.method_sections import METHOD_KINDS, AdaLoraMethod
 from trainer.sections import RunConfig
 
 
@@ -69,11 +72,16 @@ def test_safe_text_keeps_emphasis_and_lists() -> None:
     assert plain("**Assessment:** low\n- a") == "**Assessment:** low\n- a"
 
 
+def shown(form: list[run_form.Entry], config: RunConfig) -> dict[str, Any]:
+    """What the form's components hold; a hidden one nothing."""
+    return {name: update.get("value") for name, update in run_form.to_form(form, config).items()}
+
+
 def test_the_form_shows_a_run_file_and_gives_the_same_back() -> None:
     before = RunConfig.model_validate(
         {
             "data": {"sources": [{"name": "starter/lab", "rows": 9}], "contains_phi": False},
-            "method": {"target_modules": ["q_proj", "v_proj"]},
+            "method": {"kind": "lora", "target_modules": ["q_proj", "v_proj"]},
             "evaluation": {"sample_prompts": ["one?", "two?"]},
             "task": {"other_tasks": ["ner"]},
         }
@@ -81,18 +89,46 @@ def test_the_form_shows_a_run_file_and_gives_the_same_back() -> None:
     form = run_form.entries()
     for entry in form:
         entry.component = f"{entry.section}.{entry.name}"
-    shown = run_form.to_form(form, before)
-    assert run_form.from_form(form, list(shown.values())) == before
+    assert run_form.from_form(form, list(shown(form, before).values())) == before
+
+
+@pytest.mark.parametrize("kind", METHOD_KINDS)
+def test_the_form_holds_the_fields_of_every_kind_of_method_and_shows_the_chosen_one_s(kind: str) -> None:
+    form = run_form.entries()
+    for entry in form:
+        entry.component = f"{entry.section}.{entry.name}"
+    updates = run_form.to_form(form, RunConfig(method=METHOD_KINDS[kind]()))  # pyright: ignore[reportArgumentType]
+    visible = {name for name, update in updates.items() if name.startswith("method.") and update["visible"]}
+    assert visible == {f"method.{name}" for name in METHOD_KINDS[kind].model_fields}
+
+
+def test_another_kind_of_method_begins_with_its_own_defaults() -> None:
+    form = run_form.entries()
+    for entry in form:
+        entry.component = f"{entry.section}.{entry.name}"
+    before = RunConfig.model_validate({"method": {"kind": "lora", "rank": 64, "alpha": 128}, "schedule": {"epochs": 2}})
+    values = shown(form, before) | {"method.kind": "adalora"}
+    after = run_form.from_form(form, list(values.values()), another_kind=True)
+    # A rank of 64 would be above AdaLoRA's default start.
+    assert after.method == AdaLoraMethod() and after.schedule.epochs == 2
+
+
+def test_a_kind_chosen_by_hand_is_the_only_edit_that_the_plan_shows() -> None:
+    planned = RunConfig.model_validate({"method": {"kind": "lora", "rank": 64, "alpha": 128}})
+    edited = planned.model_copy(update={"method": AdaLoraMethod()})
+    reasons = [Reason(field="method.rank", value=64, why="by task", source="x")]
+    table = plan_view.run_file(edited, planned, reasons)
+    assert table.count("You set this.") == 1 and "by task" not in table
+    assert "Mean rank that is left at the end." in table
 
 
 def test_every_fault_of_the_form_is_named() -> None:
     form = run_form.entries()
     for entry in form:
         entry.component = f"{entry.section}.{entry.name}"
-    shown = run_form.to_form(form, RunConfig())
-    shown |= {"schedule.epochs": -1, "method.rank": None, "data.sources": "- ["}
+    values = shown(form, RunConfig()) | {"schedule.epochs": -1, "method.rank": None, "data.sources": "- ["}
     with pytest.raises(ConfigError) as error:
-        run_form.from_form(form, list(shown.values()))
+        run_form.from_form(form, list(values.values()))
     assert {fault.field for fault in error.value.faults} == {"schedule.epochs", "method.rank", "data.sources"}
 
 
