@@ -90,7 +90,7 @@ def test_a_bad_step_is_neither_measured_nor_saved(tiny_model: Path, tmp_path: Pa
     assert found and found.step == at and f"the {how} of step {at} is no longer a number" in found.reason
     assert trainer.state.global_step == at
     assert saved(tmp_path) == {f"checkpoint-{step}" for step in range(1, at)}
-    assert trainer.evaluated == list(range(1, at))
+    assert max(trainer.evaluated) == at - 1
 
 
 def test_weights_that_are_no_numbers_are_not_saved(tiny_model: Path, tmp_path: Path):
@@ -117,12 +117,14 @@ def test_what_counts_as_trouble():
 
 
 def test_only_checkpoints_from_before_the_trouble_are_left(tmp_path: Path):
-    for step in (4, 6, 8):
+    for step in (4, 6, 7):
         (tmp_path / f"checkpoint-{step}").mkdir()
     loss = judge(8, [2.0] * 7 + [NAN])
     assert loss
     divergence.remove_unsound(tmp_path, loss)
-    assert saved(tmp_path) == {"checkpoint-4", "checkpoint-6"}, "that of step 7 would have been in doubt"
+    assert saved(tmp_path) == {"checkpoint-4", "checkpoint-6"}, (
+        "the loss of step 8 is that of the weights in checkpoint-7"
+    )
     gradient = judge(7, [2.0] * 7, gradient_norm=NAN)
     assert gradient and gradient.sound_until == 6
 
