@@ -19,6 +19,7 @@ from trainer.sections import RunConfig
 from trainer.steering import folds, rank_search, reptile, steering
 from trainer.steering.folds import Fold, FoldSummary
 from trainer.steering.rank_search import Decision, Trial
+from trainer.training import TrainingError
 from trainer.workshop import Workshop, padded
 
 if TYPE_CHECKING:
@@ -29,12 +30,15 @@ _NEVER = 10**6
 
 def find_rank(config: RunConfig, workshop: Workshop) -> RunConfig:
     """The run with the rank that the search ends at (lecture L1.10), alpha with it. Each trial is told as an event."""
+    total = sft.total_steps(config, len(workshop.prepared.train))
 
     def train(rank: int, steps: int) -> Trial:
         tried = config.model_copy(deep=True)
         assert isinstance(tried.method, LoraMethod)
         tried.method = rank_search.with_rank(tried.method, rank)
-        tried.schedule.max_steps = steps
+        # The rate rises as fast as in the run and does not fall, or every rank would look settled at a trial's end.
+        tried.schedule.warmup_share = min(0.5, config.schedule.warmup_share * total / steps)
+        tried.schedule.final_rate_share, tried.schedule.max_steps = 1.0, steps
         workshop.fresh(tried)
         measured = _Measures(rank_search.measured_at(steps))
         trainer = _train(tried, workshop, workshop.prepared, f"trying rank {rank}", [measured])
@@ -55,8 +59,7 @@ def find_rank(config: RunConfig, workshop: Workshop) -> RunConfig:
             )
         )
 
-    steps = sft.total_steps(config, len(workshop.prepared.train))
-    rank = rank_search.search(workshop.reporter.folder, config.evaluation.least_gain, steps, train, tell)
+    rank = rank_search.search(workshop.reporter.folder, config.evaluation.least_gain, total, train, tell)
     found = config.model_copy(deep=True)
     assert isinstance(found.method, LoraMethod)
     found.method = rank_search.with_rank(found.method, rank)
@@ -116,16 +119,19 @@ def learn_to_learn(config: RunConfig, workshop: Workshop) -> None:
         return losses.mean()
 
     model.train()
-    reptile.train(
-        [one for one in model.parameters() if one.requires_grad],
-        list(tasks.rows),
-        batches,
-        loss,
-        config.steering.reptile_steps,
-        config.schedule.learning_rate,
-        config.schedule.seed,
-        progress=lambda done, steps: workshop.reporter.progress("looking for a start to learn from", done, steps),
-    )
+    try:
+        reptile.train(
+            [one for one in model.parameters() if one.requires_grad],
+            list(tasks.rows),
+            batches,
+            loss,
+            config.steering.reptile_steps,
+            config.schedule.learning_rate,
+            config.schedule.seed,
+            progress=lambda done, steps: workshop.reporter.progress("looking for a start to learn from", done, steps),
+        )
+    except FloatingPointError as error:
+        raise TrainingError(str(error)) from None
 
 
 class _Measures(TrainerCallback):
