@@ -126,10 +126,11 @@ def train(number: int) -> float:
             "labels": [-100] * (tokens - answer) + [7] * answer,
             "general": False,
             "length": tokens,
+            **dict.fromkeys(("task", "specialty", "level"), -1),
         }
         rows = Dataset.from_list([row] * (3 * config.schedule.batch_size))
         nothing: Any = None  # the manifest is not looked at while training
-        prepared = Prepared(train=rows, validation=rows.select([0]), manifest=nothing, warnings=[])
+        prepared = Prepared(rows, rows.select([0]), rows.select([]), nothing, [])
         sft.build(config, model, tokenizer, prepared, Path(folder), [], evaluate_first=False).train()
         return peak_memory_gib("cpu")
 

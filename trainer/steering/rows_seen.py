@@ -18,9 +18,10 @@ WINDOW = 20  # steps between two words on it
 class RowsSeen(TrainerCallback):
     """Counts the rows of each batch as it is trained on, not as it is drawn, which is earlier; tells it as events."""
 
-    def __init__(self, levels: list[str], order: SimilarLengths | SteeredOrder, reporter: Reporter):
+    def __init__(self, levels: list[str], order: SimilarLengths | SteeredOrder, dynamic: bool, reporter: Reporter):
         self.levels = levels
         self.order = order
+        self.dynamic = dynamic
         self.reporter = reporter
         self._rows = self._general = 0
         self._by_level: Counter[str] = Counter()
@@ -43,7 +44,7 @@ class RowsSeen(TrainerCallback):
                 rows=self._rows,
                 general=self._general,
                 share=self._general / self._rows,
-                target=self.order.share if isinstance(self.order, SteeredOrder) else None,
+                target=self.order.share if self.dynamic and isinstance(self.order, SteeredOrder) else None,
                 levels=dict(self._by_level),
             )
         )
