@@ -160,6 +160,8 @@ def test_form_and_yaml_are_kept_in_step(page: Page, app: App) -> None:
     rank.fill("24")
     expect(page.locator("#plan-table")).to_contain_text("your edit")
     page.get_by_role("tab", name="YAML").click()
+    # The editor holds only the lines in sight.
+    page.locator("#plan-yaml .cm-scroller").evaluate("it => it.scrollTop = it.scrollHeight / 3")
     expect(page.locator("#plan-yaml .cm-content")).to_contain_text("rank: 24")
     data = saved_yaml(app)
     assert data["method"]["rank"] == 24
@@ -167,6 +169,23 @@ def test_form_and_yaml_are_kept_in_step(page: Page, app: App) -> None:
     write_yaml(page, yaml.safe_dump(data, sort_keys=False))
     page.get_by_role("tab", name="Form").click()
     expect(rank).to_have_value("12")
+
+
+def test_another_kind_of_method_brings_its_own_fields(page: Page, app: App) -> None:
+    plan(page)
+    open_editor(page)
+    page.get_by_role("tab", name="Form").click()
+    rank, length = page.locator("#form-method-rank"), page.locator("#form-method-length")
+    expect(rank).to_be_visible()
+    expect(length).not_to_be_visible()
+    page.locator("#form-method-kind input").click()
+    page.get_by_role("option", name="prefix tuning").click()
+    expect(length.locator("input")).to_have_value("30")
+    expect(rank).not_to_be_visible()
+    expect(page.locator("#plan-table")).to_contain_text("prefix")
+    assert saved_yaml(app)["method"]["kind"] == "prefix"
+    page.locator("#form-steering").get_by_role("button").first.click()
+    expect(page.locator("#form-steering-replay_share input")).to_have_value("0.03")
 
 
 def test_patient_data_is_masked_and_a_plan_without_data_does_not_start(page: Page, app: App) -> None:
