@@ -19,8 +19,8 @@ def prefix(model: PreTrainedModel, method: PrefixMethod, names: list[str]) -> Pe
 
     They begin as those of words drawn at random, read by the model itself: from random numbers it learns worse (Li &
     Liang 2021, section 7.4). With 30 on the embedded model, four sentences had a loss of 5.1 (without a prefix 4.6,
-    from zeros 5.6, from PEFT's random numbers 12.2). With method.projection they come out of a small network of tanh, which is left behind
-    when they are saved.
+    from zeros 5.6, from PEFT's random numbers 12.2). With method.projection they come out of a small network of tanh,
+    which is left behind when they are saved.
     Cost: length x 2 x layers x width of the keys, in fp32; and length more tokens to attend to in every answer.
     """
     from peft import PrefixTuningConfig
