@@ -214,69 +214,6 @@ def test_levels_come_in_order_with_some_of_the_earlier_ones(tmp_path: Path):
     ]
 
 
-def test_levels_that_no_row_has_take_no_steps(tmp_path: Path):
-    order = steered([(row % 2, 0) for row in range(40)])
-    curriculum = Curriculum("steps", 0.001, ["facts", "judgement"], order, reporter(tmp_path))
-    for step in range(1, 11):
-        curriculum.on_step_end(NOTHING, at(step, 10), NOTHING)
-        assert order.level == (step >= 5)
-    alone = Curriculum("steps", 0.001, ["facts"], steered([(0, 0)] * 8), reporter(tmp_path))
-    alone.on_train_begin(NOTHING, at(0, 10), NOTHING)
-    alone.on_step_end(NOTHING, at(9, 10), NOTHING)
-    (warning,) = told(tmp_path, events.WarningEvent)
-    assert "all rows that have a level are facts" in warning.message
-
-
-def test_every_level_begins_in_time_where_the_loss_falls_on(tmp_path: Path):
-    order = steered([(row % 4, 0) for row in range(40)])
-    curriculum = Curriculum("plateau", 0.01, LEVELS, order, reporter(tmp_path))
-    losses = {0: 2.0, 10: 1.9, 20: 1.895, 30: 1.8, 40: 1.6, 50: 1.5, 60: 1.4}
-    levels = {}
-    for step in range(101):
-        if step:
-            curriculum.on_step_end(NOTHING, at(step, 100), NOTHING)
-        if step in losses:
-            curriculum.on_evaluate(NOTHING, at(step, 100), NOTHING, {"eval_loss": losses[step]})
-        levels[step] = order.level
-    assert [step for step in range(1, 101) if levels[step] != levels[step - 1]] == [27, 54, 80]
-    assert "begins at the latest" in told(tmp_path, events.CurriculumEvent)[0].reason
-
-
-def test_a_gain_keeps_a_level_and_two_measurements_without_one_end_it(tmp_path: Path):
-    order = steered([(row % 3, 0) for row in range(40)])
-    curriculum = Curriculum("plateau", 0.01, LEVELS[:3], order, reporter(tmp_path))
-    found = []
-    for step, loss in enumerate([2.0, 1.995, 1.98, 1.975, 1.972, 1.97, 1.968], 1):
-        curriculum.on_evaluate(NOTHING, at(step, 100), NOTHING, {"eval_loss": loss})
-        found.append(order.level)
-    assert found == [0, 0, 0, 0, 1, 1, 2], "1.98 is a gain over 2.0; then twice none over it, and twice over 1.972"
-    first, second = told(tmp_path, events.CurriculumEvent)
-    assert first.reason == "The validation loss (1.972) did not fall by 0.01 below 1.980 in 2 measurements."
-    assert second.reason == "The validation loss (1.968) did not fall by 0.01 below 1.972 in 2 measurements."
-
-
-@pytest.mark.parametrize(
-    ("losses", "shares"),
-    [
-        pytest.param(
-            [(2, 3), (1.9, 3), (1.8, 3.04), (1.7, 3), (1.6, 3), (1.5, 3)], [0.5, 0.4, 0.3, 0.2, 0.1, 0.1], id="down"
-        ),
-        pytest.param([(2, 3), (1.9, 3), (1.8, 3.06), (1.7, 3.2), (1.6, 3)], [0.5, 0.4, 0.5, 0.5, 0.4], id="up again"),
-        pytest.param([(2, 3), (1.9, 3), (1.96, 3), (1.94, 3)], [0.5, 0.4, 0.4, 0.3], id="own rises: it waits"),
-        pytest.param([(2, None), (1.9, None), (1.8, None)], [0.5, 0.4, 0.3], id="nothing to measure on"),
-    ],
-)
-def test_the_share_of_general_rows_follows_both_losses(losses: list[tuple[float, float | None]], shares: list[float]):
-    order = steered([(0, 0)] * 20, [0] * 20, share=0.5)
-    mixing = DynamicMixing(0.1, order)
-    found = []
-    for own, general in losses:
-        metrics = {"eval_loss": own, **({} if general is None else {"eval_general_loss": general})}
-        mixing.on_evaluate(NOTHING, at(1, 10), NOTHING, metrics)
-        found.append(order.share)
-    assert found == shares
-
-
 @pytest.mark.parametrize("accumulation", [1, 3])
 @pytest.mark.parametrize("done", [0, 7, 10, 15, 25])
 def test_a_run_that_resumes_goes_on_with_the_same_rows(tmp_path: Path, accumulation: int, done: int):
