@@ -134,9 +134,3 @@ def _start_from_activations(model: PeftModel, batches: list[Mapping[str, Any]]) 
     # Without labels: the directions are those of all tokens, where the answers' alone may be fewer than the rank.
     inputs = [{name: batch[name] for name in ("input_ids", "attention_mask")} for batch in batches]
     initialize_lora_eva_weights(model, inputs, forward_fn=_Passes(), show_progress_bar=False)
-
-
-def trainable_share(model: PeftModel) -> float:
-    """Trained parameters as a share of all, as PEFT counts them (4-bit weights by what they stand for)."""
-    trained, everything = model.get_nb_trainable_parameters()
-    return trained / everything
