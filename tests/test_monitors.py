@@ -24,6 +24,7 @@ from evaluators import forgetting
 from evaluators.forgetting import Question
 from trainer import events
 from trainer.data.contamination import Benchmarks
+from trainer.data.prepare import prepare
 from trainer.data.sources import STARTER_FOLDER
 from trainer.reporting import Reporter
 from trainer.runs import RunState
@@ -251,3 +252,18 @@ def test_it_can_end_the_run_and_the_bases_count_survives_a_resume(reporter: Repo
     assert not stepped(second, 5, reporter.folder).should_training_stop, "compared with the base of before"
     assert stepped(second, 10, reporter.folder).should_training_stop
     assert second.ended is not None and "16 of 16" in second.ended
+
+
+def test_a_training_row_that_asks_what_the_monitor_asks_is_told(tmp_path: Path):
+    asked = sampled_questions(17)[:20]
+    rows = [{"question": one.question, "answer": one.options[one.answer]} for one in asked]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def found(every: int | None) -> int:
+        data = {"sources": [{"name": str(path)}], "contains_phi": False}
+        chosen = {"forgetting_every": every, "replay_share": 0}
+        run = RunConfig.model_validate({"data": data, "steering": chosen, "evaluation": {"forgetting": False}})
+        return prepare(run).manifest.contaminated_rows
+
+    assert found(10) > 0 == found(None)

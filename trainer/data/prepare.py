@@ -94,7 +94,7 @@ def _key(run: RunConfig, located: dict[str, Located]) -> str:
         "general share": "dynamic" if run.steering.mixing == "dynamic" else run.steering.replay_share,
         "seed": run.schedule.seed,
         "scored": [held_out.name for held_out in run.evaluation.held_out],
-        "forgetting": run.evaluation.forgetting,
+        "forgetting": _asks_general_questions(run),
         "sources": {name: content_hash(one.path) for name, one in located.items()},
         "templates": {name: task_templates.load(name).source for name in named},
         "corrections": {name: content_hash(Path(name)) for name in files if Path(name).exists()},
@@ -234,6 +234,10 @@ class _Texts:
                 self.report("comparing held-back rows with the others", number, self.rows)
 
 
+def _asks_general_questions(run: RunConfig) -> bool:
+    return run.evaluation.forgetting or run.steering.forgetting_every is not None
+
+
 def _contamination(run: RunConfig, train: Path) -> tuple[list[str], list[Contaminated]]:
     """The scored sets that were looked for, and the training rows that ask what they ask."""
     names = [held_out.name for held_out in run.evaluation.held_out]
@@ -241,7 +245,7 @@ def _contamination(run: RunConfig, train: Path) -> tuple[list[str], list[Contami
     for name in names:
         rows, _ = read_rows(DataSource(name=name), locate(name, "heldout"))
         asked += [(name, question(row)) for row in rows]
-    if run.evaluation.forgetting:
+    if _asks_general_questions(run):
         lines = locate(FORGETTING_SET, "heldout").path.read_text(encoding="utf-8").splitlines()
         asked += [(FORGETTING_SET, json.loads(line)["question"]) for line in lines]
         names.append(FORGETTING_SET)
