@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, DynamicCache
 
 from trainer.methods import MethodError, groups, saved, soft_prompts
@@ -114,9 +115,9 @@ def test_saved_and_loaded_each_answers_as_it_did(tiny_model: Path, tmp_path: Pat
 def test_a_run_goes_on_with_all_of_them(tiny_model: Path, tmp_path: Path, kind: str):
     run = run_with(tiny_model, KINDS[kind])
     model = trained(apply(fresh_base(tiny_model), run, TASKS, 10), NAMES)
-    saved.write_training_state(model, tmp_path / "trained.safetensors")
+    save_file(saved.training_state(model), tmp_path / "trained.safetensors")
     again = apply(fresh_base(tiny_model), run, TASKS, 10)
-    saved.read_training_state(again, tmp_path / "trained.safetensors")
+    saved.set_training_state(again, load_file(tmp_path / "trained.safetensors"))
     for name in NAMES:
         groups.activate(model, name)
         groups.activate(again, name)

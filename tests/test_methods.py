@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from evaluators.generation import BASE
@@ -176,12 +177,12 @@ def test_a_run_goes_on_in_the_middle(tiny_model: Path, tmp_path: Path, name: str
     model = untrained(run, fresh_base(tiny_model))
     optimizer = optimiser(model)
     train(model, range(1, 4), optimizer)
-    saved.write_training_state(model, tmp_path / "trained.safetensors")
+    save_file(saved.training_state(model), tmp_path / "trained.safetensors")
     remembered = copy.deepcopy(optimizer.state_dict())
     train(model, range(4, STEPS + 1), optimizer)
 
     again = untrained(run, fresh_base(tiny_model))
-    saved.read_training_state(again, tmp_path / "trained.safetensors")
+    saved.set_training_state(again, load_file(tmp_path / "trained.safetensors"))
     optimizer = optimiser(again)
     optimizer.load_state_dict(remembered)
     train(again, range(4, STEPS + 1), optimizer)
@@ -411,10 +412,10 @@ def test_what_does_not_fit_as_a_start_is_said(tiny_model: Path, tmp_path: Path):
 
 def test_a_checkpoint_of_another_shape_is_refused(tiny_model: Path, tmp_path: Path):
     file = tmp_path / "trained.safetensors"
-    saved.write_training_state(untrained(run_with(tiny_model, {"kind": "lora"}), fresh_base(tiny_model)), file)
+    save_file(saved.training_state(untrained(run_with(tiny_model, {"kind": "lora"}), fresh_base(tiny_model))), file)
     other = untrained(run_with(tiny_model, {"kind": "lora", "rank": 2}), fresh_base(tiny_model))
     with pytest.raises(MethodError, match=r"written by a run with another method, rank or set of tasks"):
-        saved.read_training_state(other, file)
+        saved.set_training_state(other, load_file(file))
 
 
 def test_no_adapter_is_an_error_that_says_so(tiny_model: Path, tmp_path: Path):

@@ -241,6 +241,18 @@ IMPOSSIBLE = (
         "leave method.projection off, or method.start_from empty.",
     ),
     Impossible(
+        "P-tuning",
+        "start from an adapter",
+        "what it trained is kept without the network that made it",
+        "leave method.start_from empty, or take method.kind prompt.",
+    ),
+    Impossible(
+        "AdaLoRA",
+        "gradual unfreezing",
+        "a layer that does not train yet seems unimportant and loses its ranks",
+        "leave schedule.unfreezing_share at 0, or take method.kind lora.",
+    ),
+    Impossible(
         "words to begin with",
         "start from an adapter",
         "virtual tokens can only begin in one way",
@@ -403,6 +415,12 @@ def _of_method(config: RunConfig) -> list[Fault]:
     if isinstance(method, FullMethod) and method.offload and config.hardware.device == "cpu":
         message = "there is no GPU to take the weights off (hardware.device is cpu); leave it off."
         faults.append(Fault(field="method.offload", message=message))
+    if isinstance(method, FullMethod) and method.offload and config.schedule.gradient_checkpointing:
+        message = "method.offload computes each layer again by itself; leave this off."
+        faults.append(Fault(field="schedule.gradient_checkpointing", message=message))
+    if config.steering.mixing == "dynamic" and not config.data.general_sources:
+        message = "mixes in general rows, and data.general_sources is empty; name one, or set it to fixed."
+        faults.append(Fault(field="steering.mixing", message=message))
     if isinstance(method, AdaLoraMethod) and method.start_rank < method.rank:
         message = f"is {method.start_rank}, below method.rank ({method.rank}), to which it falls; 1.5 x rank is usual."
         faults.append(Fault(field="method.start_rank", message=message))

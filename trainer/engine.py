@@ -12,7 +12,7 @@ from trainer import card, events, hardware, models, preflight, runs, scoring, si
 from trainer.data.tokenised import tokenise
 from trainer.data.tokens import conversation
 from trainer.method_sections import LoraMethod
-from trainer.methods import saved
+from trainer.methods import full, saved
 from trainer.methods.apply import LECTURE_SHARES, trainable_share
 from trainer.report import BeforeAfter, Report
 from trainer.reporting import Reporter, StopRequested, TrainingEvents, peak_memory_gib
@@ -164,8 +164,11 @@ def _answers(config: RunConfig, workshop: Workshop, questions: Sequence[str], to
 
 
 def _save(trainer: AnswerTrainer, config: RunConfig, folder: Path) -> None:
-    whole = config.method.kind == "full"
-    saved.save(trainer.accelerator.unwrap_model(trainer.model), config, folder / (MODEL if whole else ADAPTER))
+    model: Any = trainer.accelerator.unwrap_model(trainer.model)
+    if config.method.kind == "full":
+        full.save(model, trainer.tokenizer, folder / MODEL)
+    else:
+        saved.save(model, config, folder / ADAPTER)
 
 
 def _roll_back(trainer: AnswerTrainer, monitors: list[Any], reporter: Reporter) -> int | None:

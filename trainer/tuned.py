@@ -94,6 +94,8 @@ class Tuned:
     def _load(self, tuned: bool) -> Any:
         if self.whole and tuned:
             model, self.tokenizer = full.load(self.folder / MODEL, self.run)
+            # Where somebody takes it for its own base, `evaluators.sides` refuses.
+            model.is_fully_tuned = True  # pyright: ignore
         else:
             model, self.tokenizer, _ = models.load_base(self.run)
             if not self.whole:

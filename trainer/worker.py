@@ -29,7 +29,7 @@ def main(folder: Path) -> int:
 
     from trainer import engine, events, training
     from trainer.data.records import DataError
-    from trainer.methods.lora import MethodError
+    from trainer.methods import MethodError
     from trainer.models import ModelError
     from trainer.reporting import Reporter, StopRequested
 

@@ -102,47 +102,64 @@ def can_mix(folder: Path) -> bool:
     )
 
 
-def write_training_state(model: Any, file: Path) -> None:
-    """Write every trained number under its full name, for a checkpoint: what PEFT saves lacks a projection's network.
+def choose(model: PeftModel, chosen: list[str]) -> None:
+    """Let these adapters answer: one, or several together. Prefixes stand one after the other, bottleneck adapters on
+    one another, the first lowest. Raises `MethodError` for kinds that cannot be put together.
+    """
+    from trainer.methods import soft_prompts
+
+    kind = model.peft_config[chosen[0]].peft_type
+    if len(chosen) == 1:
+        model.set_adapter(chosen[0], inference_mode=True)
+    elif kind == "PREFIX_TUNING":
+        together = "and_".join(chosen)
+        if together not in model.peft_config:
+            soft_prompts.compose(model, chosen, together)
+        model.set_adapter(together, inference_mode=True)
+    elif kind == "BOTTLENECK":
+        tuner: Any = model.base_model
+        tuner.set_adapter(chosen, inference_mode=True)
+    else:
+        raise MethodError("Only prefixes and bottleneck adapters can answer together; choose one of the adapters.")
+
+
+def training_state(model: Any) -> dict[str, Tensor]:
+    """A copy of every trained number under its full name; what PEFT saves lacks a projection's network.
 
     The weights of all adapters are in it, whichever is active, and what AdaLoRA's allocation of ranks remembers.
     """
-    from safetensors.torch import save_file
-
     from trainer.methods import adalora
 
     state = {name: one.detach() for name, one in _trained(model).items()}
     if _allocates_ranks(model):
         state |= {f"{_ALLOCATION}{name}": one for name, one in adalora.allocation(model).items()}
-    save_file({name: one.contiguous() for name, one in state.items()}, file)
+    return {name: one.clone().contiguous() for name, one in state.items()}
 
 
-def read_training_state(model: Any, file: Path) -> None:
-    """Put what `write_training_state` wrote back into a model made from the same run file.
+def set_training_state(model: Any, state: dict[str, Tensor]) -> None:
+    """Put what `training_state` took back into a model made from the same run file.
 
-    Raises `MethodError` where it was written for another method or shape.
+    Raises `MethodError` where it is that of another method or shape.
     """
     import torch
-    from safetensors.torch import load_file
 
     from trainer.methods import adalora
 
-    state = load_file(file)
-    allocation = {
-        name.removeprefix(_ALLOCATION): state.pop(name) for name in list(state) if name.startswith(_ALLOCATION)
-    }
+    numbers = {name: one for name, one in state.items() if not name.startswith(_ALLOCATION)}
     trained = _trained(model)
-    shapes = {name: one.shape for name, one in trained.items()}
-    if shapes != {name: one.shape for name, one in state.items()}:
+    if {name: one.shape for name, one in trained.items()} != {name: one.shape for name, one in numbers.items()}:
         raise MethodError(
-            f"{file} was written by a run with another method, rank or set of tasks; a run goes on with the values "
-            "that it began with. Start a new run instead."
+            "The checkpoint was written by a run with another method, rank or set of tasks; a run goes on with the "
+            "values that it began with. Start a new run instead."
         )
     with torch.no_grad():
         for name, one in trained.items():
-            one.copy_(state[name])
+            one.copy_(numbers[name])
     if _allocates_ranks(model):
-        adalora.restore(model, {name: one.to(model.device) for name, one in allocation.items()})
+        allocation = {name: one for name, one in state.items() if name.startswith(_ALLOCATION)}
+        adalora.restore(
+            model, {name.removeprefix(_ALLOCATION): one.to(model.device) for name, one in allocation.items()}
+        )
 
 
 _ALLOCATION = "allocation/"

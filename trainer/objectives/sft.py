@@ -56,6 +56,7 @@ def build(
 
     schedule, watched = config.schedule, config.evaluation.watch
     on_cpu = config.hardware.device == "cpu"
+    whole = config.method.kind == "full"  # in fp32; on a GPU its products are computed in bf16
     settings = SFTConfig(
         output_dir=str(checkpoints),
         max_steps=total_steps(config, len(prepared.train)),
@@ -69,8 +70,8 @@ def build(
         gradient_checkpointing_kwargs={"use_reentrant": False} if schedule.gradient_checkpointing else None,
         neftune_noise_alpha=schedule.neftune_alpha or None,
         use_cpu=on_cpu,
-        bf16=False,
-        fp16=not on_cpu and next(model.parameters()).dtype == torch.float16,
+        bf16=whole and not on_cpu and torch.cuda.is_bf16_supported(),
+        fp16=not on_cpu and not whole and next(model.parameters()).dtype == torch.float16,
         eval_strategy="steps",
         eval_steps=config.evaluation.every,
         eval_on_start=evaluate_first,
@@ -99,7 +100,8 @@ def build(
         train_dataset=prepared.train,
         eval_dataset=prepared.validation,
         processing_class=tokenizer,
-        callbacks=[*steering.callbacks, *callbacks],
+        # Those of the run come first: they say which step it is.
+        callbacks=[*callbacks, *steering.callbacks],
         prepared=prepared,
         steering=steering,
     )
