@@ -31,8 +31,10 @@ WORKING_COPY_BYTES = 2
 """Full tuning computes in bf16: its fp32 weights' 16-bit copies, all of them held at the high end."""
 RANK_SCORES_BYTES = 12
 """AdaLoRA's importance of each number, its mean and its spread over the steps, in fp32 (Zhang et al. 2023)."""
-HELD_BACK_BYTES = {"ewc": 4, "start": 4}
-"""EWC's Fisher information, and the base's own value where the change is not scale x BA alone, in fp32."""
+FISHER_BYTES = (2, 4)
+"""EWC's Fisher information: kept in bf16, measured in fp32 before training begins (`trainer.steering.fisher`)."""
+START_BYTES = 4
+"""The base's own value, in fp32, where the change is more than scale x BA: `trainer.steering.weight_changes`."""
 KEPT_PER_HIDDEN, KEPT_PER_INTERMEDIATE = (40, 62), (10, 16)
 """Bytes that a layer keeps for the backward pass, per token and unit of hidden or intermediate width (low, high).
 
@@ -180,10 +182,9 @@ def _standing(config: RunConfig, model: BaseModelRow, bf16: bool, end: int) -> d
         parts["rank scores"] = float(trained * RANK_SCORES_BYTES)
     held = 0.0
     if config.steering.ewc:
-        # The change of a low-rank adapter is written out to be weighed, and kept for the backward pass.
-        held += copies * HELD_BACK_BYTES["ewc"] * (1 + end)
+        held += copies * FISHER_BYTES[end]
     if isinstance(method, FullMethod) and (config.steering.ewc or config.steering.l2_sp):
-        held += copies * HELD_BACK_BYTES["start"]
+        held += copies * START_BYTES
     if held:
         parts["held back"] = held
     if config.steering.gradient_surgery != "off" or config.steering.conflict_every:

@@ -20,6 +20,7 @@ from assistant.planner.advice_models import (
 from assistant.planner.answers import Answers, uses_starter
 from trainer import config as run_config
 from trainer import sizing
+from trainer.combinations import faults
 from trainer.hardware import Machine
 from trainer.sections import RunConfig
 from trainer.sizing import Estimate
@@ -80,7 +81,7 @@ def _plan(answers: Answers, machine: Machine, size_step: int = 0, effort: float 
     reasons += advice_training.schedule(config, answers, batch, found_data)
     advice_method.with_effort(config, answers, effort, reasons)
     planned = config.model_copy(deep=True)
-    _set(config, answers.settings)
+    left = _set(config, answers.settings)
     wanted_length = config.schedule.max_length
     reasons += advice_training.rhythm(config, answers, rows)
     reasons += advice_steering.steering(config, answers, found_data)
@@ -89,7 +90,7 @@ def _plan(answers: Answers, machine: Machine, size_step: int = 0, effort: float 
     if validated := advice_steering.validation(config, answers, rows, estimate):
         reasons += validated
         estimate = sizing.estimate(config, machine, rows, row_tokens)
-    reasons = _with_requests(reasons, config, planned, answers.settings)
+    reasons = _with_requests(reasons, config, planned, answers.settings, left)
     config.output.name = _name(config)
     reasons.append(
         Reason(field="output.name", value=config.output.name, why="Task and model, to be told apart.", source="Bedside")
@@ -133,24 +134,43 @@ def _task(config: RunConfig, answers: Answers) -> list[Reason]:
     return reasons
 
 
-def _set(config: RunConfig, settings: dict[str, Any]) -> None:
+def _set(config: RunConfig, settings: dict[str, Any]) -> dict[str, str]:
+    """Set what was asked for; what no longer goes with the rest (another machine was named since) is left, with why."""
+    left = {}
     if "method.rank" in settings:
         advice_method.set_rank(config.method, settings["method.rank"])
+    if "evaluation.every" in settings:
+        config.schedule.checkpoint_every = settings["evaluation.every"]
     for name, value in settings.items():
         section, _, field = name.partition(".")
         # The kind is planned for already; in its place it would be another section.
-        if name != "method.kind":
-            setattr(getattr(config, section), field, value)
+        if name == "method.kind":
+            continue
+        part, known = getattr(config, section), {fault.message for fault in faults(config)}
+        before = getattr(part, field)
+        setattr(part, field, value)
+        if new := [fault.message for fault in faults(config) if fault.message not in known]:
+            setattr(part, field, before)
+            left[name] = new[0]
+    return left
 
 
 def _with_requests(
-    reasons: list[Reason], config: RunConfig, planned: RunConfig, settings: dict[str, Any]
+    reasons: list[Reason],
+    config: RunConfig,
+    planned: RunConfig,
+    settings: dict[str, Any],
+    left: dict[str, str],
 ) -> list[Reason]:
     """The reasons, where a value that the user asked for says so, beside what the planner would have taken."""
     kept = {reason.field: reason for reason in reasons}
     for name, value in settings.items():
         section, _, field = name.partition(".")
         own = getattr(getattr(planned, section), field)
+        if name in left:
+            why = f"You asked for {value}, but it does not go with the rest: {left[name]}"
+            kept[name] = Reason(field=name, value=own, why=why, source="Bedside")
+            continue
         why = "You asked for it."
         if name == "method.kind":
             why += f" {kept[name].why}"

@@ -37,7 +37,9 @@ _UNSAFE = re.compile(
 )
 # Rows that teach a model to refuse such things are what the tool is for.
 _AGAINST = re.compile(
-    r"\b(?:refus\w+|detect\w*|flag\w*|prevent\w*|recogni[sz]\w+|screen\w*|decline\w*)\b", re.IGNORECASE
+    r"\b(?:refus\w+|detect\w*|flag\w*|prevent\w*|recogni[sz]\w+|screen\w*|decline\w*)\b"
+    r"|\b(?:stop|warn)(?: me| it| the run| training)? (?:if|when|once) it\b",
+    re.IGNORECASE,
 )
 
 DANGER = (

@@ -21,7 +21,8 @@ _LIST = """
     classification triage interpret interprets interpretation laboratory education reasoning preference
     preferences adversarial quality accuracy tomorrow hundred thousand million laptop computer machine mistral
     hospital clinical explain explains
-    explained explaining
+    explained explaining prefix prefixes adapter adapters bottleneck parallel sequential curriculum forgetting
+    uncertainty distillation gradient gradients unfreezing layer layers virtual offload mixing dynamic validation
 """
 _WORDS = _LIST.split()
 # Spelt by ear rather than slipped.

@@ -7,10 +7,12 @@ from typing import Any
 
 from assistant.planner.reading_number_words import number_value
 from assistant.planner.reading_text import Message
+from assistant.planner.requests_method import read_method
+from assistant.planner.requests_steering import read_steering
 from trainer import config as run_config
 from trainer.config import ConfigError
 from trainer.method_names import method_name
-from trainer.sections import RunConfig
+from trainer.sections import HardwareSection, RunConfig
 
 _IS = r"\s*(?:=|:|\bof\b|\bto\b|\bis\b|\bat\b)?\s*"
 _NUMBER = r"(?:\d+(?:\.\d+)?(?:e-?\d+)?|\.\d+)"
@@ -111,10 +113,13 @@ def read_requests(
     `planned` is the run file so far, which "longer" and "less memory" start from; `asked` are the fields set by earlier
     messages. A value that does not go with these is not set; the remark gives the fault.
     """
-    wanted: dict[str, Any] = {}
-    remarks: list[str] = []
-    for match in message.take(_BACK):
-        wanted[_FIELDS[_singular(match[1])]] = None
+    kind = planned.method.kind if planned else asked.get("method.kind", "lora")
+    wanted: dict[str, Any] = {_FIELDS[_singular(match[1])]: None for match in message.take(_BACK)}
+    wanted |= read_method(message, kind)
+    # Without a plan there may still be a GPU; where there is none, the plan says so.
+    so_far = planned or RunConfig(hardware=HardwareSection(device="cuda"))
+    steering, remarks = read_steering(message, so_far)
+    wanted |= steering
     for field, pattern in _PATTERNS:
         for match in message.mentions(pattern):
             wanted[field] = _value(match["value"])
@@ -133,14 +138,17 @@ def read_requests(
     if list(message.take(_WHOLE)):
         wanted["model.quantization"] = "none"
     for match in message.take(_NF4):
-        wanted.setdefault("model.quantization", "none" if message.negated(match.start()) else "nf4")
+        denied = message.negated(match.start())
+        wanted.setdefault("model.quantization", "none" if denied else "nf4")
+        if "lora" in match[0].lower() and kind != "lora" and not denied:
+            wanted.setdefault("method.kind", "lora")
     for match in message.take(_CHECKPOINTING):
         wanted["schedule.gradient_checkpointing"] = not message.negated(match.start())
     for match in message.take(_MODULES):
         names = re.findall(r"[a-z]+_proj|\b[qkvo]\b", match[0].lower())
         wanted["method.target_modules"] = [name if "_" in name else f"{name}_proj" for name in names]
     more, said = _relative(message, planned)
-    return _checked(wanted | more, planned or RunConfig(), asked, [*remarks, *said])
+    return _checked(wanted | more, so_far, asked, [*remarks, *said])
 
 
 def _relative(message: Message, planned: RunConfig | None) -> tuple[dict[str, Any], list[str]]:

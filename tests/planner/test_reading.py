@@ -7,6 +7,8 @@ import yaml
 
 from assistant.planner.answers import Answers, merge
 from assistant.planner.reading import read
+from assistant.planner.reading_text import Message
+from assistant.planner.requests import read_requests
 from trainer.hardware import GpuDevice, Machine
 
 LAPTOP = Machine(cpu_name="CPU", cores=2, memory_gib=23.5, cpu_bf16=True)
@@ -28,7 +30,18 @@ def _read(row: dict) -> tuple[dict, list[str]]:
     return reading.changes.model_dump(exclude_unset=True), reading.remarks
 
 
-@pytest.mark.parametrize("row", UTTERANCES, ids=lambda row: row["say"])
+@pytest.mark.parametrize("row", [row for row in UTTERANCES if "settings" in row], ids=lambda row: row["say"])
+def test_a_request_is_read_exactly_and_taken_out_of_the_message(row):
+    message = Message(row["say"])
+    settings, remarks = read_requests(message, None, {})
+    assert settings == row["settings"]
+    left = read(message.rest.replace("\x1f", " "), LAPTOP, known=Answers())
+    assert left.changes.model_dump(exclude_unset=True) == row["expect"]
+    if "asks" in row:
+        assert any(row["asks"] in remark for remark in remarks)
+
+
+@pytest.mark.parametrize("row", [row for row in UTTERANCES if "settings" not in row], ids=lambda row: row["say"])
 def test_a_message_is_read_exactly(row):
     changes, remarks = _read(row)
     assert changes == row["expect"]
