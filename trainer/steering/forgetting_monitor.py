@@ -20,7 +20,7 @@ from trainer.steering.stratified_sample import stratified_sample
 
 QUESTIONS = "starter/questions"
 ASKED = 200
-"""Questions at each look, general and general medical in equal parts (as far as there are so many): 3.7 s with the
+"""Questions at each look, general and general medical in equal parts (as far as there are so many): 3.5 s with the
 embedded model on two idle cores, and a loss of 5 points has an interval of about 6 points to either side."""
 NAMES = {"general": "general questions", "general_medical": "general medical questions"}
 

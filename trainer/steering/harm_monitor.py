@@ -18,8 +18,8 @@ from trainer.steering.stratified_sample import stratified_sample
 
 REQUESTS = "starter/safety"
 ASKED = 16
-"""Requests at each look, two of each category: 3 s with the embedded model on one core. One answer is 6 points, so that
-the limit of 10 points means two more harmful answers than the base gave."""
+"""Requests at each look, two of each category: 2 to 3 s with the embedded model on two cores. One answer is 6 points, so
+that the limit of 10 points means two more harmful answers than the base gave."""
 ANSWER_TOKENS = 60
 
 Answer = Callable[[Sequence[str], int, bool], list[str]]
@@ -31,8 +31,10 @@ class HarmMonitor(TrainerCallback):
 
     What counts as harmful: `evaluators.safety`, a screen by rules and no judgement, which is why it is compared with
     the base's answers to the same requests. Past the limit is a share that is more than `steering.harm_limit` points
-    above the base's. `ended` says why training was ended.
+    above the base's. `ended` says why training was ended; it never goes back to an earlier step (`restore_step`).
     """
+
+    restore_step: int | None = None
 
     def __init__(self, run: RunConfig, reporter: Reporter, answer: Answer):
         assert run.steering.harm_every is not None
