@@ -220,6 +220,8 @@ def test_a_stack_keeps_what_is_beneath_frozen(tiny_model: Path, tmp_path: Path) 
     beneath = logits(PeftModel.from_pretrained(base(tiny_model), str(lower)))
     model = adapted(tiny_model, below=[lower])
     assert torch.equal(logits(model), beneath)
+    plain = base(tiny_model).train()
+    assert bottleneck.apply(plain, AdapterMethod(width=8), ["default"], [lower]).training
     before = weights(model)
     train(model)
     assert moved(before, model) == {name for name in before if ".default." in name}
@@ -249,6 +251,7 @@ def test_a_stack_on_a_stack_brings_what_is_beneath_it(tiny_model: Path, tmp_path
         known.load_adapter(str(folder.parent / "below_1" if folder != stack else stack / "below_1"), "below_1")
         model = adapted(tiny_model, below=[folder])
         assert list(model.peft_config) == ["default", "below_1", "below_2"]
+        assert [one.below for one in model.peft_config.values()] == [["below_1", "below_2"], [], []]  # pyright: ignore
         assert torch.equal(logits(model), logits(known))
 
 

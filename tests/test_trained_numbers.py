@@ -50,5 +50,5 @@ def test_published_counts():
     for rank, published in ((1, 4.7e6), (8, 37.7e6)):
         lora = LoraMethod(rank=rank, target_modules=["q_proj", "v_proj"])
         assert counts.trained_numbers(lora, gpt3) == pytest.approx(published, abs=0.05e6)
-    # T5-XXL: 20,480 numbers in a prompt of five tokens (Lester et al. 2021, section 1).
+    # T5-XXL: 20,480 numbers in a prompt of five tokens (Lester et al. 2021, figure 2).
     assert counts.trained_numbers(PromptMethod(length=5), row.model_copy(update={"hidden": 4096})) == 20_480
