@@ -142,13 +142,12 @@ def test_curves_tell_who_learns_at_which_rate():
     assert list(rates.curves(a_run({"rate_ratio": 16}), 30, 100)) == ["A", "B"]
     run = a_run({"rate_ratio": 4}, layer_rate_ratio=10, unfreezing_share=0.5, warmup_share=0.0)
     found = rates.curves(run, 3, 100)
-    assert list(found) == [
-        f"{name}, {part}" for name in ("bottom layer (1)", "middle layer (2)", "top layer (3)") for part in "AB"
-    ]
-    bottom, top = dict(found["bottom layer (1), A"]), dict(found["top layer (3), A"])
+    assert list(found) == [f"{name} layer, {part}" for name in ("top", "middle", "bottom") for part in "AB"]
+    bottom, top = dict(found["bottom layer, A"]), dict(found["top layer, A"])
     assert bottom[49] == 0.0 < bottom[50] and max(top.values()) == 0.01
     assert bottom[50] / rates.schedule(run, 100)(50) == pytest.approx(0.001)
-    assert dict(found["top layer (3), B"])[0] == pytest.approx(0.04)
+    assert dict(found["top layer, B"])[0] == pytest.approx(0.04)
+    assert list(rates.curves(a_run(layer_rate_ratio=10), 2, 100)) == ["top layer", "bottom layer"]
     assert all(len(curve) < 70 for curve in found.values())
     assert rates.curves(a_run(), 30, 1) == {"all weights": [(0, 0.0)]}
 

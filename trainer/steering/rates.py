@@ -66,11 +66,11 @@ def curves(run: RunConfig, layers: int, total_steps: int) -> dict[str, list[tupl
 
     One curve where all weights learn alike; bottom, middle and top layer where layers differ; A and B where LoRA's do.
     """
+    who = {"all weights": layers - 1}
     if by_layer(run) and layers > 1:
-        named = {"bottom": 0, "middle": layers // 2, "top": layers - 1}
-        who = {f"{name} layer ({layer + 1})": layer for name, layer in named.items()}
-    else:
-        who = {"all weights": layers - 1}
+        who = {"top layer": layers - 1, "middle layer": layers // 2, "bottom layer": 0}
+        if layers == 2:
+            del who["middle layer"]
     parts = {"": 1.0} if b_ratio(run) == 1 else {"A": 1.0, "B": b_ratio(run)}
     found = {}
     for name, layer in who.items():
