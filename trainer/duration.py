@@ -92,11 +92,16 @@ def operations_per_token(config: RunConfig, model: BaseModelRow) -> float:
     forward, backward = 2 * (frozen + trained), 2 * frozen + 4 * trained
     if config.steering.gradient_surgery != "off":
         backward *= tasks(config)
-    if config.schedule.gradient_checkpointing:
+    if recomputes(config):
         forward += 2 * frozen + 2 * trained
     if config.steering.distillation:
         forward += 2 * frozen * config.steering.replay_share
     return forward + backward
+
+
+def recomputes(config: RunConfig) -> bool:
+    """Whether each layer is computed again in the backward pass: with checkpointing, and with offload by itself."""
+    return config.schedule.gradient_checkpointing or (isinstance(config.method, FullMethod) and config.method.offload)
 
 
 def tasks(config: RunConfig) -> int:

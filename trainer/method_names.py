@@ -8,13 +8,17 @@ from trainer.sections import RunConfig
 
 
 def method_name(config: RunConfig) -> str:
-    """The method with its variants: "QLoRA with DoRA", "bottleneck adapters, parallel"."""
-    name, *variants = [feature.name for feature in METHODS if feature.on(config)]
+    """The method with its variants: "QLoRA with DoRA", "bottleneck adapters, one for each task"."""
+    name, *others = [feature.name for feature in METHODS if feature.on(config)]
+    variants = [other for other in others if not other.endswith("for each task")]
     if name == "LoRA" and config.model.quantization == "nf4":
         name = "QLoRA"
     if isinstance(config.method, AdapterMethod) and config.method.placement == "parallel":
         name += ", parallel"
-    return f"{name} with {' and '.join(variants)}" if variants else name
+    per = getattr(config.method, "per", "run")
+    if variants:
+        name += f" with {' and '.join(variants)}"
+    return name if per == "run" else f"{name}, one for each {per}"
 
 
 def kind_name(kind: str) -> str:

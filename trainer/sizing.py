@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from trainer import catalogue
 from trainer.catalogue import BaseModelRow, GpuRow
-from trainer.duration import NF4_BYTES, Range, duration, tasks
+from trainer.duration import NF4_BYTES, Range, duration, recomputes, tasks
 from trainer.hardware import Machine
 from trainer.method_sections import AdaLoraMethod, AdapterMethod, FullMethod, LoraMethod, PromptMethod, PTuningMethod
 from trainer.methods.counts import linear_shapes, trained_numbers
@@ -135,7 +135,7 @@ def memory_parts(
         layer = KEPT_PER_HIDDEN[end] * model.hidden + KEPT_PER_INTERMEDIATE[end] * model.intermediate
         layer += _kept_by_bottlenecks(config, model)
         kept = model.layers * layer
-        if schedule.gradient_checkpointing:
+        if recomputes(config):
             # Each layer keeps its bf16 input alone, and one layer at a time is computed again.
             fragmented = FRAGMENTED_SHARE * kept if device == "cpu" and end else 0.0
             kept = max(model.layers * 2 * model.hidden + layer, fragmented)

@@ -53,10 +53,16 @@ def advise(answers: Answers, machine: Machine) -> Plan:
 
 def _by_priority(answers: Answers, machine: Machine) -> Plan:
     """Speed: one model smaller, else half the passes. Quality: one larger where it fits, else more of the same."""
-    if answers.priority not in ("speed", "quality"):
-        return _plan(answers, machine)
-    step = -1 if answers.priority == "speed" else 1
     plan = _plan(answers, machine)
+    another = "method.kind" in answers.settings or "method.init" in answers.settings
+    if another and plan.estimate is not None and plan.estimate.fits != "fits":
+        # The models by memory are chosen for LoRA; what another method needs may be too much for them.
+        smaller = _plan(answers, machine, size_step=-1)
+        if smaller.estimate is not None and smaller.estimate.fits == "fits":
+            return smaller
+    if answers.priority not in ("speed", "quality"):
+        return plan
+    step = -1 if answers.priority == "speed" else 1
     other = _plan(answers, machine, size_step=step)
     fits = other.estimate is not None and other.estimate.fits == "fits"
     if other.config.model.name != plan.config.model.name and (fits or step < 0):
@@ -85,7 +91,8 @@ def _plan(answers: Answers, machine: Machine, size_step: int = 0, effort: float 
     wanted_length = config.schedule.max_length
     reasons += advice_training.rhythm(config, answers, rows)
     reasons += advice_steering.steering(config, answers, found_data)
-    estimate, levers = make_it_fit(config, machine, rows, row_tokens, answers.settings)
+    asked = {name: value for name, value in answers.settings.items() if name not in left}
+    estimate, levers = make_it_fit(config, machine, rows, row_tokens, asked)
     reasons += advice_training.memory_reasons(config, levers, estimate, wanted_length, found_data.long_row_tokens)
     if validated := advice_steering.validation(config, answers, rows, estimate):
         reasons += validated

@@ -50,20 +50,18 @@ def make_it_fit(
     batches = [size for size in (16, 8, 4, 2, 1) if size <= config.schedule.batch_size]
     if "schedule.batch_size" in asked:
         batches = [config.schedule.batch_size]
-    on_gpu, full = config.hardware.device == "cuda", isinstance(config.method, FullMethod)
+    on_gpu = config.hardware.device == "cuda"
     whole = [(False, batches[0]), (on_gpu, batches[0])]
     smaller = [(on_gpu or size == 1, size) for size in batches[1:]]
-    last = "nf4" if on_gpu and not full else "none"
+    last = "nf4" if on_gpu else "none"
     tried = [("none", checkpointing, batch) for checkpointing, batch in whole]
     tried += [(last, checkpointing, batch) for checkpointing, batch in whole if last == "nf4"]
     tried += [(last, checkpointing, batch) for checkpointing, batch in smaller]
-    # What a method cannot go with is no lever for it: no checkpointing under a prefix, no 4 bits under PiSSA.
-    quantized = [one for one in tried if not _clashes(config, one[0], one[1])] or tried[:1]
-    estimate = _first_that_fits(config, machine, rows, row_tokens, asked, quantized, effective)
+    estimate = _first_that_fits(config, machine, rows, row_tokens, asked, tried, effective)
     too_large = on_gpu and estimate is not None and estimate.fits != "fits"
     if isinstance(config.method, FullMethod) and too_large and "method.offload" not in asked:
         config.method.offload = True
-        estimate = _first_that_fits(config, machine, rows, row_tokens, asked, quantized[1:], effective)
+        estimate = _first_that_fits(config, machine, rows, row_tokens, asked, tried, effective)
     shorten = "schedule.max_length" not in asked
     while shorten and estimate is not None and estimate.fits == "does_not_fit" and config.schedule.max_length > 256:
         config.schedule.max_length //= 2
@@ -88,9 +86,11 @@ def _first_that_fits(
 ) -> Estimate | None:
     """Leaves `config` at the first of these (quantisation, checkpointing, batch) that fits, else at the last."""
     estimate = None
+    # What a method cannot go with is no lever for it: no checkpointing under a prefix, no 4 bits under PiSSA.
+    packs, recomputes = not _clashes(config, "nf4", False), not _clashes(config, "none", True)
     for quantization, checkpointing, batch in tried:
-        quantization = asked.get("model.quantization", quantization)
-        checkpointing = asked.get("schedule.gradient_checkpointing", checkpointing)
+        quantization = asked.get("model.quantization", quantization if packs else "none")
+        checkpointing = asked.get("schedule.gradient_checkpointing", checkpointing and recomputes)
         config.model.quantization = quantization  # pyright: ignore[reportAttributeAccessIssue]
         config.schedule.gradient_checkpointing = checkpointing
         config.schedule.batch_size = batch

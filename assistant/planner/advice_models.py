@@ -110,9 +110,9 @@ def choose_model(answers: Answers, hardware: HardwareSection, step: int = 0) -> 
     other = smaller if step < 0 else larger_model(name)
     if other is None:
         return name, batch, reason
-    why = f"One size {'below' if step < 0 else 'above'} the usual for this machine, because you want " + (
-        "speed" if step < 0 else "quality"
-    )
+    wanted = {"speed": "you want speed", "quality": "you want quality"}
+    because = wanted.get(answers.priority or "", "with this method the usual one would not fit")
+    why = f"One size {'below' if step < 0 else 'above'} the usual for this machine, because {because}"
     return other, batch, _reason(other, f"{why}; not gated, and free to use (Apache-2.0).", reason.source)
 
 

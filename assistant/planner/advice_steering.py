@@ -66,7 +66,7 @@ def steering(config: RunConfig, answers: Answers, data: DataFound) -> list[Reaso
         _few_examples(found, answers)
     if isinstance(config.method, FullMethod) and data.rows is not None and data.rows <= _SMALL:
         _layers_of_a_small_set(found)
-    if len(tasks) > 1:
+    if len(tasks) > 1 and getattr(config.method, "per", "run") == "run":
         _several_tasks(found)
     if data.levels and (data.rows or 0) >= _FOR_A_CURRICULUM and any(task in _REASONING for task in tasks):
         why = "The rows tell their level: facts first, then concepts, reasoning and judgement."

@@ -132,6 +132,8 @@ def memory_reasons(
         if levers.gradient_checkpointing
         else "A layer that is computed again no longer has the prefix, so it stays off."
         if isinstance(config.method, PrefixMethod)
+        else "Offload computes each layer again by itself."
+        if levers.offload
         else "Not needed; it would cost a fifth more time."
     )
     offloaded = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from assistant.planner import explanations_training
 from assistant.planner.advice import Plan
 
 # Term, pattern, explanation with its source. The first that matches is meant, so the narrower stand first.
@@ -102,8 +103,9 @@ _TERMS: list[tuple[str, str, str]] = [
     (
         "forgetting",
         r"forget(?:ting)?\b|catastrophic",
-        "A model that learns something new can lose what it knew. Bedside asks it general questions before and after "
-        "and warns when it loses more than 5 % (lecture L2.9).",
+        "A model that learns something new can lose what it knew. Bedside asks it general and general medical "
+        "questions before, after and where wanted during training; past 5 points lost, in absolute points of accuracy, "
+        "it warns, stops, or goes back to the last checkpoint within the limit (lecture L2.9).",
     ),
     (
         "dropout",
@@ -138,8 +140,8 @@ _TERMS: list[tuple[str, str, str]] = [
         "offloading",
         r"offload\w*",
         "Offloading keeps the optimiser or the weights in the computer's memory and not the GPU's: about 70 % less, "
-        "two to three times slower (lecture L1.11). QLoRA's paged optimiser offloads its states "
-        "when memory is short.",
+        "two to three times slower (lecture L1.11). Full tuning can offload everything that is trained "
+        "(method.offload); QLoRA's paged optimiser offloads its states when memory is short.",
     ),
     (
         "gated models",
@@ -218,7 +220,10 @@ _TERMS: list[tuple[str, str, str]] = [
         "The seed fixes every random choice, so that the same run file gives the same run.",
     ),
 ]
-_COMPILED = [(name, re.compile(rf"\b(?:{pattern})", re.IGNORECASE), text) for name, pattern, text in _TERMS]
+_COMPILED = [
+    (name, re.compile(rf"(?:\b|(?=\())(?:{pattern})", re.IGNORECASE), text)
+    for name, pattern, text in [*explanations_training.TERMS, *_TERMS]
+]
 _QUESTION = re.compile(
     r"[^.;!?\n]*?\b(?P<kind>why|what(?:'s| is| are| was| do(?:es)?)\b|explain\b|how (?:does|do|is|much is)\b"
     r"|tell me (?:about|what)|meaning of|what (?:do you|does that) mean)\b[^;!\n?]*\??",
@@ -251,6 +256,7 @@ def _why(asked: str, plan: Plan) -> str:
     if not _WHY.search(asked):
         return ""
     words = asked.lower().replace("-", " ")
+    found: tuple[int, str] = (0, "")
     for reason in plan.reasons:
         section, _, name = reason.field.partition(".")
         spoken = name.replace("_", " ")
@@ -258,6 +264,8 @@ def _why(asked: str, plan: Plan) -> str:
         names |= {section} if name in ("name", "kind") else set()
         names |= {"lora"} if reason.field == "method.kind" else set()
         names |= {str(reason.value).lower().replace("-", " ")} if isinstance(reason.value, str) else set()
-        if any(re.search(rf"\b{re.escape(one)}\b", words) for one in names if len(one) > 1 or f"{one}=" in words):
-            return f"{reason.field} is {reason.value}: {reason.why} ({reason.source})"
-    return ""
+        said = [one for one in names if len(one) > 1 or f"{one}=" in words]
+        longest = max((len(one) for one in said if re.search(rf"\b{re.escape(one)}\b", words)), default=0)
+        if longest > found[0]:  # "forgetting limit" is meant rather than "forgetting"
+            found = longest, f"{reason.field} is {reason.value}: {reason.why} ({reason.source})"
+    return found[1]

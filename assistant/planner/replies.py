@@ -10,7 +10,7 @@ from trainer import catalogue
 from trainer.data import recipes
 from trainer.hardware import Machine
 from trainer.method_names import kind_name, method_name
-from trainer.sizing import Range
+from trainer.sizing import Range, host_gib
 
 TASK_WORDS = {
     "diagnosis": "suggesting diagnoses",
@@ -145,6 +145,12 @@ def summary(plan: Plan, answers: Answers, refusals: list[str]) -> str:
             said.append(f"The nearest that fit, in words that you can say: {ways}.")
     else:
         said.append("I do not know this model or card, so I cannot say what memory it needs.")
+    row = catalogue.base_model(config.model.name)
+    if row is not None and (own := host_gib(config, row)):
+        said.append(
+            f"Weights, gradients and moments stay in the computer's own memory, about {own:.0f} GiB, "
+            "and visit the card layer by layer."
+        )
     if config.data.contains_phi is not False:
         said.append(_REMOVED[config.data.deidentify])
     if answers.objective == "preference":

@@ -85,7 +85,7 @@ _MEMORY = re.compile(
 )
 _BACK = re.compile(
     r"\b(?:forget|reset|drop|remove)\s+(?:my|the|that)\s+(rank|alpha|dropout|learning rate|epochs?|batch size|"
-    r"max length|length|seed|quanti[sz]ation|checkpointing|steps)\b",
+    r"max length|length|seed|quanti[sz]ation|checkpointing|steps|method|offload|curriculum|ewc|replay|folds?)\b",
     re.IGNORECASE,
 )
 _FIELDS = {
@@ -101,6 +101,12 @@ _FIELDS = {
     "quantization": "model.quantization",
     "checkpointing": "schedule.gradient_checkpointing",
     "step": "schedule.max_steps",
+    "method": "method.kind",
+    "offload": "method.offload",
+    "curriculum": "steering.curriculum",
+    "ewc": "steering.ewc",
+    "replay": "steering.replay_share",
+    "fold": "evaluation.validation",
 }
 LEAST_LENGTH = 256
 

@@ -11,7 +11,8 @@ from assistant.planner.answers import Answers
 from trainer import catalogue
 from trainer import config as run_config
 from trainer.hardware import GpuDevice, Machine
-from trainer.method_sections import LoraMethod
+from trainer.method_sections import METHOD_KINDS, FullMethod, LoraMethod
+from trainer.sections import RunConfig, SteeringSection
 
 MACHINE = Machine(cpu_name="CPU", cores=2, memory_gib=23.5, cpu_bf16=True)
 
@@ -44,6 +45,14 @@ SITUATIONS = [
     {"gpu": "rtx-4090", "base_model": "biomistral-7b", "adaptation": "high"},
     {"gpu": "l4", "other_tasks": ["summarization", "ner"]},
     {"gpu": "cpu", "base_model": "qwen2.5-0.5b-instruct"},
+    {"examples": 60},
+    {"gpu": "cpu", "examples": 12, "task": "question_answering", "other_tasks": ["ner"]},
+    *({"settings": {"method.kind": kind}} for kind in METHOD_KINDS),
+    *({"settings": {"method.kind": kind}, "gpu": "cpu", "examples": 60} for kind in METHOD_KINDS),
+    {"gpu": "a100-80gb", "base_model": "qwen2.5-7b-instruct", "settings": {"method.kind": "full"}},
+    {"settings": {"method.kind": "adapter", "method.per": "task"}, "other_tasks": ["ner"], "examples": 80},
+    {"settings": {"method.init": "pissa"}},
+    {"settings": {"method.kind": "adalora", "method.rank": 4}, "priority": "quality"},
 ]
 
 
@@ -53,7 +62,8 @@ def test_a_plan_is_valid_fits_and_gives_a_reason_for_every_value_it_sets(answers
     content = made.config.model_dump(mode="json")
     assert run_config.parse(content) == made.config
     assert made.estimate is not None and made.estimate.fits == "fits"
-    default = run_config.RunConfig(format_version=1).model_dump(mode="json")
+    default = RunConfig(format_version=1).model_dump(mode="json")
+    default["method"] = run_config.of_kind(default["method"], made.config.method.kind)
     changed = {
         f"{section}.{field}"
         for section, fields in content.items()
@@ -146,6 +156,122 @@ def test_few_examples_take_the_few_shot_rate_and_show_the_contradiction():
     assert (made.config.schedule.learning_rate, made.config.schedule.epochs) == (1e-3, 20)
     why = reason(made, "schedule.learning_rate")
     assert why.source == "lecture L3.3" and "5e-3 to 1e-2" in why.why and "1e-3 to 5e-3" in why.why
+
+
+def test_few_examples_take_their_own_regime_by_themselves():
+    made = plan(task="diagnosis", examples=60)
+    config, sources = made.config, {one.field: one.source for one in made.reasons}
+    assert (config.schedule.weight_decay, config.schedule.neftune_alpha, lora(made).dropout) == (0.1, 5.0, 0.1)
+    assert (config.evaluation.validation, config.evaluation.folds) == ("k_fold", 5)
+    assert config.data.augment == ["synonyms", "abbreviations"]
+    assert sources["evaluation.validation"] == "lecture L3.3" and sources["data.augment"] == "lecture L3.9"
+    more = plan(task="diagnosis", examples=101).config
+    assert (more.schedule.neftune_alpha, more.evaluation.validation, more.data.augment) == (0.0, "split", [])
+    # An answer that cites its question is not helped by another wording of it.
+    assert plan(task="ner", examples=60).config.data.augment == []
+
+
+def test_each_row_is_held_out_once_where_that_is_a_matter_of_minutes():
+    assert plan(task="ner", examples=15).config.evaluation.validation == "leave_one_out"
+    # On two cores twenty trainings would take hours, so there are five.
+    slow = plan(task="question_answering", examples=20, gpu="cpu").config.evaluation
+    assert (slow.validation, slow.folds) == ("k_fold", 5)
+    hours = plan(task="summarization", examples=100, gpu="cpu")
+    assert hours.config.evaluation.validation == "split"
+    assert "one training takes up to" in reason(hours, "evaluation.validation").why
+    # What was asked for is done, however long it takes.
+    asked = plan(task="summarization", examples=100, gpu="cpu", settings={"evaluation.validation": "leave_one_out"})
+    assert asked.config.evaluation.validation == "leave_one_out"
+    assert asked.estimate is not None and asked.estimate.hours is not None and hours.estimate is not None
+    assert hours.estimate.hours is not None
+    assert asked.estimate.hours.high == pytest.approx(101 * hours.estimate.hours.high, rel=0.01)
+
+
+def test_few_rows_whose_columns_fit_a_task_template_take_it(tmp_path):
+    file = tmp_path / "cases.jsonl"
+    rows = [{"symptoms": f"cough {n}", "diagnosis": "cold", "question": "?", "answer": "cold"} for n in range(30)]
+    file.write_text("\n".join(json.dumps(row) for row in rows))
+    made = plan(task="diagnosis", dataset=str(file), examples=None)
+    assert [source.template for source in made.config.data.sources] == ["diagnosis"]
+    assert "diagnosis" in reason(made, "data.sources").why
+    assert plan(task="ner", dataset=str(file), examples=None).config.data.sources[0].template is None
+
+
+def test_several_tasks_count_the_same_and_their_conflict_is_measured():
+    config = plan(other_tasks=["summarization"]).config
+    assert (config.steering.task_weights, config.steering.conflict_every) == ("uniform", config.evaluation.every)
+    one = plan().config.steering
+    assert (one.task_weights, one.conflict_every) == ("rows", None)
+    apart = plan(other_tasks=["summarization"], settings={"method.kind": "adapter", "method.per": "task"}).config
+    assert (apart.steering.task_weights, apart.steering.conflict_every) == ("rows", None)
+
+
+def test_few_rows_of_several_tasks_begin_with_meta_learning_where_it_can_be():
+    assert plan(examples=60, other_tasks=["ner"]).config.steering.reptile_steps > 0
+    apart = {"method.kind": "prefix", "method.per": "task"}
+    assert plan(examples=60, other_tasks=["ner"], settings=apart).config.steering.reptile_steps == 0
+
+
+def test_a_curriculum_needs_levels_enough_rows_and_a_task_that_reasons(tmp_path):
+    file, rows = tmp_path / "cases.jsonl", []
+    for number in range(600):
+        level = ("facts", "concepts", "reasoning", "judgement")[number % 4]
+        rows.append(json.dumps({"question": f"{number}?", "answer": "yes", "level": level}))
+    file.write_text("\n".join(rows))
+    made = plan(task="diagnosis", dataset=str(file), examples=None)
+    assert made.config.steering.curriculum == "steps"
+    assert reason(made, "steering.curriculum").source == "lecture L2.7"
+    assert plan(task="ner", dataset=str(file), examples=None).config.steering.curriculum == "off"
+    assert plan(task="diagnosis", dataset=str(file), examples=300).config.steering.curriculum == "off"
+
+
+def test_own_data_is_watched_for_forgetting_and_patients_answers_for_harm():
+    config = plan(task="dialogue").config
+    assert config.steering.forgetting_every == 2 * config.evaluation.every
+    assert (config.steering.forgetting_limit, config.steering.forgetting_action) == (5.0, "roll_back")
+    assert config.steering.harm_every is not None and plan().config.steering.harm_every is None
+    starter = plan(task="dialogue", dataset="starter", examples=None, contains_phi=None, gpu="cpu").config
+    assert starter.steering == SteeringSection(replay_share=starter_run.REPLAY_SHARE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "low", "high"),
+    [
+        ("full", 1e-5, 5e-5),
+        ("prefix", 1e-3, 5e-3),
+        ("prompt", 1e-3, 5e-3),
+        ("p_tuning", 1e-3, 5e-3),
+        ("ia3", 1e-3, 5e-3),
+        ("layer_norm", 1e-3, 5e-3),
+        ("adapter", 1e-3, 5e-3),
+    ],
+)
+@pytest.mark.parametrize("model", ["smollm2-135m-instruct", "qwen2.5-14b-instruct"])
+def test_the_rates_of_the_other_methods_are_within_the_lecture_s(kind, low, high, model):
+    made = plan(base_model=model, settings={"method.kind": kind})
+    assert low <= made.config.schedule.learning_rate <= high
+    assert made.config.method.kind == kind
+
+
+def test_full_tuning_takes_a_model_that_fits_whole_and_small_sets_move_the_top_layers_first():
+    made = plan(settings={"method.kind": "full"}, examples=800)
+    assert made.estimate is not None and made.estimate.fits == "fits"
+    assert made.config.method == FullMethod()
+    assert (made.config.schedule.layer_rate_ratio, made.config.schedule.unfreezing_share) == (10.0, 0.3)
+    large = plan(settings={"method.kind": "full"}, examples=5000).config.schedule
+    assert (large.layer_rate_ratio, large.unfreezing_share) == (1.0, 0.0)
+
+
+def test_a_named_model_that_cannot_be_tuned_in_full_on_the_card_is_offloaded():
+    made = plan(gpu="a100-80gb", base_model="qwen2.5-7b-instruct", settings={"method.kind": "full"})
+    assert made.config.method == FullMethod(offload=True)
+    assert "GiB of the computer's own memory" in reason(made, "model.quantization").why
+
+
+def test_a_prefix_takes_a_smaller_model_rather_than_one_that_does_not_fit():
+    made = plan(settings={"method.kind": "prefix"})
+    assert made.estimate is not None and made.estimate.fits == "fits"
+    assert "with this method the usual one would not fit" in reason(made, "model.name").why
 
 
 def test_fixed_choices_of_the_lecture():

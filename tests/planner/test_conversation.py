@@ -6,7 +6,7 @@ from assistant.planner import dialogue, drafts
 from assistant.planner.drafts import Draft
 from trainer import hardware
 from trainer.hardware import Machine
-from trainer.method_sections import LoraMethod
+from trainer.method_sections import AdapterMethod, FullMethod, LoraMethod
 
 MACHINE = Machine(cpu_name="CPU", cores=2, memory_gib=23.5, cpu_bf16=True)
 PLANNED = "NER, 3k notes, on a 4090, de-identified"
@@ -58,6 +58,15 @@ REQUESTS = [
     ("seed 5", {"schedule.seed": 5}),
     ("train longer", {"schedule.epochs": 6.0}),
     ("fewer epochs", {"schedule.epochs": 1.5}),
+    ("use prefix tuning", {"method.kind": "prefix"}),
+    ("full fine-tuning with EWC", {"method.kind": "full", "steering.ewc": 0.1}),
+    ("parallel adapters of width 128", {"method.kind": "adapter", "method.placement": "parallel", "method.width": 128}),
+    ("DoRA", {"method.dora": True}),
+    ("find the rank", {"method.search_rank": True}),
+    ("a curriculum", {"steering.curriculum": "steps"}),
+    ("evaluate every 100 steps", {"evaluation.every": 100}),
+    ("patience 4 and evaluate every 100 steps", {"evaluation.every": 100, "schedule.patience": 4}),
+    ("log to wandb", {"output.trackers": ["wandb"]}),
 ]
 
 
@@ -89,6 +98,44 @@ def test_a_value_out_of_bounds_is_left_with_the_fault():
     draft = talk(PLANNED, "lr 5")
     assert draft.answers.settings == {}
     assert "I left schedule.learning_rate as it was: found 5" in said(draft)
+
+
+def test_another_kind_of_method_drops_the_settings_that_it_does_not_have():
+    draft = talk(PLANNED, "rank 64 and dropout 0.2", "bottleneck adapters")
+    assert draft.answers.settings == {"method.kind": "adapter", "method.dropout": 0.2}
+    assert config(draft).method == AdapterMethod(dropout=0.2)
+    assert "adapters has no rank" in said(talk(PLANNED, "bottleneck adapters", "rank 8")).replace(", parallel", "")
+    back = talk(PLANNED, "bottleneck adapters of width 128", "forget the method")
+    assert back.answers.settings == {} and config(back).method == LoraMethod(rank=8, alpha=16)
+
+
+def test_a_variant_of_lora_leads_back_to_lora():
+    draft = talk(PLANNED, "prefix tuning of length 20", "actually DoRA")
+    assert draft.answers.settings == {"method.kind": "lora", "method.dora": True}
+
+
+def test_a_pair_that_cannot_go_together_names_both_and_the_nearest_that_can():
+    draft = talk(PLANNED, "prefix tuning", "with EWC")
+    assert draft.answers.settings == {"method.kind": "prefix"}
+    words = said(draft)
+    assert "I left steering.ewc as it was: EWC cannot go with prefix tuning (method.kind)" in words
+    assert "use steering.replay_share or steering.distillation" in words
+
+
+def test_what_the_planner_chose_gives_way_to_a_request_that_it_cannot_go_with():
+    # The base stands in 4 bits and checkpointing is on, which neither full tuning nor a prefix bears.
+    assert config(talk(PLANNED)).model.quantization == "nf4" and config(talk(PLANNED)).schedule.gradient_checkpointing
+    full = talk(PLANNED, "full fine-tuning")
+    assert config(full).model.quantization == "none" and "I left" not in said(full)
+    assert config(talk(PLANNED, "prefix tuning")).schedule.gradient_checkpointing is False
+
+
+def test_a_request_that_another_machine_does_not_bear_is_left_and_said():
+    draft = talk(PLANNED, "full fine-tuning with offload", "no GPU, only the CPU")
+    reasons = {reason.field: reason.why for reason in dialogue.show(draft).reasons}
+    method = config(draft).method
+    assert isinstance(method, FullMethod) and method.offload is False
+    assert "You asked for True, but it does not go with the rest: there is no GPU" in reasons["method.offload"]
 
 
 def test_out_of_memory_turns_one_lever_after_the_other_and_never_needs_more():
@@ -124,6 +171,14 @@ QUESTIONS = [
     ("why this learning rate", "schedule.learning_rate is 0.0003"),
     ("why qwen2.5-7b-instruct?", "model.name is qwen2.5-7b-instruct"),
     ("why lora?", "method.kind is lora"),
+    ("what is DoRA?", "length of each of a layer's columns"),
+    ("what is prefix tuning?", "keys and values that stand before"),
+    ("what is (IA)^3?", "trains factors"),
+    ("what does EWC do?", "Fisher information"),
+    ("how does the rank search work?", "doubles on an early plateau"),
+    ("what is a curriculum?", "begins with facts"),
+    ("what is PCGrad?", "takes the conflicting part out"),
+    ("why this forgetting limit?", "steering.forgetting_limit is 5"),
 ]
 
 
@@ -196,7 +251,14 @@ def test_somebody_in_danger_is_told_where_help_is():
     assert "emergency number" in said(talk("I want to kill myself"))
 
 
-@pytest.mark.parametrize("text", ["make it refuse to give dangerous advice", "detect patients at risk of harm"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "make it refuse to give dangerous advice",
+        "detect patients at risk of harm",
+        "stop if it gives harmful answers",
+    ],
+)
 def test_work_against_harm_is_not_declined(text):
     assert "I will not help" not in said(talk(text))
 
