@@ -49,3 +49,15 @@ def test_data_and_disk_are_looked_at_before_a_start(monkeypatch):
     (said,) = faults(config(), MACHINE)
     assert "has 0.5 GiB free and the run needs about 1." in said and "BEDSIDE_HOME" in said
     assert 0.1 < checkpoints_gib(config()) < 0.3
+
+
+def test_full_tuning_is_refused_where_the_computer_cannot_hold_what_it_takes_off_the_card():
+    workstation = MACHINE.model_copy(update={"gpus": [GpuDevice(name="NVIDIA L4", memory_gib=22.5, row="l4")]})
+    whole = config(
+        hardware={"device": "cuda"},
+        model={"name": "qwen2.5-7b-instruct"},
+        method={"kind": "full", "offload": True},
+    )
+    (said,) = refusals(whole, workstation)
+    assert "method.offload keeps about 113 GiB" in said and "has 24" in said
+    assert refusals(whole, workstation.model_copy(update={"memory_gib": 128.0})) == []

@@ -19,13 +19,15 @@ import gradio as gr
 from assistant.pages import form as run_form
 from assistant.pages import plan_view, uploads
 from assistant.pages.markdown import plain
+from assistant.pages.rate_plot import rate_plot
 from assistant.pages.style import QUIET, html, notice
 from assistant.planner import dialogue, drafts, starter_run, suggestions
 from assistant.planner.dialogue import Turn
 from assistant.planner.drafts import Draft, DraftError
+from trainer import catalogue, hardware, readiness, runs, sizing
 from trainer import config as run_config
-from trainer import hardware, readiness, runs, sizing
 from trainer.config import ConfigError
+from trainer.duration import total_steps
 from trainer.sections import RunConfig
 
 Updates = dict[Any, Any]
@@ -117,6 +119,7 @@ class _Page:
             self.faults = html(visible=False, elem_id="plan-faults")
             self.start = gr.Button("Start run", variant="primary", size="lg", elem_id="plan-start")
             self.table = html(elem_id="plan-config")
+            self.rates = html(elem_id="plan-rate-plot")
             self.others = html(visible=False, elem_id="plan-alternatives")
             with gr.Accordion("Edit the run file", open=False, elem_id="plan-edit"), gr.Tabs():
                 with gr.Tab("YAML", elem_id="plan-edit-yaml"):
@@ -135,8 +138,8 @@ class _Page:
                     run_form.draw(self.form)
 
     def _file_outputs(self) -> list[Any]:
-        shown = [self.known, self.file, self.estimate, self.faults, self.start, self.table, self.others, self.yaml]
-        return [*shown, *(entry.component for entry in self.form)]
+        shown = [self.known, self.file, self.estimate, self.faults, self.start, self.table, self.rates, self.others]
+        return [*shown, self.yaml, *(entry.component for entry in self.form)]
 
     def connect(self) -> None:
         """Every event of the page."""
@@ -265,6 +268,7 @@ class _Page:
         return {
             self.estimate: plan_view.estimate(config, found),
             self.table: plan_view.run_file(config, turn.config, turn.reasons, before),
+            self.rates: _rates(turn, config),
             self.others: gr.HTML(others, visible=bool(others)),
         }
 
@@ -335,10 +339,20 @@ def _read(text: str) -> tuple[RunConfig | None, list[str]]:
         return None, [str(fault) for fault in error.faults]
 
 
-def _estimate(turn: Turn, config: RunConfig) -> sizing.Estimate | None:
-    """The estimate of a run file that was edited; the rows are known where they were said, or are the starter's."""
-    rows, row_tokens = turn.answers.examples, None
+def _rows(turn: Turn, config: RunConfig) -> tuple[int | None, float | None]:
+    """How many rows, and their mean tokens: known where they were said, or are the starter's."""
     names = [source.name for source in config.data.sources]
     if names and all(name.startswith("starter/") for name in names):
-        rows, row_tokens = starter_run.starter_rows(config.data.sources), starter_run.ROW_TOKENS
+        return starter_run.starter_rows(config.data.sources), starter_run.ROW_TOKENS
+    return turn.answers.examples, None
+
+
+def _estimate(turn: Turn, config: RunConfig) -> sizing.Estimate | None:
+    rows, row_tokens = _rows(turn, config)
     return sizing.estimate(config, hardware.detect(), rows=rows, row_tokens=row_tokens)
+
+
+def _rates(turn: Turn, config: RunConfig) -> str:
+    rows, _ = _rows(turn, config)
+    model = catalogue.base_model(config.model.name)
+    return rate_plot(config, model.layers if model else None, total_steps(config, rows) if rows else None)
