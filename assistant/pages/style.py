@@ -248,7 +248,7 @@ mark.bs-found small { color: var(--bs-warn); font-size: .75rem; padding-left: 4p
 .bs-legend i { display: inline-block; width: 12px; height: 3px; margin: 0 7px 3px 0; border-radius: 2px;
   vertical-align: middle; }
 .bs-ask { margin: 0; padding: 8px 0; }
-.bs-group { margin: 18px 0 0; font-size: 1rem; font-weight: 600; }
+.bs-form .block { min-width: min(260px, 100%) !important; } /* Gradio does not pass a switch its own */
 .bs-mono textarea { font-family: var(--font-mono); font-size: .92rem; }
 #plan-chips { gap: 8px; flex-wrap: wrap; }
 #plan-chips button { border-radius: 999px; font-weight: 400; font-size: .92rem; min-width: 0; flex: 0 1 auto;
