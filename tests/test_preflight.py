@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from trainer import config, engine, events, preflight, runs
-from trainer.objectives.answer_loss import AnswerLossTrainer
+from trainer.objectives.answer_trainer import AnswerTrainer
 from trainer.reporting import Reporter
 from trainer.runs import Run, RunState
 from trainer.sections import RunConfig
@@ -20,7 +20,7 @@ def train(run_config: RunConfig) -> Run:
 def small_memory(monkeypatch: pytest.MonkeyPatch, most_rows: int, from_call: int = 0) -> list[tuple[int, int]]:
     """Training steps of more rows than this fail as on a full GPU; returns (rows, tokens) of each call."""
     calls: list[tuple[int, int]] = []
-    step = AnswerLossTrainer.training_step
+    step = AnswerTrainer.training_step
 
     def limited(self, model, inputs, *rest):
         rows, tokens = inputs["input_ids"].shape
@@ -29,7 +29,7 @@ def small_memory(monkeypatch: pytest.MonkeyPatch, most_rows: int, from_call: int
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
         return step(self, model, inputs, *rest)
 
-    monkeypatch.setattr(AnswerLossTrainer, "training_step", limited)
+    monkeypatch.setattr(AnswerTrainer, "training_step", limited)
     return calls
 
 

@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from trainer import config, events, runs
 from trainer.runs import Run
-from trainer.sections import RunConfig
+from trainer.sections import HeldOutSet, RunConfig
 
 PATIENCE = 180  # seconds; two cores may be busy
 
@@ -32,7 +33,7 @@ def losses(run: Run) -> dict[int, float]:
 def test_a_run_does_all_it_should_and_can_be_repeated(tiny_run: RunConfig, tiny_data: Path):
     held_out = tiny_data.with_name("held-out.jsonl")
     held_out.write_text('{"question": "Is 98 even?", "answer": "yes"}\n{"question": "Is 99 even?", "answer": "no"}\n')
-    tiny_run.evaluation.held_out = [config.HeldOutSet(name=str(held_out), metric="exact_match", items=5)]
+    tiny_run.evaluation.held_out = [HeldOutSet(name=str(held_out), metric="exact_match", items=5)]
     run = wait(runs.start(runs.create(tiny_run)))
     assert run.status.state == "done", run.status.error
     assert {"run.yaml", "state.json", "events.jsonl", "log.txt", "report.json", "README.md"} <= {
@@ -164,7 +165,9 @@ def test_a_run_that_no_longer_gains_ends_early_and_keeps_the_best(tiny_run: RunC
     assert measured[best] == min(loss for step, loss in measured.items() if step > 0)
     assert report["validation_loss"]["after"] == measured[best]
     (stopped,) = [event for event in run.events() if isinstance(event, events.StopEvent)]
-    assert f"the adapter of step {best}, where it was lowest" in stopped.reason
+    assert f"what was trained until step {best}, where it was best" in stopped.reason
     # What is kept is that checkpoint's adapter, and not the last step's.
-    kept = (run.adapter / "adapter_model.safetensors").read_bytes()
-    assert kept == (run.folder / "checkpoints" / f"checkpoint-{best}" / "adapter_model.safetensors").read_bytes()
+    kept = load_file(run.adapter / "adapter_model.safetensors")
+    best_ones = load_file(run.folder / "checkpoints" / f"checkpoint-{best}" / "trained.safetensors")
+    named = {name.replace(".default.", "."): one for name, one in best_ones.items()}
+    assert named.keys() == kept.keys() and all(bool((named[name] == kept[name]).all()) for name in kept)

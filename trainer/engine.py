@@ -66,18 +66,19 @@ def train(config: RunConfig, reporter: Reporter) -> None:
         learn_to_learn(config, workshop)
     watch = TrainingEvents(config, reporter, _sampler(config, workshop))
     began = time.perf_counter()
-    trainer = training.train(
-        config,
-        training.Training(
-            model=model,
-            tokenizer=tokenizer,
-            prepared=prepared,
-            assemble=lambda config, prepared: steering.assemble(config, workshop.model, prepared, reporter),
-            monitors=monitors,
-            watch=watch,
-            folder=folder / "checkpoints",
-        ),
+    work = training.Training(
+        model=model,
+        tokenizer=tokenizer,
+        prepared=prepared,
+        assemble=lambda config, prepared, told: steering.assemble(config, workshop.model, prepared, told),
+        monitors=monitors,
+        watch=watch,
+        folder=folder / "checkpoints",
     )
+    try:
+        trainer = training.train(config, work)
+    finally:
+        watch.close()
     if reporter.stop_requested():
         _save(trainer, config, folder)
         raise StopRequested
@@ -94,7 +95,7 @@ def train(config: RunConfig, reporter: Reporter) -> None:
     reporter.enter("evaluating")
     # What is scored is what was saved; all that trained it gives its memory back first.
     trainer.model = trainer.model_wrapped = trainer.optimizer = trainer.steering = None  # pyright: ignore
-    del trainer, model, base
+    del trainer, model, base, work
     workshop.clear()
     preflight.give_memory_back()
     began = time.perf_counter()
@@ -172,13 +173,16 @@ def _save(trainer: AnswerTrainer, config: RunConfig, folder: Path) -> None:
 
 
 def _roll_back(trainer: AnswerTrainer, monitors: list[Any], reporter: Reporter) -> int | None:
-    """Take the last checkpoint within the limit of the monitor that ended the run, where that is what it does."""
-    step = next((one.restore_step for one in monitors if one.ended and one.restore_step is not None), None)
-    if step is None:
+    """Take the last weights within the limit of the monitor that ended the run, where that is what it does."""
+    monitor = next((one for one in monitors if isinstance(one, ForgettingMonitor) and one.ended), None)
+    if monitor is None or monitor.action != "roll_back":
         return None
-    trainer.go_back_to(step)
-    reporter.warn(f"What was trained after step {step}, the last that kept within the limit, is not kept.")
-    return step
+    if monitor.restore_step is None:
+        reporter.warn("Not one look was within the limit, so that there is nothing to go back to; the last is kept.")
+        return None
+    trainer.take_weights(monitor.kept)
+    reporter.warn(f"What was trained after step {monitor.restore_step}, the last within the limit, is not kept.")
+    return monitor.restore_step
 
 
 def _best_step(trainer: AnswerTrainer, config: RunConfig, reporter: Reporter) -> int | None:

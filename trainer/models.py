@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from trainer import catalogue, chat_template, config
+from trainer.method_sections import FullMethod
 from trainer.sections import RunConfig
 
 if TYPE_CHECKING:
@@ -134,7 +135,8 @@ def load_base(
         model = AutoModelForCausalLM.from_pretrained(
             found.folder,
             dtype=dtype,
-            device_map=run.hardware.device,
+            # With its weights kept in the computer's memory, a model never stands on the GPU as a whole.
+            device_map="cpu" if isinstance(run.method, FullMethod) and run.method.offload else run.hardware.device,
             quantization_config=quantization,
             use_safetensors=True,
             trust_remote_code=False,

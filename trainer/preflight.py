@@ -30,7 +30,7 @@ def try_longest_rows(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
     prepared: Prepared,
-    assemble: Callable[[RunConfig, Prepared], Steering],
+    assemble: Callable[[RunConfig, Prepared, Reporter], Steering],
     reporter: Reporter,
 ) -> None:
     """Train on the longest rows for two steps, tell what memory they took, and put what is trained back as it was.
@@ -45,7 +45,7 @@ def try_longest_rows(
     short.schedule.max_steps, short.schedule.accumulation, short.schedule.patience = STEPS, 1, None
     short.schedule.checkpoint_every = short.evaluation.every = _NEVER
     tried = replace(prepared, train=longest)
-    steering = assemble(short, tried)
+    steering = assemble(short, tried, reporter.silent())
     steering.order = range(len(longest))
     before = saved.training_state(model)
     with tempfile.TemporaryDirectory(prefix=".preflight-", dir=reporter.folder) as folder:

@@ -12,10 +12,14 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from trainer import events, runs
+from trainer import events, readings, runs
 from trainer.runs import RunState, State
 from trainer.sections import RunConfig
+from trainer.trackers import Trackers
 
+READ_SECONDS = 10.0  # between two readings of the machine's sensors
+_TRACKED = ("loss", "learning_rate", "gradient_norm", "tokens_per_second", "memory_gib")
+_READ = set(events.ReadingEvent.model_fields) - set(events.StateEvent.model_fields)
 COMPLETE = "complete"  # file that stands in a checkpoint once all of it is written
 
 
@@ -70,11 +74,13 @@ class TrainingEvents(TrainerCallback):
     """Turns the trainer's steps into events, takes samples, and ends training when asked to."""
 
     def __init__(self, config: RunConfig, reporter: Reporter, take_samples: Callable[[], list[events.SampleEvent]]):
+        self.config = config
         self.reporter = reporter
-        self.sample_every = config.evaluation.sample_every
         self.take_samples = take_samples
         self.evaluated_at = -1
         self.tokens_per_second = 0.0
+        self._trackers: Trackers | None = None
+        self._read_at = 0.0
         self._first_step = 0
         self._seconds = 0.0
         self._step_began = 0.0
@@ -86,6 +92,19 @@ class TrainingEvents(TrainerCallback):
         self.reporter.status.total_steps = state.max_steps
         self.reporter.status.step = state.global_step
         self.reporter.enter("training")
+        self.close()
+        self._trackers = Trackers(self.reporter.folder, self.config, state.global_step)
+
+    def close(self) -> None:
+        """Nothing more is told; what trackers hold back is written."""
+        if self._trackers:
+            self._trackers.close()
+            self._trackers = None
+
+    def _track(self, numbers: dict[str, float | None]) -> None:
+        if self._trackers:
+            known = {name: number for name, number in numbers.items() if number is not None}
+            self._trackers.scalars(self.reporter.status.step, known)
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
@@ -116,18 +135,24 @@ class TrainingEvents(TrainerCallback):
             return
         done = max(1, state.global_step - self._first_step)
         self.tokens_per_second = logs.get("num_tokens", 0.0) / self._seconds
-        self.reporter.event(
-            events.StepEvent(
-                loss=logs["loss"],
-                learning_rate=logs["learning_rate"],
-                gradient_norm=logs.get("grad_norm", 0.0),
-                tokens_per_second=self.tokens_per_second,
-                memory_gib=peak_memory_gib(self.reporter.status.device),
-                eta_seconds=self._seconds / done * (state.max_steps - state.global_step),
-                total_steps=state.max_steps,
-            )
+        step = events.StepEvent(
+            loss=logs["loss"],
+            learning_rate=logs["learning_rate"],
+            gradient_norm=logs.get("grad_norm", 0.0),
+            tokens_per_second=self.tokens_per_second,
+            memory_gib=peak_memory_gib(self.reporter.status.device),
+            eta_seconds=self._seconds / done * (state.max_steps - state.global_step),
+            total_steps=state.max_steps,
         )
-        if state.global_step % self.sample_every == 0:
+        self.reporter.event(step)
+        numbers = {f"train/{name}": getattr(step, name) for name in _TRACKED}
+        if time.monotonic() - self._read_at > READ_SECONDS:
+            self._read_at = time.monotonic()
+            reading = readings.read("cuda" if self.reporter.status.device == "cuda" else "cpu")
+            self.reporter.event(reading)
+            numbers |= {f"machine/{name}": value for name, value in reading.model_dump().items() if name in _READ}
+        self._track(numbers)
+        if state.global_step % self.config.evaluation.sample_every == 0:
             for sample in self.take_samples():
                 self.reporter.event(sample)
 
@@ -148,6 +173,8 @@ class TrainingEvents(TrainerCallback):
                 specialties={name: one.loss for name, one in found.specialties.items()},
             )
         )
+        numbers = {f"validation/{name}": value for name, value in found.metrics().items()}
+        self._track(numbers | {f"validation/loss of {name}": one.loss for name, one in found.tasks.items()})
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"

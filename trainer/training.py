@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from trainer.objectives.answer_trainer import AnswerTrainer
     from trainer.steering.steering import Steering
 
-Assemble = Callable[[RunConfig, Prepared], "Steering"]
+Assemble = Callable[[RunConfig, Prepared, Reporter], "Steering"]
 
 
 class TrainingError(Exception):
@@ -54,7 +54,11 @@ def train(config: RunConfig, training: Training) -> AnswerTrainer:
     """
     reporter = training.watch.reporter
     start = saved.training_state(training.model)
-    divergences = 0
+    # Also those of a process before this one: a run that is resumed goes on with the rate that it had come down to.
+    told = events.read(reporter.folder / "events.jsonl")
+    divergences = sum(isinstance(event, events.GuardEvent) for event in told)
+    if divergences:
+        config = divergence.slower(config, 0) or config
     while True:
         checkpoint = last_checkpoint(training.folder, reporter)
         guard = DivergenceGuard()
@@ -80,6 +84,7 @@ def train(config: RunConfig, training: Training) -> AnswerTrainer:
             divergences += 1
         # Out of the handler, so that nothing holds the tensors of the failed step.
         config = smaller
+        _without_noise(training.model)
         saved.set_training_state(training.model, start)
         training.model.zero_grad(set_to_none=True)
         preflight.give_memory_back()
@@ -111,7 +116,7 @@ def remove_unfinished(folder: Path) -> list[str]:
 
 
 def _trainer(config: RunConfig, training: Training, checkpoint: Path | None, guard: DivergenceGuard) -> AnswerTrainer:
-    acting = training.assemble(config, training.prepared)
+    acting = training.assemble(config, training.prepared, training.watch.reporter)
     for monitor in training.monitors:
         acting.callbacks.append(monitor)
         acting.remembering[type(monitor).__name__] = monitor
@@ -126,6 +131,14 @@ def _trainer(config: RunConfig, training: Training, checkpoint: Path | None, gua
         [guard, training.watch],
         evaluate_first=checkpoint is None,
     )
+
+
+def _without_noise(model: Any) -> None:
+    # transformers leaves NEFTune's hook behind where a training breaks off; the next would add its noise to it.
+    hooks = model.get_input_embeddings()._forward_hooks
+    for key, hook in list(hooks.items()):
+        if "neftune" in getattr(hook, "__name__", ""):
+            del hooks[key]
 
 
 def _tell_slower(config: RunConfig, found: divergence.Divergence, checkpoint: Path | None, reporter: Reporter) -> None:

@@ -104,7 +104,7 @@ def learn_to_learn(config: RunConfig, workshop: Workshop) -> None:
     tasks = reptile.find_tasks(prepared, config.schedule.seed)
     if tasks.said:
         workshop.reporter.warn(tasks.said)
-    head = answer_loss.bare(model).get_output_embeddings().weight
+    head = answer_loss.bare(model).get_output_embeddings().weight.to(model.device)
     plain = answer_loss.has_plain_head(answer_loss.bare(model))
 
     def batches(task: str, draw: random.Random) -> Iterator[dict[str, Any]]:

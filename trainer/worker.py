@@ -32,6 +32,7 @@ def main(folder: Path) -> int:
     from trainer.methods import MethodError
     from trainer.models import ModelError
     from trainer.reporting import Reporter, StopRequested
+    from trainer.trackers import TrackerError
 
     reporter = Reporter(folder, status)
     try:
@@ -43,7 +44,14 @@ def main(folder: Path) -> int:
         reporter.event(events.StopEvent(reason="stopped by request"))
         reporter.enter("stopped", "Resume goes on from the last checkpoint.")
         return 0
-    except (DataError, ModelError, MethodError, training.TrainingError, run_config.ConfigError) as error:
+    except (
+        DataError,
+        ModelError,
+        MethodError,
+        TrackerError,
+        training.TrainingError,
+        run_config.ConfigError,
+    ) as error:
         sentence = str(error)
     except Exception as error:  # the last stand: whatever a library raises becomes a state and a sentence
         sentence = _sentence(error)

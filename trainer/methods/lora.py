@@ -80,7 +80,7 @@ def put_on(model: PreTrainedModel, settings: PeftConfig) -> PeftModel:
             {name.rpartition(".")[2] for name, part in model.named_modules() if hasattr(part, "in_features")}
         )
         raise MethodError(
-            f"method.target_modules: {getattr(settings, 'target_modules', None)} are not in this model; "
+            f"method.target_modules: {sorted(getattr(settings, 'target_modules', None) or [])} are not in this model; "
             f"it has {', '.join(names)}."
         ) from None
 

@@ -125,7 +125,8 @@ class AnswerTrainer(SFTTrainer):
         if self.steering.activate:
             self.steering.activate(int(columns["group"][0]))
         core = answer_loss.bare(self.accelerator.unwrap_model(model))
-        head = core.get_output_embeddings().weight
+        # Where the weights stay in the computer's memory (method.offload) the output layer visits like the others.
+        head = core.get_output_embeddings().weight.to(tokens["input_ids"].device)
         plain = answer_loss.has_plain_head(core)
         general, tasks = columns["general"], columns["task"]
         with self.steering.mixed(tokens, general) as mixed:
@@ -182,15 +183,14 @@ class AnswerTrainer(SFTTrainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         folder = Path(resume_from_checkpoint)
-        saved.set_training_state(self.accelerator.unwrap_model(self.model), load_file(folder / WEIGHTS))
+        self.take_weights(folder)
         self.steering.restore(json.loads((folder / STEERING).read_text()))
 
     def _load_best_model(self) -> None:
         best = self.state.best_model_checkpoint
         assert best is not None
-        self.go_back_to(int(best.rpartition("-")[2]))
+        self.take_weights(Path(best))
 
-    def go_back_to(self, step: int) -> None:
-        """Take the weights of the checkpoint of this step."""
-        file = Path(str(self.args.output_dir)) / f"checkpoint-{step}" / WEIGHTS
-        saved.set_training_state(self.accelerator.unwrap_model(self.model), load_file(file))
+    def take_weights(self, checkpoint: Path) -> None:
+        """Go back to the weights of a checkpoint."""
+        saved.set_training_state(self.accelerator.unwrap_model(self.model), load_file(checkpoint / WEIGHTS))

@@ -186,8 +186,8 @@ def _predicted(
     following = labels[:, 1:]
     kept = following != IGNORED
     if answer_loss.has_plain_head(core):
-        head = core.get_output_embeddings().weight
         source = answer_loss.final_hidden(model, inputs)[:, :-1][kept]
+        head = core.get_output_embeddings().weight.to(source.device)
     else:
         head = None
         source = answer_loss.hidden_and_logits(model, inputs)[1][:, :-1][kept]
