@@ -44,6 +44,21 @@ def test_pcgrad_takes_out_what_points_against_the_other_task() -> None:
     assert _written([one.tolist(), other.tolist()], "off")[0].tolist() == pytest.approx([0.0, 1.0])
 
 
+def test_pcgrad_of_three_tasks_goes_through_the_others_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "randperm", torch.arange)  # the order is random otherwise
+    torch.manual_seed(5)
+    rows = torch.randn(3, 4)
+    assert (rows @ rows.T).min() < 0
+    expected = torch.zeros(4)
+    for task, gradient in enumerate(rows):
+        for other, against in enumerate(rows):
+            if other != task and gradient @ against < 0:
+                gradient = gradient - (gradient @ against) / (against @ against) * against
+        expected += gradient
+    assert _written(rows.tolist(), "pcgrad")[0].tolist() == pytest.approx(expected.tolist(), abs=1e-5)
+    assert _written(rows.tolist(), "upgrad")[0].tolist() != pytest.approx(expected.tolist(), abs=1e-2)
+
+
 def test_upgrad_goes_against_no_task() -> None:
     torch.manual_seed(0)
     for _ in range(20):

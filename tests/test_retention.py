@@ -201,7 +201,7 @@ def test_change_of_other_methods(base: Any, tiny_model: Path) -> None:
     from transformers import AutoModelForCausalLM
 
     def moved(model: Any) -> dict[str, float]:
-        return {one.name: float(one.by().norm()) for one in changes(model)}
+        return {one.name: float(one.by().detach().norm()) for one in changes(model)}
 
     full = AutoModelForCausalLM.from_pretrained(tiny_model)
     before = changes(full)

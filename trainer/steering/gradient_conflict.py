@@ -41,7 +41,7 @@ class TaskGradients:
         self.tasks = tasks
         self.names = [*tasks, "general", "no task"]  # so that GENERAL and -1 find theirs
         self.surgery = surgery
-        self._gradients: dict[str, torch.Tensor] = {}
+        self._gradients: dict[str, dict[int, torch.Tensor]] = {}  # by index of the parameter
         self._sums: Cosines = {}
         self._counts: dict[str, dict[str, int]] = {}
 
@@ -50,17 +50,13 @@ class TaskGradients:
 
         The graph is kept, since further terms of the loss may still need it.
         """
-        trained = [one for one in self.parameters if one.requires_grad]
+        trained = {index: one for index, one in enumerate(self.parameters) if one.requires_grad}
         for task, loss in task_losses.items():
-            parts = torch.autograd.grad(loss, trained, retain_graph=True, allow_unused=True)
-            gradient = self._gradients.get(self.names[task])
-            if gradient is None:
-                size = sum(one.numel() for one in self.parameters)
-                gradient = torch.zeros(size, dtype=torch.float32, device=self.parameters[0].device)
-                self._gradients[self.names[task]] = gradient
-            for one, part in zip(self._trained_parts(gradient), parts, strict=True):
+            parts = torch.autograd.grad(loss, list(trained.values()), retain_graph=True, allow_unused=True)
+            gradient = self._gradients.setdefault(self.names[task], {})
+            for index, part in zip(trained, parts, strict=True):
                 if part is not None:
-                    one += part.flatten()
+                    gradient[index] = gradient[index] + part if index in gradient else part.float()
 
     def write(self) -> Cosines:
         """Add the step's gradient to `.grad`: the sum over the tasks, with the conflicts taken out by `surgery`.
@@ -68,23 +64,20 @@ class TaskGradients:
         Where nothing conflicts, that is the plain sum. Ends the step: returns its cosines between tasks (1 on the
         diagonal), those of tasks without a gradient left out, and counts them into the means.
         """
-        gradients = {name: one for name, one in self._gradients.items() if one.any()}
+        gradients = {name: one for name, one in self._gradients.items() if any(part.any() for part in one.values())}
         self._gradients = {}
         names, rows = list(gradients), list(gradients.values())
         if not rows:
             return {}
-        products = torch.stack([torch.stack([torch.dot(one, other) for other in rows]) for one in rows]).cpu().double()
+        products = torch.tensor([[_product(one, other) for other in rows] for one in rows], dtype=torch.float64)
         lengths = products.diagonal().sqrt()
         cosines = (products / lengths[:, None] / lengths[None, :]).tolist()
         found = {one: dict(zip(names, row, strict=True)) for one, row in zip(names, cosines, strict=True)}
         self._count(found)
-        total = torch.zeros_like(rows[0])
         for weight, row in zip(_weights(products, self.surgery).tolist(), rows, strict=True):
-            total.add_(row, alpha=weight)
-        trained = [one for one in self.parameters if one.requires_grad]
-        for one, part in zip(trained, self._trained_parts(total), strict=True):
-            gradient = part.view_as(one).to(one)
-            one.grad = gradient.clone() if one.grad is None else one.grad + gradient
+            for index, part in row.items():
+                one, scaled = self.parameters[index], weight * part
+                one.grad = scaled.to(one) if one.grad is None else one.grad + scaled.to(one)
         return found
 
     def means(self) -> Cosines:
@@ -103,10 +96,6 @@ class TaskGradients:
 
     def restore(self, state: dict[str, Any]) -> None:
         self._sums, self._counts = state["sums"], state["counts"]
-
-    def _trained_parts(self, flat: torch.Tensor) -> list[torch.Tensor]:
-        parts = flat.split([one.numel() for one in self.parameters])
-        return [part for one, part in zip(self.parameters, parts, strict=True) if one.requires_grad]
 
     def _count(self, cosines: Cosines) -> None:
         for one, row in cosines.items():
@@ -169,6 +158,11 @@ def suggestion(cosines: Cosines, measurements: dict[str, dict[str, int]], tasks:
     return " ".join(sentences)
 
 
+def _product(one: dict[int, torch.Tensor], other: dict[int, torch.Tensor]) -> float:
+    parts = [torch.dot(part.flatten(), other[index].flatten()) for index, part in one.items() if index in other]
+    return float(torch.stack(parts).double().sum()) if parts else 0.0
+
+
 class _NearestInCone(DualConeProjector):
     """UPGrad's quadratic programme, min v'Gv with v >= u, as non-negative least squares; torchjd's own solver needs
     two packages more."""
@@ -176,7 +170,6 @@ class _NearestInCone(DualConeProjector):
     def __call__(self, U: torch.Tensor, G: PSDMatrix) -> torch.Tensor:
         values, vectors = np.linalg.eigh(G.numpy())
         root = np.sqrt(values.clip(min=0))[:, None] * vectors.T  # root' root = G
-        root /= max(np.sqrt(values.max()), 1e-300)
         rows = [u + nnls(root, -root @ u)[0] for u in U.numpy()]
         return torch.as_tensor(np.array(rows), dtype=U.dtype)
 
