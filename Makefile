@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: run test demo check bench install clean
+.PHONY: run test soak demo check bench install clean
 
 run: .venv/installed
 	$(BIN)/python app.py
@@ -12,6 +12,10 @@ demo: .venv/installed
 
 test: .venv/installed-dev
 	$(BIN)/python -m pytest
+
+# What takes too long for every change: all pairs of methods and options that the run file allows, each in a run.
+soak: .venv/installed-dev
+	$(BIN)/python -m pytest -m soak
 
 check: .venv/installed-dev
 	$(BIN)/ruff format --check .
@@ -25,6 +29,7 @@ bench: .venv/installed-dev
 	$(BIN)/python bench/sizing.py
 	$(BIN)/python bench/data_desk.py
 	$(BIN)/python bench/deidentify.py
+	$(BIN)/python bench/methods.py
 
 install: .venv/installed-dev
 

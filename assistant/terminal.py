@@ -49,7 +49,7 @@ def print_report(run: Run) -> None:
     if not (run.folder / "report.json").exists():
         return
     from trainer import card
-    from trainer.scoring import Report
+    from trainer.report import Report
 
     report = Report.model_validate_json((run.folder / "report.json").read_text())
     rows = [card.COMPARISON_HEADER, *card.comparison_rows(report)]

@@ -20,7 +20,7 @@ from trainer import models
 from trainer.data.tokenised import tokenise
 from trainer.methods import lora
 from trainer.objectives import sft
-from trainer.objectives.answer_loss import AnswerLossTrainer
+from trainer.objectives.answer_trainer import AnswerTrainer
 from trainer.sections import RunConfig
 
 RUN = RunConfig.model_validate(
@@ -56,17 +56,17 @@ def measure(ours: bool) -> tuple[float, float]:
     base, tokenizer, _ = models.load_base(RUN)
     model = lora.apply(base, RUN.method)
     clock = Clock()
-    own = AnswerLossTrainer.compute_loss
+    own = AnswerTrainer.compute_loss
     try:
         if not ours:
-            AnswerLossTrainer.compute_loss = trl_loss
+            AnswerTrainer.compute_loss = trl_loss
         with tempfile.TemporaryDirectory() as folder:
             trainer = sft.build(RUN, model, tokenizer, tokenise(RUN, tokenizer), Path(folder), [clock], False)
             trainer.remove_callback(PrinterCallback)
             trainer.train()
             losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     finally:
-        AnswerLossTrainer.compute_loss = own
+        AnswerTrainer.compute_loss = own
     return sum(clock.seconds[1:]), losses[-1]
 
 

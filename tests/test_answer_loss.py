@@ -5,7 +5,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from trainer.objectives import answer_loss as module
-from trainer.objectives.answer_loss import answer_loss
+from trainer.objectives.answer_loss import answer_losses
 
 
 def test_value_and_gradient_equal_plain_cross_entropy(monkeypatch):
@@ -16,7 +16,7 @@ def test_value_and_gradient_equal_plain_cross_entropy(monkeypatch):
     labels = torch.randint(0, 11, (2, 7))
     labels[0, :4] = -100
     labels[1, 5:] = -100
-    loss = answer_loss(hidden, weight, labels) / 3
+    loss = answer_losses(hidden, weight, labels)[0].sum() / 3
     loss.backward()
     assert hidden.grad is not None
     ours, hidden.grad = hidden.grad.clone(), None
@@ -27,17 +27,24 @@ def test_value_and_gradient_equal_plain_cross_entropy(monkeypatch):
     torch.testing.assert_close(ours, hidden.grad)
 
 
-def test_batches_have_similar_lengths_in_mixed_order():
-    lengths = [10, 200] * 40 + [50]
-    sampler = module.SimilarLengths(lengths, 8, seed=1, general=[False] * 81)
-    order = list(sampler)
-    assert sorted(order) == list(range(81)) and order == list(sampler)
-    batches = [[lengths[row] for row in order[start : start + 8]] for start in range(0, 81, 8)]
-    assert sum(len(set(batch)) == 1 for batch in batches) >= 9, "but for the borders between lengths"
-    firsts = [batch[0] for batch in batches]
-    assert firsts != sorted(firsts) and firsts != sorted(firsts, reverse=True)
-    sampler.set_epoch(1)
-    assert list(sampler) != order
+def test_a_trained_output_layer_gets_its_gradient_and_rows_are_told_apart(monkeypatch):
+    monkeypatch.setattr(module, "CHUNK", 2)
+    torch.manual_seed(0)
+    hidden, weight = torch.randn(3, 6, 5).requires_grad_(), torch.randn(11, 5).requires_grad_()
+    labels = torch.randint(0, 11, (3, 6))
+    labels[0, :3] = labels[1] = -100
+    losses, rows = answer_losses(hidden, weight, labels)
+    assert rows.tolist() == [0, 0, 0, 2, 2, 2, 2, 2]
+    (losses * torch.arange(8)).sum().backward()
+    ours = hidden.grad, weight.grad
+    hidden.grad = weight.grad = None
+    logits, following = (hidden @ weight.T)[:, :-1], labels[:, 1:]
+    kept = following != -100
+    plain = torch.nn.functional.cross_entropy(logits[kept], following[kept], reduction="none")
+    torch.testing.assert_close(losses, plain)
+    (plain * torch.arange(8)).sum().backward()
+    for own, expected in zip(ours, (hidden.grad, weight.grad), strict=True):
+        torch.testing.assert_close(own, expected)
 
 
 @pytest.mark.parametrize("model_type", sorted(module.PLAIN_HEADS))

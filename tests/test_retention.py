@@ -239,7 +239,7 @@ def test_the_information_is_measured_once_and_read_again(base: Any, tmp_path: Pa
     train = Dataset.from_list(rows)
     seen: list[tuple[int, int]] = []
     first = retention.retention(
-        _run(ewc=2.0), model, train, tmp_path, lambda _, done, total: seen.append((done, total))
+        _run(ewc=2.0), model, [train], tmp_path, lambda _, done, total: seen.append((done, total))
     )
     assert seen == [(0, 2), (1, 2)]  # the two general rows
     values = torch.cat([one.float().flatten() for one in first.information.values()])
@@ -247,7 +247,7 @@ def test_the_information_is_measured_once_and_read_again(base: Any, tmp_path: Pa
     with torch.no_grad():
         for one in model.parameters():
             one.add_(0.01)
-    again = retention.retention(_run(ewc=2.0), model, train, tmp_path, _nothing)
+    again = retention.retention(_run(ewc=2.0), model, [train], tmp_path, _nothing)
     assert all(torch.equal(one, again.information[name]) for name, one in first.information.items())
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".jsonl" and path.is_file()] == [
         retention.FISHER
@@ -259,9 +259,9 @@ def test_where_there_is_nothing_to_measure_or_to_hold(base: Any, tmp_path: Path)
 
     model = _lora(base)
     train = Dataset.from_list([{**row, "general": False} for row in _rows()])
-    with pytest.raises(DataError, match=r"steering\.ewc.*replay_share"):
-        retention.retention(_run(ewc=2.0), model, train, tmp_path, _nothing)
-    retention.retention(_run(l2_sp=2.0), model, train, tmp_path, _nothing)
+    with pytest.raises(DataError, match=r"steering\.ewc.*general_sources"):
+        retention.retention(_run(ewc=2.0), model, [train], tmp_path, _nothing)
+    retention.retention(_run(l2_sp=2.0), model, [train], tmp_path, _nothing)
     prompt = _with(model.unload(), PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=3))
     with pytest.raises(MethodError, match=r"changes no weight"):
-        retention.retention(_run(l2_sp=2.0), prompt, train, tmp_path, _nothing)
+        retention.retention(_run(l2_sp=2.0), prompt, [train], tmp_path, _nothing)

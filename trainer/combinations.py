@@ -162,7 +162,7 @@ OPTIONS = (
         {"steering.gradient_surgery": "pcgrad"},
         lambda run: run.steering.gradient_surgery != "off",
     ),
-    Feature("EWC", "steering.ewc", {"steering.ewc": 100}, lambda run: run.steering.ewc > 0),
+    Feature("EWC", "steering.ewc", {"steering.ewc": 0.1}, lambda run: run.steering.ewc > 0),
     Feature("L2-SP", "steering.l2_sp", {"steering.l2_sp": 0.01}, lambda run: run.steering.l2_sp > 0),
     Feature(
         "distillation",
@@ -418,9 +418,10 @@ def _of_method(config: RunConfig) -> list[Fault]:
     if isinstance(method, FullMethod) and method.offload and config.schedule.gradient_checkpointing:
         message = "method.offload computes each layer again by itself; leave this off."
         faults.append(Fault(field="schedule.gradient_checkpointing", message=message))
-    if config.steering.mixing == "dynamic" and not config.data.general_sources:
-        message = "mixes in general rows, and data.general_sources is empty; name one, or set it to fixed."
-        faults.append(Fault(field="steering.mixing", message=message))
+    for field, on in (("mixing", steering.mixing == "dynamic"), ("ewc", steering.ewc > 0)):
+        if on and not config.data.general_sources:
+            message = "needs general rows, and data.general_sources is empty; name one, or leave this off."
+            faults.append(Fault(field=f"steering.{field}", message=message))
     if isinstance(method, AdaLoraMethod) and method.start_rank < method.rank:
         message = f"is {method.start_rank}, below method.rank ({method.rank}), to which it falls; 1.5 x rank is usual."
         faults.append(Fault(field="method.start_rank", message=message))
@@ -429,9 +430,13 @@ def _of_method(config: RunConfig) -> list[Fault]:
             "is learnt on general rows, and steering.replay_share is 0; set that to 0.1, or leave distillation at 0."
         )
         faults.append(Fault(field="steering.distillation", message=message))
-    if steering.gradient_surgery != "off" and config.hardware.precision == "fp16":
-        message = "needs gradients that are not rescaled as fp16's are (hardware.precision); set precision to auto."
-        faults.append(Fault(field="steering.gradient_surgery", message=message))
+    for field, on in (
+        ("gradient_surgery", steering.gradient_surgery != "off"),
+        ("conflict_every", steering.conflict_every is not None),
+    ):
+        if on and config.hardware.precision == "fp16":
+            message = "needs gradients that are not rescaled as fp16's are (hardware.precision); set precision to auto."
+            faults.append(Fault(field=f"steering.{field}", message=message))
     return faults
 
 

@@ -110,7 +110,7 @@ def _prepare(config: RunConfig, chosen: HeldOutSet, tuned: Tuned) -> _Set:
     # Longer than every reference by a quarter: an answer that runs on past that is no match, and would only cost time.
     longest = max(len(tuned.tokenizer(item.reference)["input_ids"]) for item in items)
     limit = min(config.evaluation.max_new_tokens, longest + longest // 4 + 4)
-    asked: list[Row] = [{"prompt": item.prompt, "completion": []} for item in items]
+    asked: list[Row] = [{"prompt": item.prompt} for item in items]
     return _Set(chosen, items, prompted, limit, tuned.adapters_for(asked), {})
 
 

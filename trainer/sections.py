@@ -242,20 +242,20 @@ class SteeringSection(Section):
     ewc: float = Field(
         default=0.0,
         ge=0.0,
-        le=1e9,
-        description="Strength of elastic weight consolidation; the Fisher information is taken on general rows; 0: off "
-        "(Kirkpatrick et al. 2017; lecture L2.8).",
+        le=1000.0,
+        description="Strength of elastic weight consolidation, whose Fisher information is taken on general rows and has "
+        "a mean of 1; 0: off (Kirkpatrick et al. 2017; lecture L2.8).",
     )
     l2_sp: float = Field(
         default=0.0,
         ge=0.0,
-        le=1e6,
+        le=1000.0,
         description="Strength of the pull back to the base's weights; 0: off (Li et al. 2018; lecture L2.8).",
     )
     distillation: float = Field(
         default=0.0,
         ge=0.0,
-        le=1e3,
+        le=1000.0,
         description="Strength with which general rows keep the untouched base's answers; 0: off (Li & Hoiem 2017; "
         "lecture L2.8).",
     )
@@ -367,3 +367,9 @@ class RunConfig(Section):
     evaluation: EvaluationSection = Field(default_factory=EvaluationSection)
     hardware: HardwareSection = Field(default_factory=HardwareSection)
     output: OutputSection = Field(default_factory=OutputSection)
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _lora_is_meant(cls, value: Any) -> Any:
+        # Most run files are LoRA's; one that only gives a rank is not asked which method that is of.
+        return {"kind": "lora", **value} if isinstance(value, dict) and "kind" not in value else value

@@ -79,6 +79,11 @@ def balance(run: RunConfig, train: Path, steps: list[manifest.Step], notes: list
     return len(chosen) - len(labels)
 
 
+def needs_general(run: RunConfig) -> bool:
+    """Whether general rows are mixed in, or EWC looks at what they depend on."""
+    return run.steering.replay_share > 0 or run.steering.mixing == "dynamic" or run.steering.ewc > 0
+
+
 def add_general(
     run: RunConfig,
     located: dict[str, Located],
@@ -96,7 +101,7 @@ def add_general(
     target, aside = folder / "general.jsonl", folder / "general_validation.jsonl"
     dynamic = run.steering.mixing == "dynamic"
     share = mixing.DYNAMIC_START if dynamic else run.steering.replay_share
-    if share == 0:
+    if not needs_general(run):
         target.touch()
         aside.touch()
         return 0

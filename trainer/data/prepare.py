@@ -59,8 +59,7 @@ def prepare(run: RunConfig, progress: Progress | None = None) -> Data:
     report = progress or (lambda stage, done, total: None)
     if not run.data.sources:
         raise DataError("data.sources is empty: name a file, a folder or a published set, or the starter data.")
-    mixed = run.steering.replay_share > 0 or run.steering.mixing == "dynamic"
-    wanted = [*run.data.sources, *(run.data.general_sources if mixed else [])]
+    wanted = [*run.data.sources, *(run.data.general_sources if additions.needs_general(run) else [])]
     located = {source.name: locate(source.name, "train", report) for source in wanted}
     key = _key(run, located)
     folder = config.home() / "prepared" / key
@@ -92,6 +91,7 @@ def _key(run: RunConfig, located: dict[str, Located]) -> str:
         "version": VERSION,
         "data": run.data.model_dump(mode="json"),
         "general share": "dynamic" if run.steering.mixing == "dynamic" else run.steering.replay_share,
+        "general needed": additions.needs_general(run),
         "seed": run.schedule.seed,
         "scored": [held_out.name for held_out in run.evaluation.held_out],
         "forgetting": _asks_general_questions(run),

@@ -68,16 +68,16 @@ def fisher_information(
     return totals
 
 
-def general_rows(train: Dataset, seed: int) -> list[Mapping[str, Any]]:
-    """At most `ROWS` general rows of the training side, drawn with the seed; raises `DataError` if none."""
-    general = np.flatnonzero(np.array(train["general"]))
-    if not len(general):
+def general_rows(sets: Sequence[Dataset], seed: int) -> list[Mapping[str, Any]]:
+    """At most `ROWS` of the general rows in these sets of tokenised rows, drawn with the seed; `DataError` if none."""
+    general = [(one, int(row)) for one in sets for row in np.flatnonzero(np.array(one["general"][:], bool))]
+    if not general:
         raise DataError(
-            "steering.ewc: its Fisher information is taken on general rows, and there are none among the training "
-            "rows; set steering.replay_share to 0.1, or use steering.l2_sp."
+            "steering.ewc: its Fisher information is taken on general rows, and there are none; name some in "
+            "data.general_sources, or use steering.l2_sp."
         )
-    drawn = np.random.default_rng(seed).permutation(general)[:ROWS]
-    return [train[int(row)] for row in sorted(drawn)]
+    drawn = np.random.default_rng(seed).permutation(len(general))[:ROWS]
+    return [general[place][0][general[place][1]] for place in sorted(drawn.tolist())]
 
 
 def save(information: Mapping[str, torch.Tensor], path: Path) -> None:

@@ -60,9 +60,9 @@ class Retention:
         return (weight * moved).sum() / 2
 
 
-def retention(config: RunConfig, model: Any, train: Dataset, folder: Path, progress: Progress) -> Retention:
+def retention(config: RunConfig, model: Any, sets: Sequence[Dataset], folder: Path, progress: Progress) -> Retention:
     """What a run's `steering.l2_sp` and `steering.ewc` ask for; to be made before training, and before a checkpoint is
-    loaded. The Fisher information is measured once and stands in the run folder.
+    loaded. The Fisher information is measured once, on the general rows of `sets`, and stands in the run folder.
 
     Raises `DataError` where EWC has no general rows, `MethodError` where the method changes no weight of the base.
     """
@@ -76,7 +76,7 @@ def retention(config: RunConfig, model: Any, train: Dataset, folder: Path, progr
     if config.steering.ewc:
         path = folder / FISHER
         if not path.exists():
-            rows = fisher.general_rows(train, config.schedule.seed)
+            rows = fisher.general_rows(sets, config.schedule.seed)
             fisher.save(fisher.fisher_information(model, moved, rows, progress), path)
         information = fisher.read(path, moved)
     return Retention(moved, config.steering.l2_sp, config.steering.ewc, information)

@@ -102,7 +102,8 @@ def assemble(config: RunConfig, model: Any, prepared: Prepared, reporter: Report
         steering.weights = steering.remembering["task weights"] = weights
         steering.callbacks.append(_TellsWeights(weights, config.evaluation.every, reporter))
     if asked.ewc or asked.l2_sp:
-        steering.terms.append(retention(config, model, prepared.train, reporter.folder, reporter.progress))
+        rows = [prepared.train, prepared.general_validation]
+        steering.terms.append(retention(config, model, rows, reporter.folder, reporter.progress))
     if asked.distillation:
         steering.terms.append(Distillation(model, asked.distillation))
         steering.distils = True
