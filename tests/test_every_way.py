@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from trainer import config, engine, events, runs
+from evaluators.sides import side
+from trainer import config, engine, events, models, runs
 from trainer.combinations import METHODS, OPTIONS, Feature
 from trainer.reporting import Reporter, StopRequested
 from trainer.runs import Run, RunState
@@ -91,13 +93,20 @@ def test_each_method_trains_resumes_to_the_same_losses_and_answers_as_it_was_sav
     assert losses(again) == losses(whole), "stopped in the middle, it goes on as if it had not been"
 
     tuned, other = Tuned(whole.config, whole.folder), Tuned(again.config, again.folder)
-    ids = tuned.tokenizer("Is 7 even?", return_tensors="pt")["input_ids"]
+    plain = logits(models.load_base(asked)[0].eval(), tuned)
     for name in tuned.adapters or [""]:
-        tuned.choose([name] if name else [])
-        other.choose([name] if name else [])
-        one, two = (side.side(True)(input_ids=ids).logits for side in (tuned, other))
-        assert bool((one == two).all())
-        assert float((one - tuned.side(False)(input_ids=ids).logits).abs().max()) > 0 or not name
+        for one in (tuned, other):
+            one.choose([name] if name else [])
+        assert bool((logits(tuned, tuned) == logits(other, other)).all())
+        assert bool((logits(tuned, tuned) != plain).any()), "it says something else than the base"
+        assert bool((logits(tuned, tuned, base=True) == plain).all()), "and its base is the base, to the bit"
+
+
+def logits(model: Any, tuned: Tuned, base: bool = False) -> Any:
+    ids = tuned.tokenizer("Is 7 even?", return_tensors="pt")["input_ids"]
+    chosen = model.side(tuned=not base) if isinstance(model, Tuned) else model
+    with torch.inference_mode(), side(chosen, tuned=not base) as answering:
+        return answering.core(input_ids=ids, past_key_values=answering.cache).logits
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda feature: feature.name)
