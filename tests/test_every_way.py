@@ -1,5 +1,6 @@
 """Every method, and every part that acts on a run, in whole runs on a tiny model: trained, stopped, resumed, scored."""
 
+import gc
 import json
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ LEVELS = ("facts", "concepts", "reasoning", "judgement")
 @pytest.fixture
 def ways_run(tiny_run: RunConfig, tiny_data: Path) -> RunConfig:
     """Six steps on rows of two tasks and four levels, with general rows, and two questions held out."""
+    gc.freeze()  # each training collects garbage a few times, and would look through all libraries for it
     rows = [
         {
             "question": f"Is {n} even?" if n % 2 else f"What is after {n}?",
@@ -55,6 +57,8 @@ def switched(run: RunConfig, *features: Feature) -> RunConfig:
             if name == "method.kind":
                 data["method"] = config.of_kind(data["method"], value)
             data[section][field] = value
+    if data["model"]["quantization"] == "nf4":
+        data["hardware"]["precision"] = "auto"
     return config.parse(data)
 
 

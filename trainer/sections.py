@@ -243,7 +243,7 @@ class SteeringSection(Section):
         default=0.0,
         ge=0.0,
         le=1000.0,
-        description="Strength of elastic weight consolidation, whose Fisher information is taken on general rows and has "
+        description="Strength of elastic weight consolidation, whose Fisher information is taken on general rows, with "
         "a mean of 1; 0: off (Kirkpatrick et al. 2017; lecture L2.8).",
     )
     l2_sp: float = Field(

@@ -101,7 +101,9 @@ def _run(model: Any, inputs: dict[str, torch.Tensor], **options: Any) -> tuple[t
     )
     try:
         # A prefix is handed over as a cache all the same; without one, nothing is to be kept for a next token.
-        output = model(**inputs, use_cache=False, **options)
+        output = model(
+            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False, **options
+        )
     finally:
         hook.remove()
     length = inputs["input_ids"].shape[1]

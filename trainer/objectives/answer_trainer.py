@@ -54,10 +54,18 @@ class AnswerTrainer(SFTTrainer):
             **{name: torch.tensor([row[name] for row in rows]) for name in self.steering.columns},
         }
 
-    def create_optimizer_and_scheduler(self, num_training_steps: int) -> None:
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         self.optimizer = optimiser.optimizer(self.model, self.run)
-        self.lr_scheduler = optimiser.scheduler(self.optimizer, self.run, num_training_steps)
-        self.add_callback(optimiser.GroupRates(self.run, self.optimizer, self.lr_scheduler, num_training_steps))
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        # Not the optimizer that is handed in: accelerate has wrapped that one.
+        assert self.optimizer is not None
+        plain: Any = getattr(self.optimizer, "optimizer", self.optimizer)
+        self.lr_scheduler = optimiser.scheduler(plain, self.run, num_training_steps)
+        self._created_lr_scheduler = True
+        self.add_callback(optimiser.GroupRates(self.run, plain, self.lr_scheduler, num_training_steps))
+        return self.lr_scheduler
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return self.steering.order
