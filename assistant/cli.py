@@ -207,6 +207,10 @@ def ask(
     temperature: Annotated[float, typer.Option(min=0.0, max=2.0)] = 0.0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     max_new_tokens: Annotated[int, typer.Option(min=1, max=4096)] = 220,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(help="Which adapter answers, where each task or specialty has its own; several are put together."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Ask the base and the tuned model the same question, side by side."""
@@ -217,7 +221,7 @@ def ask(
         raise BadInput("The question is empty; write what to ask.")
     run = _get(run_id)
     sampling = Sampling(temperature=temperature, seed=seed, max_new_tokens=max_new_tokens)
-    *_, sides = load_comparison(run).ask(question, sampling, prompted)
+    *_, sides = load_comparison(run).ask(question, sampling, prompted, adapter or [])
     answers = {
         name: SideAnswer(text=answer.text, tokens=answer.tokens, tokens_per_second=answer.tokens_per_second)
         for name, answer in sides.items()

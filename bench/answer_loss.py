@@ -18,10 +18,14 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from trainer import models
 from trainer.data.tokenised import tokenise
+from trainer.method_sections import LoraMethod
 from trainer.methods import lora
 from trainer.objectives import sft
 from trainer.objectives.answer_trainer import AnswerTrainer
+from trainer.reporting import Reporter
+from trainer.runs import RunState
 from trainer.sections import RunConfig
+from trainer.steering import steering
 
 RUN = RunConfig.model_validate(
     {
@@ -46,22 +50,24 @@ class Clock(TrainerCallback):
 
 
 def trl_loss(self: Any, model: Any, inputs: dict[str, Any], *arguments: Any, **options: Any) -> Any:
-    """TRL's own loss; which rows are general is only counted by ours."""
-    plain = {name: value for name, value in inputs.items() if name != "general"}
+    """TRL's own loss; what is known of the rows is only looked at by ours."""
+    plain = {name: value for name, value in inputs.items() if name not in steering.COLUMNS}
     return SFTTrainer.compute_loss(self, model, plain, *arguments, **options)
 
 
 def measure(ours: bool) -> tuple[float, float]:
     """Seconds of all steps but the first (which warms up), and the last loss."""
     base, tokenizer, _ = models.load_base(RUN)
-    model = lora.apply(base, RUN.method)
+    model = lora.apply(base, LoraMethod())
     clock = Clock()
     own = AnswerTrainer.compute_loss
     try:
         if not ours:
             AnswerTrainer.compute_loss = trl_loss
         with tempfile.TemporaryDirectory() as folder:
-            trainer = sft.build(RUN, model, tokenizer, tokenise(RUN, tokenizer), Path(folder), [clock], False)
+            prepared, reporter = tokenise(RUN, tokenizer), Reporter(Path(folder), RunState())
+            acting = steering.assemble(RUN, model, prepared, reporter.silent())
+            trainer = sft.build(RUN, model, tokenizer, prepared, acting, Path(folder), [clock], False)
             trainer.remove_callback(PrinterCallback)
             trainer.train()
             losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]

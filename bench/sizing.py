@@ -17,6 +17,7 @@ from typing import Any
 
 from trainer import hardware, models, sizing
 from trainer.catalogue import BaseModelRow, base_model
+from trainer.method_sections import LoraMethod
 from trainer.sections import RunConfig
 
 # Shape (None: the embedded model), batch, tokens a row, precision, and what else differs from a plain LoRA run.
@@ -109,7 +110,9 @@ def train(number: int) -> float:
     from trainer.data.tokenised import Prepared
     from trainer.methods import lora
     from trainer.objectives import sft
-    from trainer.reporting import peak_memory_gib
+    from trainer.reporting import Reporter, peak_memory_gib
+    from trainer.runs import RunState
+    from trainer.steering import steering
 
     with tempfile.TemporaryDirectory() as folder:
         name = models.EMBEDDED
@@ -118,6 +121,7 @@ def train(number: int) -> float:
             subprocess.run([sys.executable, "-c", _SAVE, name, json.dumps(SETUPS[number][1])], check=True)
         config, _ = setup(number, name)
         base, tokenizer, _ = models.load_base(config)
+        assert isinstance(config.method, LoraMethod)
         model = lora.apply(base, config.method)
         tokens = config.schedule.max_length
         answer = min(MOST_ANSWER, round(ANSWER_SHARE * tokens))
@@ -131,7 +135,10 @@ def train(number: int) -> float:
         rows = Dataset.from_list([row] * (3 * config.schedule.batch_size))
         nothing: Any = None  # the manifest is not looked at while training
         prepared = Prepared(rows, rows.select([0]), rows.select([]), nothing, [])
-        sft.build(config, model, tokenizer, prepared, Path(folder), [], evaluate_first=False).train()
+        acting = steering.assemble(config, model, prepared, Reporter(Path(folder), RunState()).silent())
+        sft.build(
+            config, model, tokenizer, prepared, acting, Path(folder), [], evaluate_first=False, saves=False
+        ).train()
         return peak_memory_gib("cpu")
 
 

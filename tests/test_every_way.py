@@ -96,7 +96,7 @@ def test_each_method_trains_resumes_to_the_same_losses_and_answers_as_it_was_sav
     again = train(cut)
     assert losses(again) == losses(whole), "stopped in the middle, it goes on as if it had not been"
 
-    tuned, other = Tuned(whole.config, whole.folder), Tuned(again.config, again.folder)
+    tuned, other = Tuned(whole), Tuned(again)
     plain = logits(models.load_base(asked)[0].eval(), tuned)
     for name in tuned.adapters or [""]:
         for one in (tuned, other):

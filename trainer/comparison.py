@@ -10,7 +10,6 @@ from trainer import scoring
 from trainer.data.sources import STARTER_PREFIX
 from trainer.data.tokens import conversation
 from trainer.runs import Run
-from trainer.sections import RunConfig
 from trainer.tuned import Tuned
 
 Sides = dict[str, Answer]
@@ -19,8 +18,8 @@ Sides = dict[str, Answer]
 class Comparison:
     """A loaded base with what a run trained. Not safe for two questions at once: callers take turns."""
 
-    def __init__(self, config: RunConfig, tuned: Tuned):
-        self.config = config
+    def __init__(self, tuned: Tuned):
+        self.config = tuned.run.config
         self.tuned = tuned
 
     @property
@@ -84,4 +83,4 @@ def load_comparison(run: Run) -> Comparison:
 
     Raises `ModelError` where the run has trained nothing yet or the base cannot be had.
     """
-    return Comparison(run.config, Tuned(run.config, run.folder, both=True))
+    return Comparison(Tuned(run, both=True))

@@ -16,12 +16,13 @@ from trainer.methods import full, saved
 from trainer.methods.apply import LECTURE_SHARES, trainable_share
 from trainer.report import BeforeAfter, Report
 from trainer.reporting import Reporter, StopRequested, TrainingEvents, peak_memory_gib
+from trainer.runs import ADAPTER, MODEL, Run
 from trainer.sections import RunConfig
 from trainer.steering import steering
 from trainer.steering.forgetting_monitor import ForgettingMonitor
 from trainer.steering.harm_monitor import HarmMonitor
 from trainer.trials import find_rank, learn_to_learn, measure_folds
-from trainer.tuned import ADAPTER, MODEL, Tuned
+from trainer.tuned import Tuned
 from trainer.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -99,7 +100,9 @@ def train(config: RunConfig, reporter: Reporter) -> None:
     workshop.clear()
     preflight.give_memory_back()
     began = time.perf_counter()
-    table, forgotten = scoring.score(config, Tuned(config, folder), reporter.progress)
+    table, forgotten = scoring.score(
+        config, Tuned(Run(id=folder.name, folder=folder, config=config, status=reporter.status)), reporter.progress
+    )
     first, last = _validation_losses(folder, kept_step)
     own_rows = prepared.manifest.train_rows - prepared.manifest.replay_rows + prepared.manifest.validation_rows
     row_tokens = prepared.manifest.all_tokens / prepared.manifest.train_rows

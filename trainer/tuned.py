@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer import models
@@ -19,17 +18,10 @@ from trainer.method_sections import Per
 from trainer.methods import full, saved
 from trainer.methods.groups import adapter_names
 from trainer.models import ModelError
-from trainer.sections import RunConfig
+from trainer.runs import MODEL, Run
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-ADAPTER, MODEL = "adapter", "model"  # folders in a run folder
-
-
-def weights(folder: Path) -> list[Path]:
-    """The files of weights that a run has trained; none where it has not come to its end."""
-    return sorted(file for name in (ADAPTER, MODEL) for file in (folder / name).rglob("*.safetensors"))
 
 
 class Tuned:
@@ -38,21 +30,20 @@ class Tuned:
     `mixes` says whether base and tuned can answer in one batch (`evaluators.generation.stream`).
     """
 
-    def __init__(self, run: RunConfig, folder: Path, both: bool = False):
-        """Load it from a run folder; `both`: keep a fully tuned model and its base in memory at once.
+    def __init__(self, run: Run, both: bool = False):
+        """Load it; `both`: keep a fully tuned model and its base in memory at once.
 
         Raises `ModelError` where nothing was trained yet or the base cannot be had.
         """
-        if not weights(folder):
-            raise ModelError(f"{folder.name} holds nothing trained yet; the run has to finish its training first.")
+        if not run.weights:
+            raise ModelError(f"{run.id} has trained nothing yet; the run has to finish its training first.")
         self.run = run
-        self.folder = folder
         self.tokenizer: PreTrainedTokenizerBase
         self._both = both
         self._loaded: dict[bool, Any] = {}
-        self.whole = run.method.kind == "full"
-        self.adapters = [] if self.whole else saved.names(folder / ADAPTER)
-        self.mixes = not self.whole and saved.can_mix(folder / ADAPTER)
+        self.whole = run.config.method.kind == "full"
+        self.adapters = [] if self.whole else saved.names(run.adapter)
+        self.mixes = not self.whole and saved.can_mix(run.adapter)
         self.side(tuned=True)
 
     def side(self, tuned: bool) -> Any:
@@ -80,7 +71,7 @@ class Tuned:
 
         None named where no row's is known or trained: the first then answers, as for all others.
         """
-        per: Per = getattr(self.run.method, "per", "run")
+        per: Per = getattr(self.run.config.method, "per", "run")
         if per == "run":
             return []
         for row in rows:
@@ -93,11 +84,11 @@ class Tuned:
 
     def _load(self, tuned: bool) -> Any:
         if self.whole and tuned:
-            model, self.tokenizer = full.load(self.folder / MODEL, self.run)
+            model, self.tokenizer = full.load(self.run.folder / MODEL, self.run.config)
             # Where somebody takes it for its own base, `evaluators.sides` refuses.
             model.is_fully_tuned = True  # pyright: ignore
         else:
-            model, self.tokenizer, _ = models.load_base(self.run)
+            model, self.tokenizer, _ = models.load_base(self.run.config)
             if not self.whole:
-                model = saved.load(model, self.folder / ADAPTER)
+                model = saved.load(model, self.run.adapter)
         return model.eval()

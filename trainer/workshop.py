@@ -16,7 +16,6 @@ from trainer.methods.apply import apply
 from trainer.objectives import sft
 from trainer.reporting import Reporter
 from trainer.sections import RunConfig
-from trainer.tuned import ADAPTER, MODEL, weights
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -101,9 +100,9 @@ def _trained_before(name: str, field: str) -> Path:
     if (folder / "adapter_config.json").exists():
         return folder
     try:
-        folder = runs.get(name).folder
+        run = runs.get(name)
     except runs.RunError as error:
         raise MethodError(f"{field}: {error}") from None
-    if not weights(folder):
+    if not run.weights:
         raise MethodError(f"{field}: the run {name} has trained nothing yet; let it come to its end.")
-    return folder / (ADAPTER if (folder / ADAPTER).is_dir() else MODEL)
+    return run.adapter if run.adapter.is_dir() else run.folder / runs.MODEL

@@ -17,6 +17,7 @@ from assistant.pages.runs import label
 from assistant.pages.style import QUIET, empty, html
 from evaluators.generation import Answer, Sampling
 from trainer import runs
+from trainer.methods import saved
 from trainer.runs import Run, RunError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 DRAW_SECONDS = 0.08  # a page that is drawn more often than this reads no better and costs the model its time
 SIDES = {"base": "Base", "tuned": "Tuned", "prompted base": "Base, prompted"}
+TURNS = "This method cannot put both sides into one batch: they take turns, token by token."
 Updates = dict[Any, Any]
 
 
@@ -78,7 +80,7 @@ class _Loaded:
 
 def _key(run: Run) -> tuple[str, float]:
     # A run that was resumed has a new adapter under the same id.
-    return run.id, (run.adapter / "adapter_model.safetensors").stat().st_mtime
+    return run.id, run.weights[0].stat().st_mtime
 
 
 _loaded = _Loaded()
@@ -95,6 +97,15 @@ class _Page:
         )
         with gr.Column(visible=False, elem_id="play-body") as self.body:
             self.select = gr.Dropdown([], label="Run", elem_id="play-select", filterable=False)
+            self.adapters = gr.Dropdown(
+                [],
+                label="Adapter that answers",
+                info="Each was trained on its own rows; prefixes and bottleneck adapters can be put together",
+                multiselect=True,
+                visible=False,
+                filterable=False,
+                elem_id="play-adapters",
+            )
             self.question = gr.Textbox(
                 label="Question",
                 placeholder="Ask both models the same question",
@@ -118,7 +129,7 @@ class _Page:
             self.status = html(visible=False, elem_id="play-status")
             with gr.Row(equal_height=True, visible=False, elem_id="play-answers") as self.answers:
                 self.boxes = [self._draw_side(side) for side in SIDES]
-        self.outputs = [self.nothing, self.body, self.select, self.question]
+        self.outputs = [self.nothing, self.body, self.select, self.adapters, self.question]
 
     def _draw_settings(self) -> None:
         fields = Sampling.model_fields
@@ -167,7 +178,7 @@ class _Page:
         """Every event of the page."""
         parts = [one for box in self.boxes for one in box]
         shown = [self.status, self.answers, self.ask, self.stop, *parts]
-        inputs = [self.select, self.question, self.prompted, *self.settings]
+        inputs = [self.select, self.adapters, self.question, self.prompted, *self.settings]
         # Said at once: the answer itself may have to wait for another window's.
         asked = gr.on(
             [self.ask.click, self.question.submit],
@@ -187,11 +198,11 @@ class _Page:
         )
         # Not Gradio's `cancels`: after an event that is cancelled before its first answer, the page asks no more.
         self.stop.click(self._stop, None, self.status, queue=False, **QUIET)
-        self.select.input(self._questions, self.select, self.question, **QUIET)
+        self.select.input(self._of_run, self.select, [self.adapters, self.question], **QUIET)
 
     def open(self, identity: str | None) -> Updates:
         """The page with every run that has an adapter; the newest is chosen where there is none of this id."""
-        found = [run for run in runs.list_runs()[0] if (run.adapter / "adapter_model.safetensors").exists()]
+        found = [run for run in runs.list_runs()[0] if run.weights]
         choices = [(label(run), run.id) for run in found]
         known = [run.id for run in found]
         chosen = identity if identity in known else next(iter(known), None)
@@ -199,16 +210,22 @@ class _Page:
             self.nothing: gr.HTML(visible=not found),
             self.body: gr.Column(visible=bool(found)),
             self.select: gr.Dropdown(choices, value=chosen),
-            self.question: self._questions(chosen),
+            **self._of_run(chosen),
         }
 
-    def _questions(self, identity: str | None) -> Any:
-        """A first question of the run's own as the placeholder."""
+    def _of_run(self, identity: str | None) -> Updates:
+        """The run's adapters where it has several, and a first question of its own as the placeholder."""
         try:
-            asked = runs.get(identity or "").config.evaluation.sample_prompts
+            run = runs.get(identity or "")
+            asked, names = run.config.evaluation.sample_prompts, saved.names(run.adapter)
         except RunError:
-            asked = []
-        return gr.Textbox(placeholder=f"For example: {asked[0]}" if asked else "Ask both models the same question")
+            asked, names = [], []
+        words = f"For example: {asked[0]}" if asked else "Ask both models the same question"
+        choices = [(name.partition("_")[2].replace("_", " "), name) for name in names]
+        return {
+            self.adapters: gr.Dropdown(choices, value=names[:1], visible=len(names) > 1),
+            self.question: gr.Textbox(placeholder=words),
+        }
 
     def _stop(self, request: gr.Request) -> Any:
         _stopped.add(str(request.session_hash))
@@ -227,6 +244,7 @@ class _Page:
     def _ask(
         self,
         identity: str | None,
+        adapters: list[str] | None,
         question: str,
         prompted: bool,
         temperature: float,
@@ -252,7 +270,9 @@ class _Page:
             session = str(request.session_hash)
             _stopped.discard(session)
             yield self._waiting(run, prompted)
-            yield from self._stream(_loaded.get(run).ask(question.strip(), sampling, prompted), session)
+            comparison = _loaded.get(run)
+            answers = comparison.ask(question.strip(), sampling, prompted, adapters or [])
+            yield from self._stream(answers, session, "" if comparison.together else TURNS)
         except Exception as error:  # whatever a library raises becomes one sentence, never a traceback on the page
             logging.getLogger(__name__).exception("no answer")
             sentence = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
@@ -270,13 +290,14 @@ class _Page:
             page |= {column: gr.Column(visible=prompted or side != "prompted base"), text: "", speed: ""}
         return page
 
-    def _stream(self, answers: Iterator[dict[str, Answer]], session: str) -> Iterator[Updates]:
+    def _stream(self, answers: Iterator[dict[str, Answer]], session: str, said: str) -> Iterator[Updates]:
         drawn, last = 0.0, {}
+        answering = self._said(said) if said else gr.HTML(visible=False)
         while session not in _stopped and (sides := _loaded.step(answers)) is not None:
             last = sides
             if time.perf_counter() - drawn >= DRAW_SECONDS:
                 first, drawn = drawn == 0.0, time.perf_counter()
-                yield self._sides(last) | ({self.status: gr.HTML(visible=False)} if first else {})
+                yield self._sides(last) | ({self.status: answering} if first else {})
         cut = "stopped" if session in _stopped else "cut at the longest answer"
         _stopped.discard(session)
         yield self._sides(last, cut) | self._idle()
