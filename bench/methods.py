@@ -9,9 +9,9 @@ again; the runs are made in a home beside it, and removed.
 
 methods: each at the rate that is usual for it, which the table names.
 
-retention: a setting in which the model really forgets, since one that forgets nothing shows nothing: LoRA of rank 64 at
-three times the usual rate, on lab values and orders alone, whose answers are a few words. EWC looks at general rows that
-are never trained on; with replay and distillation 20 % of the rows are general, in as many steps.
+retention: a setting in which the model really forgets, since one that forgets nothing shows nothing: LoRA of rank 64
+at three times the usual rate, on lab values and orders alone, whose answers are a few words. EWC looks at general rows
+that are never trained on; with replay and distillation 20 % of the rows are general, in as many steps.
 `gain lost` is how much less the validation loss falls than with nothing against forgetting, as a share of that fall;
 `forgotten` the points of accuracy lost on general questions, and as a share of those lost with nothing against it.
 
