@@ -200,11 +200,12 @@ def rhythm(config: RunConfig, answers: Answers, rows: int | None) -> list[Reason
     """How often is measured, sampled and saved: about ten times a run, at most every 500 steps."""
     steps = total_steps(config, rows or 1000)
     every = max(5, min(500, steps // 10))
-    if starter_run.is_default_run(config, answers):
-        every = starter_run.EVALUATE_EVERY
+    default_run = starter_run.is_default_run(config, answers)
+    if default_run:
+        # Twice at least, and seldom: each time costs as long as a dozen steps.
+        every = max(5, min(starter_run.EVALUATE_EVERY, steps // 2))
     every = answers.settings.get("evaluation.every", every)
     config.evaluation.every = config.evaluation.sample_every = config.schedule.checkpoint_every = every
-    default_run = starter_run.is_default_run(config, answers)
     if "schedule.patience" not in answers.settings:
         config.schedule.patience = None if default_run else _PATIENCE
     patience = (
@@ -212,7 +213,8 @@ def rhythm(config: RunConfig, answers: Answers, rows: int | None) -> list[Reason
         if default_run
         else f"Ends after {_PATIENCE} measurements without a gain (3-5; also L1.8), and keeps the best checkpoint."
     )
-    why = f"About ten times in {steps} steps" + (" (every 100-500 steps is for longer runs)." if every < 100 else ".")
+    times = "Twice" if steps < 3 * every else f"About {round(steps / every)} times"
+    why = f"{times} in {steps} steps" + (" (every 100-500 steps is for longer runs)." if every < 100 else ".")
     return [
         Reason(field="evaluation.every", value=every, why=why, source="lecture L3.11"),
         Reason(
