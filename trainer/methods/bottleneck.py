@@ -23,7 +23,7 @@ from torch import nn
 
 from trainer.method_sections import AdapterMethod
 from trainer.methods import MethodError, groups
-from trainer.methods.saved import BENEATH
+from trainer.methods.groups import BENEATH
 
 if TYPE_CHECKING:
     from peft import PeftModel

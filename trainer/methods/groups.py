@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SINGLE = "default"
 """Name of the adapter where there is one for all rows; PEFT's own."""
+BENEATH = "below_"
+"""Frozen bottleneck adapters beneath a trained one are named so; nobody chooses them by themselves."""
 
 
 def adapter_names(per: Literal["run", "task", "specialty"], groups: list[str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.method_sections import LoraMethod
 from trainer.methods import MethodError
+from trainer.methods.groups import BENEATH
 from trainer.models import TUNED
 from trainer.sections import RunConfig
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-BENEATH = "below_"
-"""Frozen bottleneck adapters beneath a trained one are named so; nobody chooses them by themselves."""
 
 
 @contextmanager

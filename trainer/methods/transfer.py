@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import load_file
 
 from trainer.methods import MethodError, adalora, saved
+from trainer.methods.groups import BENEATH
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -39,7 +40,7 @@ def start_from(model: Any, folder: Path) -> None:
     there = saved.names(folder)
     if not there:
         raise MethodError(f"method.start_from: {folder} holds no trained adapter; name a run that finished training.")
-    for name in [name for name in model.peft_config if not name.startswith(saved.BENEATH)]:
+    for name in [name for name in model.peft_config if not name.startswith(BENEATH)]:
         if len(there) > 1 and name not in there:
             raise MethodError(
                 f"method.start_from: {folder} has {', '.join(there)}, and no {name}; name the subfolder of one of "
