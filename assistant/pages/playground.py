@@ -201,7 +201,7 @@ class _Page:
         self.select.input(self._of_run, self.select, [self.adapters, self.question], **QUIET)
 
     def open(self, identity: str | None) -> Updates:
-        """The page with every run that has an adapter; the newest is chosen where there is none of this id."""
+        """The page with every run that has trained something; the newest is chosen where there is none of this id."""
         found = [run for run in runs.list_runs()[0] if run.weights]
         choices = [(label(run), run.id) for run in found]
         known = [run.id for run in found]
@@ -279,7 +279,8 @@ class _Page:
             yield self._idle() | {self.status: self._said(sentence, "bad")}
 
     def _waiting(self, run: Run, prompted: bool) -> Updates:
-        sentence = "Reading the question…" if _loaded.has(run) else f"Loading {run.config.model.name} and the adapter…"
+        loading = f"Loading {run.config.model.name} and what was trained…"
+        sentence = "Reading the question…" if _loaded.has(run) else loading
         page: Updates = {
             self.status: self._said(sentence),
             self.answers: gr.Row(visible=True),
@@ -300,7 +301,7 @@ class _Page:
                 yield self._sides(last) | ({self.status: answering} if first else {})
         cut = "stopped" if session in _stopped else "cut at the longest answer"
         _stopped.discard(session)
-        yield self._sides(last, cut) | self._idle()
+        yield self._sides(last, cut) | self._idle() | {self.status: answering}
 
     def _sides(self, answers: dict[str, Answer], cut: str = "") -> Updates:
         page: Updates = {}
