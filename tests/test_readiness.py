@@ -61,3 +61,12 @@ def test_full_tuning_is_refused_where_the_computer_cannot_hold_what_it_takes_off
     (said,) = refusals(whole, workstation)
     assert "method.offload keeps about 113 GiB" in said and "has 24" in said
     assert refusals(whole, workstation.model_copy(update={"memory_gib": 128.0})) == []
+
+
+def test_what_a_run_builds_on_has_to_be_there():
+    for field, method in (
+        ("start_from", {"kind": "lora", "start_from": "gone"}),
+        ("below", {"kind": "adapter", "below": ["gone"]}),
+    ):
+        (said,) = faults(config(method=method), MACHINE)
+        assert said.startswith(f"method.{field}: There is no run 'gone'")

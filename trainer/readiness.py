@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 
-from trainer import catalogue, config, sizing, trackers
+from trainer import catalogue, config, earlier_runs, sizing, trackers
 from trainer.data.loading import LOOKED_AT, read_rows
 from trainer.data.records import DataError
 from trainer.data.sources import locate, needs_fetching
@@ -43,7 +43,7 @@ def faults(run: RunConfig, machine: Machine) -> list[str]:
 
     Reads the data, so it is asked when a run is started and not at every turn of the dialogue.
     """
-    found = refusals(run, machine) + trackers.faults(run)
+    found = refusals(run, machine) + trackers.faults(run) + earlier_runs.faults(run)
     if found:
         return found
     for source in run.data.sources:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer import models, preflight, runs
+from trainer import earlier_runs, models, preflight
 from trainer.data.tokenised import Prepared
-from trainer.method_sections import AdapterMethod
-from trainer.methods import MethodError
 from trainer.methods.apply import apply
 from trainer.objectives import sft
 from trainer.reporting import Reporter
@@ -41,17 +38,14 @@ class Workshop:
             self.model, _, _ = models.load_base(config)
         self._untouched = False
         rows = len(self.prepared.train)
-        method = config.method
         self.model = apply(
             self.model,
             config,
             self.prepared.groups,
             sft.total_steps(config, rows),
             batches=lambda: self._batches(config),
-            start=_trained_before(method.start_from, "method.start_from") if method.start_from else None,
-            below=[_trained_before(name, "method.below") for name in method.below]
-            if isinstance(method, AdapterMethod)
-            else [],
+            start=earlier_runs.start(config),
+            below=earlier_runs.below(config),
         )
         return self.model
 
@@ -92,17 +86,3 @@ def padded(prepared: Prepared, rows: list[int], tokenizer: PreTrainedTokenizerBa
     lengths = torch.tensor([prepared.train[row]["length"] for row in rows], device=device)
     mask = (torch.arange(ids.shape[1], device=device) < lengths[:, None]).long()
     return {"input_ids": ids, "attention_mask": mask, "labels": together("labels", -100)}
-
-
-def _trained_before(name: str, field: str) -> Path:
-    """The folder of what another run trained, or an adapter's own folder; raises `MethodError` where there is none."""
-    folder = Path(name).expanduser()
-    if (folder / "adapter_config.json").exists():
-        return folder
-    try:
-        run = runs.get(name)
-    except runs.RunError as error:
-        raise MethodError(f"{field}: {error}") from None
-    if not run.weights:
-        raise MethodError(f"{field}: the run {name} has trained nothing yet; let it come to its end.")
-    return run.adapter if run.adapter.is_dir() else run.folder / runs.MODEL
