@@ -3,7 +3,7 @@
 import pytest
 
 from trainer.hardware import GpuDevice, Machine
-from trainer.readiness import refusals
+from trainer.readiness import checkpoints_gib, faults, refusals
 from trainer.sections import RunConfig
 
 MACHINE = Machine(cpu_name="CPU", cores=2, memory_gib=23.5, cpu_bf16=True)
@@ -38,8 +38,6 @@ def test_a_machine_with_a_gpu_takes_a_plan_for_one():
 
 def test_data_and_disk_are_looked_at_before_a_start(monkeypatch):
     import shutil
-
-    from trainer.readiness import checkpoints_gib, faults
 
     assert faults(config(), MACHINE) == []
     unreadable = config(data={"sources": [{"name": "nowhere.csv"}], "contains_phi": False})
