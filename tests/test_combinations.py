@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from trainer import combinations, config
-from trainer.combinations import IMPOSSIBLE, METHODS, OPTIONS, Feature, Impossible, faults, switched_on
+from trainer.combinations import IMPOSSIBLE, Impossible, faults
+from trainer.features import METHODS, OPTIONS, Feature, switched_on
 
 FEATURES = {feature.name: feature for feature in METHODS + OPTIONS}
 

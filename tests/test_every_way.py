@@ -10,7 +10,7 @@ import torch
 
 from evaluators.sides import side
 from trainer import config, engine, events, models, runs
-from trainer.combinations import METHODS, OPTIONS, Feature
+from trainer.features import METHODS, OPTIONS, Feature
 from trainer.reporting import Reporter, StopRequested
 from trainer.runs import Run, RunState
 from trainer.sections import HeldOutSet, RunConfig

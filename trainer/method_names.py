@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainer.combinations import METHODS
+from trainer.features import METHODS
 from trainer.method_sections import AdaLoraMethod, AdapterMethod, LoraMethod
 from trainer.sections import RunConfig
 
