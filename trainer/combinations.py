@@ -15,7 +15,6 @@ from trainer.method_sections import AdaLoraMethod, FullMethod
 from trainer.sections import RunConfig
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "combinations.md"
-SOFT_PROMPTS = ("prefix", "prompt", "p_tuning")
 
 
 class Fault(BaseModel):
