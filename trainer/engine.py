@@ -37,8 +37,6 @@ def train(config: RunConfig, reporter: Reporter) -> None:
     Everything that happens is told through `reporter`; results are in its folder afterwards. Raises `StopRequested`,
     `TrainingError`, and the errors of the parts (`ModelError`, `DataError`, `MethodError`).
     """
-    from transformers import set_seed
-
     folder = reporter.folder
     reporter.enter("preparing")
     reporter.progress("loading the model", 0, 1)
@@ -60,7 +58,6 @@ def train(config: RunConfig, reporter: Reporter) -> None:
     monitors = _monitors(config, workshop, reporter)
     for monitor in monitors:
         monitor.measure_base()
-    set_seed(config.schedule.seed)
     model = workshop.fresh(config)
     share = trainable_share(model)
     if config.steering.reptile_steps:
@@ -84,11 +81,12 @@ def train(config: RunConfig, reporter: Reporter) -> None:
         _save(trainer, config, folder)
         raise StopRequested
     ended = next((monitor.ended for monitor in monitors if monitor.ended), None)
-    kept_step = _roll_back(trainer, monitors, reporter) if ended else _best_step(trainer, config, reporter)
+    kept_step = _roll_back(trainer, monitors, reporter) if ended else None
+    if kept_step is None:
+        kept_step = _best_step(trainer, config, reporter, ended)
     if ended:
         reporter.event(events.StopEvent(reason=ended))
-    if kept_step is None and watch.evaluated_at != reporter.status.step:
-        trainer.evaluate()
+    _measure_kept(trainer, kept_step, reporter)
     training_minutes = (time.perf_counter() - began) / 60
     conflict = trainer.steering.conflict.suggestion() if trainer.steering.conflict else ""
     _save(trainer, config, folder)
@@ -181,15 +179,18 @@ def _roll_back(trainer: AnswerTrainer, monitors: list[Any], reporter: Reporter) 
     if monitor is None or monitor.action != "roll_back":
         return None
     if monitor.restore_step is None:
-        reporter.warn("Not one look was within the limit, so that there is nothing to go back to; the last is kept.")
+        reporter.warn("Not one look was within the limit, so that there is nothing to go back to.")
         return None
     trainer.take_weights(monitor.kept)
     reporter.warn(f"What was trained after step {monitor.restore_step}, the last within the limit, is not kept.")
     return monitor.restore_step
 
 
-def _best_step(trainer: AnswerTrainer, config: RunConfig, reporter: Reporter) -> int | None:
-    """The step whose weights are kept, where the run has a patience: the best by evaluation.watch. Told as an event."""
+def _best_step(trainer: AnswerTrainer, config: RunConfig, reporter: Reporter, ended: str | None) -> int | None:
+    """The step whose weights are kept, where the run has a patience: the best by evaluation.watch. Told as an event.
+
+    `ended` is why a monitor ended the run, if one did.
+    """
     state = trainer.state
     if state.best_model_checkpoint is None or config.schedule.patience is None:
         return None
@@ -197,11 +198,21 @@ def _best_step(trainer: AnswerTrainer, config: RunConfig, reporter: Reporter) ->
     watched = config.evaluation.watch.replace("_", " ")
     named = "validation loss" if watched == "loss" else watched
     kept = f"what was trained until step {best}, where it was best ({state.best_metric:.3f}), is kept."
-    if state.global_step < state.max_steps:
+    if state.global_step < state.max_steps and not ended:
         reporter.event(events.StopEvent(reason=f"The {named} no longer gets better; {kept}"))
     elif best < state.global_step:
         reporter.warn(f"The {named} got worse again; {kept}")
     return best
+
+
+def _measure_kept(trainer: AnswerTrainer, kept_step: int | None, reporter: Reporter) -> None:
+    """Measure the weights that are kept, where that was not done at their step; the event is that step's."""
+    last_step = reporter.status.step
+    reporter.status.step = last_step if kept_step is None else kept_step
+    told = events.read(reporter.folder / "events.jsonl")
+    if not any(isinstance(event, events.EvalEvent) and event.step == reporter.status.step for event in told):
+        trainer.evaluate()
+    reporter.status.step = last_step
 
 
 def _validation_losses(folder: Path, kept_step: int | None) -> tuple[float, float]:

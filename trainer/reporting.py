@@ -77,7 +77,6 @@ class TrainingEvents(TrainerCallback):
         self.config = config
         self.reporter = reporter
         self.take_samples = take_samples
-        self.evaluated_at = -1
         self.tokens_per_second = 0.0
         self._trackers: Trackers | None = None
         self._read_at = 0.0
@@ -164,7 +163,6 @@ class TrainingEvents(TrainerCallback):
         metrics: Any = None,
         **kwargs: object,
     ) -> None:
-        self.evaluated_at = state.global_step
         found = metrics["validation"]
         self.reporter.event(
             events.EvalEvent(

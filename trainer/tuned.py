@@ -15,7 +15,7 @@ from trainer import models
 from trainer.data.inspection.assignment import assign
 from trainer.data.rows import Row
 from trainer.method_sections import Per
-from trainer.methods import full, saved
+from trainer.methods import MethodError, full, saved
 from trainer.methods.groups import adapter_names
 from trainer.models import ModelError
 from trainer.runs import MODEL, Run
@@ -63,8 +63,12 @@ class Tuned:
         """
         if unknown := [name for name in names if name not in self.adapters]:
             raise ModelError(f"There is no adapter {unknown[0]!r} in this run; it has {', '.join(self.adapters)}.")
-        if self.adapters:
+        if not self.adapters:
+            return
+        try:
             saved.choose(self.side(tuned=True), names or self.adapters[:1])
+        except MethodError as error:
+            raise ModelError(str(error)) from None
 
     def adapters_for(self, rows: Sequence[Row]) -> list[str]:
         """The adapter that was trained on what most of these rows are, where each task or specialty has its own.

@@ -31,12 +31,16 @@ class Workshop:
     def fresh(self, config: RunConfig) -> Any:
         """The base with an untrained adapter of the run's method on it; loaded anew where the last one was used.
 
-        Raises `MethodError` and `ModelError`.
+        It begins with the same weights each time, by the run's seed, whatever this process did before. Raises
+        `MethodError` and `ModelError`.
         """
+        from transformers import set_seed
+
         if not self._untouched:
             self.clear()
             self.model, _, _ = models.load_base(config)
         self._untouched = False
+        set_seed(config.schedule.seed)
         rows = len(self.prepared.train)
         self.model = apply(
             self.model,

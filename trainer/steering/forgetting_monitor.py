@@ -74,6 +74,10 @@ class ForgettingMonitor(TrainerCallback):
     ) -> None:
         # Also where a run goes on from an earlier step: what was found after it is no longer so.
         self.ended = None
+        if not state.global_step:
+            self.restore_step, self._past = None, False
+        elif self.restore_step is not None and self._kept_step() != self.restore_step:
+            self._keep()
         self.measure_base()
 
     def on_step_end(
@@ -101,20 +105,30 @@ class ForgettingMonitor(TrainerCallback):
         control.should_training_stop = True
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
-        if state.global_step != self.restore_step:
-            return
-        partial = self.kept.with_name(f".{self.kept.name}.part")
-        shutil.rmtree(partial, ignore_errors=True)
-        checkpoint = self.kept.with_name(f"checkpoint-{state.global_step}")
-        shutil.copytree(checkpoint, partial, copy_function=_linked)
-        shutil.rmtree(self.kept, ignore_errors=True)
-        partial.rename(self.kept)
+        if state.global_step == self.restore_step:
+            self._keep()
 
     def state(self) -> dict[str, Any]:
         return {"base": self._base, "restore_step": self.restore_step, "past": self._past}
 
     def restore(self, state: dict[str, Any]) -> None:
         self._base, self.restore_step, self._past = state["base"], state["restore_step"], state["past"]
+
+    def _keep(self) -> None:
+        """Let the checkpoint of `restore_step` outlive the others; where it is gone, there is none to go back to."""
+        partial = self.kept.with_name(f".{self.kept.name}.part")
+        shutil.rmtree(partial, ignore_errors=True)
+        checkpoint = self.kept.with_name(f"checkpoint-{self.restore_step}")
+        if not checkpoint.exists():
+            self.restore_step = None
+            return
+        shutil.copytree(checkpoint, partial, copy_function=_linked)
+        shutil.rmtree(self.kept, ignore_errors=True)
+        partial.rename(self.kept)
+
+    def _kept_step(self) -> int | None:
+        told = self.kept / "trainer_state.json"
+        return json.loads(told.read_text(encoding="utf-8"))["global_step"] if told.exists() else None
 
 
 def sampled_questions(seed: int) -> list[Question]:

@@ -57,6 +57,8 @@ class HarmMonitor(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
         self.ended = None
+        if not state.global_step:
+            self._past = False
         self.measure_base()
 
     def on_step_end(
