@@ -1,57 +1,40 @@
-"""A small line chart as SVG: for numbers whose names are only known when they are there."""
+"""A small line chart: for numbers whose names are only known when they are there.
+
+The lines are an SVG that is stretched to its place; all words stand beside it as text, in the page's own size, so that
+the chart reads the same on a telephone.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
 COLOURS = ("#2a9d8f", "#d98324", "#5b7fbf", "#b0568c", "#7a9a3a", "#8a6fd1", "#c0534a", "#6b7f86")
-WIDTH, HEIGHT = 640, 220  # of the drawing; it scales with the page
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 14, 12, 34
+_PARTS = 5  # of the vertical axis, about at most, where its ends follow from the numbers
 Series = Mapping[str, Sequence[tuple[float, float]]]
 
 
 def line_chart(series: Series, x: str, y: str, top: float | None = None, limit: float | None = None) -> str:
-    """The series, by name, each of (x, y) points in order, with a legend; empty where there is no point.
+    """The series, by name, each of (x, y) points in order, with a legend; empty where no line has two points.
 
     `top` fixes the axis to 0 and this; `limit` draws a line that should not be crossed.
     """
-    points = [point for line in series.values() for point in line]
-    if not points:
+    if all(len(line) < 2 for line in series.values()):
         return ""
+    points = [point for line in series.values() for point in line]
     right = max(1e-9, *(px for px, _ in points))
     values = [py for _, py in points] + ([limit] if limit is not None else [])
-    low, high = (0.0, top) if top is not None else _range(values)
+    ticks = [0.0, top / 2, top] if top is not None else _ticks(min(values), max(values))
 
     def place(px: float, py: float) -> str:
-        across = _LEFT + (WIDTH - _LEFT - _RIGHT) * px / right
-        up = HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * (py - low) / (high - low)
-        return f"{across:.1f},{up:.1f}"
+        return f"{100 * px / right:.2f},{100 * (ticks[-1] - py) / (ticks[-1] - ticks[0]):.2f}"
 
-    lines = []
-    for number, line in enumerate(series.values()):
-        colour = COLOURS[number % len(COLOURS)]
-        path = " ".join(place(*point) for point in line)
-        drawn = f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2" stroke-linejoin="round"/>'
-        across, up = place(*line[-1]).split(",") if line else ("0", "0")
-        end = f'<circle cx="{across}" cy="{up}" r="3" fill="{colour}"/>' if line else ""
-        lines.append(drawn + end)
+    across = "".join(_level(100 * number / (len(ticks) - 1), "var(--bs-line)") for number in range(len(ticks)))
     if limit is not None:
-        up = place(0, limit).split(",")[1]
-        lines.append(
-            f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{up}" y2="{up}" stroke="var(--bs-bad)" '
-            'stroke-dasharray="5 4"/>'
-        )
-    ticks = "".join(
-        f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{up}" y2="{up}" stroke="var(--bs-line)"/>'
-        f'<text x="{_LEFT - 8}" y="{float(up) + 4:.1f}" text-anchor="end">{value:.3g}</text>'
-        for value in (low, (low + high) / 2, high)
-        if (up := place(0, value).split(",")[1])
-    )
-    words = (
-        f'<text x="{_LEFT}" y="{HEIGHT - 10}">0</text>'
-        f'<text x="{WIDTH - _RIGHT}" y="{HEIGHT - 10}" text-anchor="end">{escape(x)} {right:.6g}</text>'
-    )
+        across += _level(float(place(0, limit).split(",")[1]), "var(--bs-bad)", "5 4")
+    lines = "".join(_line([place(*point) for point in line], number) for number, line in enumerate(series.values()))
+    words = "".join(f"<span>{value:.4g}</span>" for value in reversed(ticks))
     legend = "".join(
         f'<span><i style="background:{COLOURS[number % len(COLOURS)]}"></i>{escape(name)}</span>'
         for number, name in enumerate(series)
@@ -59,16 +42,35 @@ def line_chart(series: Series, x: str, y: str, top: float | None = None, limit: 
     described = f"{y} by {x}: " + "; ".join(
         f"{name} ends at {line[-1][1]:.3g}" for name, line in series.items() if line
     )
-    drawing = "".join([ticks, *lines, words])
     return (
-        f'<figure class="bs-chart"><figcaption>{escape(y)}</figcaption>'
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(described)}">{drawing}'
-        f'</svg><div class="bs-legend">{legend}</div></figure>'
+        f'<figure class="bs-chart"><figcaption>{escape(y)}</figcaption><div class="bs-plot"><div>{words}</div>'
+        f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" role="img" aria-label="{escape(described)}">'
+        f"{across}{lines}</svg><p><span>0</span><span>{escape(x)} {right:.6g}</span></p></div>"
+        f'<div class="bs-legend">{legend}</div></figure>'
     )
 
 
-def _range(values: Sequence[float]) -> tuple[float, float]:
-    low, high = min(values), max(values)
-    room = (high - low) * 0.08 or abs(high) * 0.1 or 1.0
-    # A chart of what is never negative does not show a negative number on its axis.
-    return (max(0.0, low - room) if low >= 0 else low - room), high + room
+def _line(places: list[str], number: int) -> str:
+    if not places:
+        return ""
+    stroke = f'fill="none" stroke="{COLOURS[number % len(COLOURS)]}"'
+    # A line of no length with round ends: a circle would be stretched with the drawing.
+    return (
+        f'<polyline points="{" ".join(places)}" {stroke} stroke-width="2" stroke-linejoin="round"/>'
+        f'<path d="M{places[-1]} h0" {stroke} stroke-width="6" stroke-linecap="round"/>'
+    )
+
+
+def _level(up: float, colour: str, dashes: str = "none") -> str:
+    return f'<path d="M0,{up:.2f} h100" stroke="{colour}" stroke-dasharray="{dashes}"/>'
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers in even steps, the first not above `low`, the last not below `high`."""
+    room = high - low or abs(high) or 1.0
+    power = 10 ** math.floor(math.log10(room / _PARTS))
+    step = min(power * size for size in (1, 2, 5, 10) if power * size >= 0.999 * room / _PARTS)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    if first == last:  # one value, itself a round number: room on both sides, but none below 0 for what is not
+        first, last = (first - 1 if low < 0 or first > 0 else 0), last + 1
+    return [number * step for number in range(first, last + 1)]

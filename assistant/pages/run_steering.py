@@ -15,8 +15,8 @@ _DECIDED = {"double": "double it", "halve": "halve it", "keep": "keep it"}
 
 
 def cards(past: History) -> str:
-    """All cards, in the order in which a reader needs them; empty where nothing acted."""
-    parts = (_ranks, _folds, _tasks, _forgetting, _harm, _mixing, _curriculum, _weights, _conflicts, _rows, _machine)
+    """All cards, what may call for a decision first; empty where nothing acted."""
+    parts = (_forgetting, _harm, _tasks, _conflicts, _weights, _mixing, _curriculum, _rows, _ranks, _folds, _machine)
     return "".join(f'<div class="bs-card">{found}</div>' for part in parts if (found := part(past)))
 
 
@@ -25,17 +25,17 @@ def _ranks(past: History) -> str:
         return ""
     rows = "".join(
         f"<tr><td><strong>{one.rank}</strong></td><td>{one.train_loss:.3f}</td><td>{one.validation_loss:.3f}</td>"
-        f"<td>{one.gap:.3f}</td><td>{_DECIDED[one.decision]}<br>"
-        f'<span class="bs-why">{escape(one.reason)}</span></td></tr>'
+        f'<td>{one.gap:.3f}</td><td class="bs-short">{_DECIDED[one.decision]}</td></tr>'
+        f'<tr class="bs-under"><td colspan="5">{escape(one.reason)}</td></tr>'
         for one in past.ranks
     )
     curves = {f"rank {one.rank}": one.validation_curve for one in past.ranks}
     return (
         f"<h3>Search for the rank</h3>{line_chart(curves, 'step', 'validation loss')}"
-        '<div class="bs-scroll"><table class="bs-table"><thead><tr><th>rank</th><th>training loss</th>'
-        "<th>validation loss</th><th>gap</th><th>then</th></tr></thead>"
-        f'<tbody>{rows}</tbody></table></div><p class="bs-soft">Doubled where the loss flattens early, halved where '
-        "the gap grows (lecture L1.10).</p>"
+        '<div class="bs-scroll"><table class="bs-table"><thead><tr><th>rank</th><th>training</th><th>validation</th>'
+        "<th>gap</th><th>then</th></tr></thead>"
+        f'<tbody>{rows}</tbody></table></div><p class="bs-soft">Losses at the end, and their gap. Doubled where '
+        "the loss flattens early, halved where the gap grows (lecture L1.10).</p>"
     )
 
 
@@ -61,7 +61,7 @@ def _tasks(past: History) -> str:
         names = list(getattr(last, series))
         if 1 < len(names) <= 8:
             curves = {_word(name): _points(past.evals, series, name) for name in names}
-            charts.append(f"<h3>{title}</h3>{line_chart(curves, 'step', 'loss')}")
+            charts.append(f"<h3>{title}</h3>{_over_time(curves, 'loss')}")
     return f"{_accuracy(past.evals)}{''.join(charts)}"
 
 
@@ -73,9 +73,15 @@ def _accuracy(evals: list[EvalEvent]) -> str:
         "answer tokens right": [(one.step, one.token_accuracy) for one in evals if one.token_accuracy is not None],
         "whole answers right": [(one.step, one.answer_accuracy) for one in evals if one.answer_accuracy is not None],
     }
-    chart = line_chart(curves, "step", "share", top=1.0)
+    chart = _over_time(curves, "share", top=1.0)
     under = f"On {last.n} validation rows, each token after the right ones before it."
     return f'<h3>Right on validation rows</h3>{chart}<p class="bs-soft">{under}</p>'
+
+
+def _over_time(curves: dict[str, list[tuple[int, float]]], y: str, top: float | None = None) -> str:
+    """A chart; the numbers by name as long as there is one of each."""
+    now = {name: f"{line[-1][1]:.3f}" for name, line in curves.items() if line}
+    return line_chart(curves, "step", y, top) or facts_list(now)
 
 
 def _points(evals: list[EvalEvent], series: str, name: str) -> list[tuple[int, float]]:
@@ -136,7 +142,7 @@ def _mixing(past: History) -> str:
         "seen": [(one.step, one.share) for one in moving],
         "aimed at": [(one.step, one.target) for one in moving if one.target is not None],
     }
-    chart = line_chart(curves, "step", "share of general rows")
+    chart = _over_time(curves, "share of general rows")
     return f'<h3>Dynamic mixing</h3>{chart}<p class="bs-soft">Driven by both validation losses (lecture L2.11).</p>'
 
 
@@ -159,7 +165,7 @@ def _weights(past: History) -> str:
         return ""
     names = list(past.weights[-1].weights)
     curves = {_word(name): [(one.step, one.weights.get(name, 1.0)) for one in past.weights] for name in names}
-    return f"<h3>What each task counts</h3>{line_chart(curves, 'step', 'weight')}"
+    return f"<h3>What each task counts</h3>{_over_time(curves, 'weight')}"
 
 
 def _conflicts(past: History) -> str:
@@ -167,7 +173,7 @@ def _conflicts(past: History) -> str:
         return ""
     last = past.conflicts[-1]
     return (
-        f"<h3>Do the tasks pull apart?</h3>{_matrix(last)}<p>{escape(last.suggestion)}</p>"
+        f'<h3>Do the tasks pull apart?</h3>{_matrix(last)}<p class="bs-told">{escape(last.suggestion)}</p>'
         f'<p class="bs-soft">Mean cosine between the tasks’ gradients over {len(past.conflicts)} measurements; below 0 '
         "they conflict (lecture L2.6).</p>"
     )
@@ -177,7 +183,9 @@ def _matrix(last: ConflictEvent) -> str:
     names = list(last.mean)
     head = "".join(f"<th>{escape(_word(name))}</th>" for name in names)
     rows = "".join(
-        f"<tr><td>{escape(_word(one))}</td>" + "".join(_cosine(last.mean[one].get(other)) for other in names) + "</tr>"
+        f"<tr><td>{escape(_word(one))}</td>"
+        + "".join(_cosine(last.mean[one].get(other), one == other) for other in names)
+        + "</tr>"
         for one in names
     )
     return (
@@ -186,7 +194,9 @@ def _matrix(last: ConflictEvent) -> str:
     )
 
 
-def _cosine(value: float | None) -> str:
+def _cosine(value: float | None, itself: bool) -> str:
+    if itself:
+        return "<td></td>"
     if value is None:
         return '<td><span class="bs-soft">not yet</span></td>'
     text = f"{value:+.2f}"
@@ -207,8 +217,8 @@ def _rows(past: History) -> str:
 
 def _scored(one: Scored) -> str:
     return (
-        f'<div class="bs-sample"><div class="bs-row"><q>{escape(one.question)}</q><span class="bs-soft">loss '
-        f"{one.loss:.2f}</span></div><p>{escape(one.answer)}</p></div>"
+        f'<div class="bs-sample"><div class="bs-row bs-head"><q>{escape(one.question)}</q><span class="bs-soft">'
+        f"loss&nbsp;{one.loss:.2f}</span></div><p>{escape(one.answer)}</p></div>"
     )
 
 

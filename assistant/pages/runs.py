@@ -166,7 +166,7 @@ class _Page:
         page |= {
             self.notes: gr.HTML(notes, visible=bool(notes)),
             self.samples: gr.HTML(samples, visible=bool(samples)),
-            self.steering: gr.HTML(f'<div class="bs-stack">{steering}</div>', visible=bool(steering)),
+            self.steering: gr.HTML(f'<div class="bs-cards">{steering}</div>', visible=bool(steering)),
             self.report: gr.HTML(report, visible=bool(report)),
             self.curves: gr.Column(visible=bool(past.steps)),
             self.stop: gr.Button(visible=active),

@@ -209,6 +209,8 @@ details[open] > summary::after { content: "\\2212"; }
   white-space: nowrap; }
 .bs-table td { padding: 9px 16px 9px 0; border-top: 1px solid var(--bs-line); vertical-align: top; }
 .bs-table td:not(:first-child) .bs-soft { white-space: nowrap; }
+.bs-table .bs-short { white-space: nowrap; }
+.bs-table .bs-under td { border-top: 0; padding-top: 0; }
 .bs-table strong { font-weight: 600; color: var(--bs-accent); }
 .bs-ways { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, 1fr)); gap: 12px; }
 .bs-way { padding: 12px 14px; border: 1px solid var(--bs-line); border-radius: 8px; overflow-wrap: anywhere; }
@@ -221,7 +223,10 @@ details[open] > summary::after { content: "\\2212"; }
 .bs-sample p { margin: 4px 0 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 .bs-stack { display: flex; flex-direction: column; gap: 16px; }
 .bs-list { margin: 0 0 12px; padding-left: 1.2em; list-style: disc; }
-.bs-card .bs-facts + h3, .bs-scroll + h3 { margin-top: 24px; }
+.bs-card > * + h3 { margin-top: 24px; }
+.bs-cards { columns: 2 480px; column-gap: 16px; }
+.bs-cards .bs-card { break-inside: avoid; margin-bottom: 16px; }
+.bs-cards .bs-facts + p, .bs-cards .bs-row + .bs-chart, .bs-cards .bs-told { margin: 10px 0 8px; }
 .bs-hist { display: flex; align-items: flex-end; gap: 2px; height: 96px; border-bottom: 1px solid var(--bs-line); }
 .bs-hist i { flex: 1; min-height: 1px; background: #2a9d8f; border-radius: 2px 2px 0 0; }
 .bs-hist i.bs-over { background: #d49a2a; }
@@ -241,8 +246,13 @@ mark.bs-found { background: var(--bs-warn-bg); box-shadow: inset 0 -2px 0 #d49a2
 mark.bs-found small { color: var(--bs-warn); font-size: .75rem; padding-left: 4px; }
 .bs-chart { margin: 0 0 14px; }
 .bs-chart figcaption, .bs-legend { color: var(--bs-soft); font-size: .88rem; }
-.bs-chart svg { display: block; width: 100%; max-width: 760px; height: auto; }
-.bs-chart text { font-size: 13px; fill: var(--bs-soft); font-variant-numeric: tabular-nums; }
+.bs-plot { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 0 8px; max-width: 760px;
+  margin: 12px 0 4px; color: var(--bs-soft); font-size: .82rem; font-variant-numeric: tabular-nums; }
+.bs-plot div { display: flex; flex-direction: column; justify-content: space-between; margin: -.6em 0;
+  text-align: right; line-height: 1.2; }
+.bs-plot svg { display: block; width: 100%; height: 168px; overflow: visible; }
+.bs-plot svg * { vector-effect: non-scaling-stroke; }
+.bs-plot p { grid-column: 2; display: flex; justify-content: space-between; margin: 6px 0 0; }
 .bs-legend { display: flex; flex-wrap: wrap; gap: 2px 18px; }
 .bs-legend span { white-space: nowrap; }
 .bs-legend i { display: inline-block; width: 12px; height: 3px; margin: 0 7px 3px 0; border-radius: 2px;
@@ -288,7 +298,6 @@ input[role=combobox] { text-overflow: ellipsis; padding-right: 24px !important; 
 #runs-loss .role-legend text { font-size: 11px !important; }
 @media (min-width: 900px) { #plan-left { position: sticky; top: 12px; } }
 @media (max-width: 640px) {
-  .bs-chart text { font-size: 24px; }
   .gradio-container main.contain, .gradio-container > main { padding: 0 !important; }
   .gradio-container { padding: 12px 12px 4px !important; }
   .bs-value { grid-template-columns: minmax(0, 1fr); }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ WAYS = {
         {"method.kind": "adapter", "method.per": "task", "method.width": 64},
         "adapter/*/adapter_model.safetensors",
         sources=["starter/lab", "starter/orders"],
-        adapters=("ner", "test interpretation"),
+        adapters=("classification", "ner"),
     ),
     "full with EWC": Way(
         ORDERS + "full fine-tuning with EWC",
@@ -74,7 +75,8 @@ def value(data: dict[str, Any], name: str) -> Any:
 def reasoned(page: Page, name: str) -> bool:
     """Whether the plan shows this field among the values that have a reason."""
     section, key = name.split(".")
-    shown = page.locator("#plan-table > .bs-section").filter(has_text=section.capitalize()).first
+    title = page.locator("summary strong").filter(has_text=re.compile(f"^{section.capitalize()}$"))
+    shown = page.locator("#plan-table > .bs-section").filter(has=title)
     names = shown.locator("> .bs-value .bs-name").all_text_contents()
     return key.replace("_", " ") in names
 
