@@ -86,7 +86,9 @@ def build() -> gr.Blocks:
             **quiet,
         )
         runs_tab.select(runs_page.open, runs_page.select, runs_page.outputs, **quiet)
-        play_tab.select(play_page.open, play_page.select, play_page.outputs, **quiet)
+        # One run is looked at: the one that was just trained is the one that is asked, and the other way round.
+        play_tab.select(play_page.open, runs_page.select, play_page.outputs, **quiet)
+        play_page.select.input(runs_page.open, play_page.select, runs_page.outputs, **quiet)
         plan_page.started.change(
             lambda run: {pages: gr.Tabs(selected="runs"), **runs_page.open(run)},
             plan_page.started,

@@ -34,7 +34,7 @@ def line_chart(series: Series, x: str, y: str, top: float | None = None, limit: 
     if limit is not None:
         across += _level(float(place(0, limit).split(",")[1]), "var(--bs-bad)", "5 4")
     lines = "".join(_line([place(*point) for point in line], number) for number, line in enumerate(series.values()))
-    words = "".join(f"<span>{value:.4g}</span>" for value in reversed(ticks))
+    words = "".join(f"<span>{value:.6g}</span>" for value in reversed(ticks))
     legend = "".join(
         f'<span><i style="background:{COLOURS[number % len(COLOURS)]}"></i>{escape(name)}</span>'
         for number, name in enumerate(series)
