@@ -54,7 +54,7 @@ WAYS = {
     ),
     "full with EWC": Way(
         ORDERS + "full fine-tuning with EWC",
-        {"method.kind": "full", "steering.ewc": 0.1, "schedule.learning_rate": 5e-5},
+        {"method.kind": "full", "steering.ewc": 0.03, "schedule.learning_rate": 5e-5},
         "model/*.safetensors",
         turns=True,
     ),
@@ -62,6 +62,7 @@ WAYS = {
         ORDERS + "with a curriculum",
         {"method.kind": "lora", "steering.curriculum": "steps"},
         "adapter/adapter_model.safetensors",
+        sources=["starter/clinical"],  # its rows have levels
         shown="Curriculum",
     ),
 }

@@ -59,7 +59,7 @@ REQUESTS = [
     ("train longer", {"schedule.epochs": 6.0}),
     ("fewer epochs", {"schedule.epochs": 1.5}),
     ("use prefix tuning", {"method.kind": "prefix"}),
-    ("full fine-tuning with EWC", {"method.kind": "full", "steering.ewc": 0.1}),
+    ("full fine-tuning with EWC", {"method.kind": "full", "steering.ewc": 0.03}),
     ("parallel adapters of width 128", {"method.kind": "adapter", "method.placement": "parallel", "method.width": 128}),
     ("DoRA", {"method.dora": True}),
     ("find the rank", {"method.search_rank": True}),
