@@ -113,6 +113,7 @@ def train(config: RunConfig, reporter: Reporter) -> None:
         weights_sha256=found.weights_sha256,
         trainable_share=share,
         lecture_share=LECTURE_SHARES.get(config.method.kind, ""),
+        rank=config.method.rank if isinstance(config.method, LoraMethod) and config.method.search_rank else None,
         ended=ended,
         folds=folds,
         conflict=conflict,

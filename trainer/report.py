@@ -41,6 +41,8 @@ class Report(BaseModel):
     trainable_share: float
     lecture_share: str = ""
     """The lecture's figure for it, where it gives one (lecture L1.2-L1.5)."""
+    rank: int | None = None
+    """LoRA's rank as it was found, where it was searched for (lecture L1.10)."""
     ended: str | None = None
     """Why training ended before its last step."""
     folds: FoldSummary | None = None

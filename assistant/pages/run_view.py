@@ -187,6 +187,8 @@ def _costs(found: dict[str, Any]) -> str:
         facts["weights trained"] = f"{found['trainable_share']:.2%}"
         if said := found.get("lecture_share"):
             facts["the lecture’s figure"] = said
+    if found.get("rank") is not None:
+        facts["rank found"] = str(found["rank"])
     if found.get("best_step") is not None:
         facts["kept from step"] = str(found["best_step"])
     if folds := found.get("folds"):

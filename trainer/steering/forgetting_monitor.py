@@ -11,7 +11,6 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from evaluators.forgetting import Question
-from evaluators.metrics import paired_difference
 from trainer import events
 from trainer.data.sources import locate
 from trainer.reporting import Reporter
@@ -67,7 +66,7 @@ class ForgettingMonitor(TrainerCallback):
         right: dict[str, list[tuple[bool, bool]]] = {}
         for question, before, now in answers:
             right.setdefault(question.kind, []).append((before == question.answer, now == question.answer))
-        return {kind: _points(pairs) for kind, pairs in sorted(right.items())}
+        return {kind: events.Points.of(*zip(*pairs, strict=True)) for kind, pairs in sorted(right.items())}
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
@@ -150,13 +149,6 @@ def _linked(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
-
-
-def _points(pairs: Sequence[tuple[bool, bool]]) -> events.Points:
-    before, now = [first for first, _ in pairs], [second for _, second in pairs]
-    lost, low, high = paired_difference(before, now)
-    n = len(pairs)
-    return events.Points(n=n, before=sum(before) / n, now=sum(now) / n, lost=100 * lost, low=100 * low, high=100 * high)
 
 
 def _sentence(kind: str, points: events.Points) -> str:
