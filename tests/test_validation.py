@@ -18,6 +18,7 @@ from trainer.objectives import answer_loss
 from trainer.steering import validation
 from trainer.steering.stratified_sample import stratified_sample
 
+SYSTEM = "Answer."
 WORDS = ("no", "yes", "perhaps not", "it depends on the patient")
 
 
@@ -31,7 +32,7 @@ def rows(tokenizer: Any, n: int, general: bool = False) -> Dataset:
     for number in range(n):
         question = {"role": "user", "content": f"{'Rain' if general else 'Pain'} {number}?" + " Why?" * (number % 3)}
         answer = {"role": "assistant", "content": WORDS[number % 4]}
-        encoded = encode(cast(Any, {"prompt": [question], "completion": [answer]}), tokenizer, "Answer.")
+        encoded = encode(cast(Any, {"prompt": [question], "completion": [answer]}), tokenizer, SYSTEM)
         made.append(
             {
                 **encoded,
@@ -84,7 +85,7 @@ def test_everything_equals_a_plain_computation(loaded: tuple[Any, Any], monkeypa
     monkeypatch.setattr(answer_loss, "CHUNK", 7)  # so that chunks end within rows and within batches
     if not plain_head:
         monkeypatch.setattr(answer_loss, "PLAIN_HEADS", set())
-    found = validation.measure(model, tokenizer, data, batch_size=4)
+    found = validation.measure(model, tokenizer, data, SYSTEM, batch_size=4)
     expected = [plainly(model, row) for row in data.validation]
     assert found.n == found.rows == 11
     assert found.loss == pytest.approx(mean([loss for losses, _ in expected for loss in losses]), rel=1e-5)
@@ -108,7 +109,8 @@ def test_everything_equals_a_plain_computation(loaded: tuple[Any, Any], monkeypa
     assert [one.loss for one in found.worst] == pytest.approx(
         [mean(expected[row][0]) for row in order[::-1][:3]], rel=1e-5
     )
-    assert f"Pain {order[0]}?" in found.best[0].question and found.best[0].answer == WORDS[order[0] % 4]
+    asked = f"Pain {order[0]}?" + " Why?" * (order[0] % 3)
+    assert (found.best[0].question, found.best[0].answer) == (asked, WORDS[order[0] % 4])
 
 
 def test_right_tokens_and_answers_are_counted(loaded: tuple[Any, Any], monkeypatch):
@@ -127,7 +129,7 @@ def test_right_tokens_and_answers_are_counted(loaded: tuple[Any, Any], monkeypat
         yield places, torch.full((len(places),), 0.5), right
 
     monkeypatch.setattr(validation, "_predicted", predicted)
-    found = validation.measure(model, tokenizer, data, batch_size=4)
+    found = validation.measure(model, tokenizer, data, SYSTEM, batch_size=4)
     tokens = sum(label != IGNORED for row in data.validation["labels"] for label in row)
     assert found.answer_accuracy == pytest.approx(10 / 11) and found.loss == pytest.approx(0.5)
     assert found.token_accuracy == pytest.approx(1 - 1 / tokens)
@@ -142,7 +144,7 @@ def test_right_tokens_and_answers_are_counted(loaded: tuple[Any, Any], monkeypat
 def test_the_batch_size_does_not_change_the_numbers(loaded: tuple[Any, Any]):
     model, tokenizer = loaded
     data = prepared(tokenizer)
-    one, many = (validation.measure(model, tokenizer, data, size) for size in (1, 11))
+    one, many = (validation.measure(model, tokenizer, data, SYSTEM, size) for size in (1, 11))
     for name, value in one.metrics().items():
         assert many.metrics()[name] == pytest.approx(value, rel=1e-5), name
     assert math.isfinite(one.loss)
@@ -159,7 +161,7 @@ def test_rows_of_a_group_are_measured_with_its_own_weights(loaded: tuple[Any, An
         yield from true(model, inputs, labels)
 
     monkeypatch.setattr(validation, "_predicted", watched)
-    validation.measure(model, tokenizer, data, batch_size=4, activate=active.append)
+    validation.measure(model, tokenizer, data, SYSTEM, batch_size=4, activate=active.append)
     numbers = [(group, int(text.split("Pain ")[1].split("?")[0])) for group, texts in seen for text in texts]
     assert sorted(number for _, number in numbers) == list(range(11))
     assert all(number % 2 == group for group, number in numbers)
@@ -172,7 +174,7 @@ def test_a_large_validation_is_sampled_by_specialty_and_task_and_measured_whole_
     data = prepared(tokenizer, n=24, general=0)
     monkeypatch.setattr(validation, "MOST_ROWS", 12)
     some, again, every = (
-        validation.measure(model, tokenizer, data, 8, all_rows=whole) for whole in (False, False, True)
+        validation.measure(model, tokenizer, data, SYSTEM, 8, all_rows=whole) for whole in (False, False, True)
     )
     assert (some.n, some.rows, every.n) == (12, 24, 24) and some == again
     assert {name: score.n for name, score in some.specialties.items()} == {

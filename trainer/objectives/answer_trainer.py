@@ -111,6 +111,7 @@ class AnswerTrainer(SFTTrainer):
             model,
             self.tokenizer,
             self.prepared,
+            self.run.task.system_prompt,
             self.args.per_device_eval_batch_size,
             all_rows=self.state.global_step >= self.state.max_steps,
             activate=self.steering.activate,

@@ -10,7 +10,7 @@ import torch
 from pydantic import BaseModel
 
 from trainer.data.tokenised import Prepared
-from trainer.data.tokens import IGNORED
+from trainer.data.tokens import IGNORED, conversation
 from trainer.events import Scored
 from trainer.objectives import answer_loss
 from trainer.steering.stratified_sample import stratified_sample
@@ -25,6 +25,7 @@ SHOWN = 3
 """Best rows, and worst, that are shown."""
 _SHOWN_CHARACTERS = 1000
 _SAMPLE_SEED = "validation"
+_MARK = "¤"  # stands for a question
 
 
 class TaskScore(BaseModel):
@@ -85,13 +86,14 @@ def measure(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
     prepared: Prepared,
+    system_prompt: str,
     batch_size: int,
     all_rows: bool = True,
     activate: Callable[[int], None] | None = None,
 ) -> Validation:
     """Measure the validation rows (at most `MOST_ROWS` of them unless `all_rows`), and the general ones if any.
 
-    The model has to be in evaluation mode. The sample holds every specialty and task in its share and is the same at
+    The model has to be in evaluation mode; `system_prompt` is the run's. The sample holds every specialty and task in its share and is the same at
     every call. `activate` is told the group of the rows that come next (an index into `prepared.groups`), where each
     group has weights of its own; a batch then holds rows of one group.
     """
@@ -104,6 +106,7 @@ def measure(
     general = None
     if len(prepared.general_validation):
         general = _measured(model, prepared.general_validation, batch_size, tokenizer.pad_token_id, activate)
+    frame = _frame(tokenizer, system_prompt)
     ranked = sorted(every, key=lambda row: found.loss[row] / found.tokens[row])
     shown = min(SHOWN, len(ranked))
     return Validation(
@@ -116,8 +119,10 @@ def measure(
         specialties=_by_name(found, rows["specialty"], prepared.specialties),
         worst_task_loss=max((task.loss for task in tasks.values()), default=overall.loss),
         general_loss=general.score(range(len(general.tokens))).loss if general else None,
-        best=[_shown(rows[row], found.loss[row] / found.tokens[row], tokenizer) for row in ranked[:shown]],
-        worst=[_shown(rows[row], found.loss[row] / found.tokens[row], tokenizer) for row in ranked[::-1][:shown]],
+        best=[_shown(rows[row], found.loss[row] / found.tokens[row], tokenizer, frame) for row in ranked[:shown]],
+        worst=[
+            _shown(rows[row], found.loss[row] / found.tokens[row], tokenizer, frame) for row in ranked[::-1][:shown]
+        ],
     )
 
 
@@ -211,12 +216,19 @@ def _by_name(found: _Rows, indices: Sequence[int], names: Sequence[str]) -> dict
     return {name: found.score(chosen) for name, chosen in sorted(members.items())}
 
 
-def _shown(row: Any, loss: float, tokenizer: PreTrainedTokenizerBase) -> Scored:
+def _frame(tokenizer: PreTrainedTokenizerBase, system_prompt: str) -> tuple[str, str]:
+    """What the chat template puts before and after every question: words such as "user" are no special tokens."""
+    asked = conversation([{"role": "user", "content": _MARK}], system_prompt)
+    ids: Any = tokenizer.apply_chat_template(asked, add_generation_prompt=True)
+    before, _, after = str(tokenizer.decode(ids["input_ids"], skip_special_tokens=True)).partition(_MARK)
+    return before.strip(), after.strip()
+
+
+def _shown(row: Any, loss: float, tokenizer: PreTrainedTokenizerBase, frame: tuple[str, str]) -> Scored:
     """A row as people read it; of plain text, which has no question, the answer is the whole."""
     ids, labels = row["input_ids"], row["labels"]
     asked = [token for token, label in zip(ids, labels, strict=True) if label == IGNORED]
     answered = [label for label in labels if label != IGNORED]
-    question, answer = (
-        str(tokenizer.decode(part, skip_special_tokens=True)).strip()[:_SHOWN_CHARACTERS] for part in (asked, answered)
-    )
-    return Scored(question=question, answer=answer, loss=loss)
+    question, answer = (str(tokenizer.decode(part, skip_special_tokens=True)).strip() for part in (asked, answered))
+    question = question.removeprefix(frame[0]).removesuffix(frame[1]).strip()
+    return Scored(question=question[:_SHOWN_CHARACTERS], answer=answer[:_SHOWN_CHARACTERS], loss=loss)
