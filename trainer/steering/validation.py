@@ -93,9 +93,9 @@ def measure(
 ) -> Validation:
     """Measure the validation rows (at most `MOST_ROWS` of them unless `all_rows`), and the general ones if any.
 
-    The model has to be in evaluation mode; `system_prompt` is the run's. The sample holds every specialty and task in its share and is the same at
-    every call. `activate` is told the group of the rows that come next (an index into `prepared.groups`), where each
-    group has weights of its own; a batch then holds rows of one group.
+    The model has to be in evaluation mode; `system_prompt` is the run's. The sample holds every specialty and task in
+    its share and is the same at every call. `activate` is told the group of the rows that come next (an index into
+    `prepared.groups`), where each group has weights of its own; a batch then holds rows of one group.
     """
     chosen = sample(prepared.validation, None if all_rows else MOST_ROWS)
     rows = prepared.validation.select(chosen)
