@@ -17,6 +17,15 @@ CHATML = (
 )
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test that needs a GPU is skipped, and said, where there is none."""
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device, and this machine has none")
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Every test has a home of its own and never asks a model hub."""

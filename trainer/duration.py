@@ -62,7 +62,7 @@ def total_steps(config: RunConfig, rows: int) -> int:
     train = rows * (1 - config.data.validation_share) / (1 - config.steering.replay_share)
     effective = config.schedule.batch_size * config.schedule.accumulation
     steps = max(1, round(config.schedule.epochs * max(1.0, train / effective)))
-    return min(steps, config.schedule.max_steps or steps)
+    return config.schedule.max_steps or steps
 
 
 def all_steps(config: RunConfig, rows: int) -> tuple[int, int]:

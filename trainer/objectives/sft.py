@@ -23,11 +23,13 @@ HIGHER_IS_BETTER = ("token_accuracy", "answer_accuracy")
 
 
 def total_steps(config: RunConfig, rows: int) -> int:
-    """Steps of the optimiser for this many training rows, general ones included, as transformers counts them."""
+    """Steps of the optimiser for this many training rows, general ones included, as transformers counts them.
+
+    `schedule.max_steps` is what it says, whatever the epochs.
+    """
     batches = math.ceil(rows / config.schedule.batch_size)
     an_epoch = max(1, math.ceil(batches / config.schedule.accumulation))
-    steps = math.ceil(config.schedule.epochs * an_epoch)
-    return min(steps, config.schedule.max_steps or steps)
+    return config.schedule.max_steps or math.ceil(config.schedule.epochs * an_epoch)
 
 
 def build(
