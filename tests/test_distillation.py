@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from trainer.methods import MethodError
+from trainer.methods.answering import untouched
 from trainer.objectives.answer_loss import answer_losses, final_hidden
 from trainer.steering.batch import Batch
-from trainer.steering.distillation import Distillation, untouched
+from trainer.steering.distillation import Distillation
 
 LENGTHS = (7, 12, 5)
 

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, DynamicCache
 
 from trainer.methods import MethodError, groups, saved, soft_prompts
+from trainer.methods.answering import untouched
 from trainer.methods.apply import apply, trainable_share
 from trainer.sections import RunConfig
 
@@ -86,7 +87,7 @@ def test_the_base_is_there_while_it_trains_and_nothing_is_frozen_behind_it(tiny_
     held_back = next(value for value in model.parameters() if value.requires_grad)
     held_back.requires_grad_(False)  # as gradual unfreezing does
     flags = [value.requires_grad for value in model.parameters()]
-    with groups.adapter_off(model):
+    with untouched(model):
         assert torch.equal(logits(model), expected)
     assert not torch.allclose(logits(model), expected, atol=1e-3)
     assert [value.requires_grad for value in model.parameters()] == flags

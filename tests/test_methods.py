@@ -14,8 +14,8 @@ from transformers import AutoModelForCausalLM
 from evaluators.generation import BASE
 from trainer import models
 from trainer.methods import MethodError, adalora, saved
+from trainer.methods.answering import untouched
 from trainer.methods.apply import LECTURE_SHARES, apply, trainable_share
-from trainer.methods.groups import adapter_off
 from trainer.sections import RunConfig
 
 STEPS = 6
@@ -148,7 +148,7 @@ def test_switched_off_it_is_the_base(tiny_model: Path, name: str):
         assert torch.allclose(logits(model), expected, atol=1e-5)
     train(model, range(1, STEPS + 1))
     assert not torch.allclose(logits(model), expected, atol=1e-3)
-    with adapter_off(model):
+    with untouched(model):
         assert torch.equal(logits(model), expected) == (name != "PiSSA"), "PiSSA's base has lost its largest directions"
 
 
@@ -166,7 +166,7 @@ def test_saved_and_loaded_it_answers_the_same_on_the_original_base(tiny_model: P
     assert saved.names(tmp_path / "adapter") == [models.TUNED]
     again = saved.load(fresh_base(tiny_model), tmp_path / "adapter")
     assert torch.allclose(logits(again), logits(model), atol=2e-5)
-    with adapter_off(again):
+    with untouched(again):
         assert torch.equal(logits(again), without)
     assert not any(one.requires_grad for one in again.parameters())
 
@@ -213,7 +213,7 @@ def test_on_a_4_bit_base(tiny_model: Path, tmp_path: Path, name: str):
     assert {one.dtype for one in model.parameters() if one.requires_grad} == {torch.float32}
     first, last = train(model, [1]), train(model, [1] * 6)
     assert last < first
-    with adapter_off(model):
+    with untouched(model):
         assert torch.equal(logits(model), without)
     kept = {one.replace(".base_layer", "").rpartition("model.model.")[2]: one for one, _ in model.named_parameters()}
     values = dict(model.named_parameters())

@@ -20,7 +20,7 @@ from trainer.steering import folds, rank_search, reptile, steering
 from trainer.steering.folds import Fold, FoldSummary
 from trainer.steering.rank_search import Decision, Trial
 from trainer.training import TrainingError
-from trainer.workshop import Workshop, padded
+from trainer.workshop import Workshop
 
 if TYPE_CHECKING:
     from trainer.objectives.answer_trainer import AnswerTrainer
@@ -100,23 +100,17 @@ def learn_to_learn(config: RunConfig, workshop: Workshop) -> None:
 
     from trainer.objectives import answer_loss
 
-    model, prepared = workshop.model, workshop.prepared
-    tasks = reptile.find_tasks(prepared, config.schedule.seed)
+    model = workshop.model
+    tasks = reptile.find_tasks(workshop.prepared, config.schedule.seed)
     if tasks.said:
         workshop.reporter.warn(tasks.said)
-    head = answer_loss.bare(model).get_output_embeddings().weight.to(model.device)
-    plain = answer_loss.has_plain_head(answer_loss.bare(model))
 
     def batches(task: str, draw: random.Random) -> Iterator[dict[str, Any]]:
         for rows in reptile.batches(tasks.rows[task], config.schedule.batch_size, draw):
-            yield padded(prepared, rows, workshop.tokenizer, model.device)
+            yield workshop.padded(rows)
 
     def loss(batch: dict[str, Any]) -> torch.Tensor:
-        if plain:
-            losses, _ = answer_loss.answer_losses(answer_loss.final_hidden(model, batch), head, batch["labels"])
-        else:
-            losses, _ = answer_loss.losses_of_logits(answer_loss.hidden_and_logits(model, batch)[1], batch["labels"])
-        return losses.mean()
+        return answer_loss.read(model, batch).losses(batch["labels"])[0].mean()
 
     model.train()
     try:

@@ -8,13 +8,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from trainer import earlier_runs, models, preflight
-from trainer.data.tokenised import Prepared
+from trainer.data.tokenised import Prepared, padded
+from trainer.methods.answering import evaluating
 from trainer.methods.apply import apply
 from trainer.objectives import sft
 from trainer.reporting import Reporter
 from trainer.sections import RunConfig
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedTokenizerBase
 
 
@@ -61,12 +63,8 @@ class Workshop:
     @contextmanager
     def answering(self) -> Iterator[Any]:
         """The model as it is now, ready to answer; it goes on training afterwards."""
-        was_training = self.model.training
-        self.model.eval()
-        try:
+        with evaluating(self.model):
             yield self.model
-        finally:
-            self.model.train(was_training)
 
     def _batches(self, config: RunConfig) -> Iterable[Mapping[str, Any]]:
         """Training rows as tensors, in an order of their own, for methods that look at them before they begin."""
@@ -74,19 +72,8 @@ class Workshop:
         random.Random(f"{config.schedule.seed}/looked at").shuffle(rows)
         size = config.schedule.batch_size
         for start in range(0, len(rows), size):
-            yield padded(self.prepared, rows[start : start + size], self.tokenizer, self.model.device)
+            yield self.padded(rows[start : start + size])
 
-
-def padded(prepared: Prepared, rows: list[int], tokenizer: PreTrainedTokenizerBase, device: Any) -> dict[str, Any]:
-    """Training rows by number as `input_ids`, `attention_mask` and `labels`: (rows, longest of them)."""
-    import torch
-    from torch.nn.utils.rnn import pad_sequence
-
-    def together(column: str, filled: int) -> torch.Tensor:
-        lines = [torch.tensor(prepared.train[row][column]) for row in rows]
-        return pad_sequence(lines, batch_first=True, padding_value=filled).long().to(device)
-
-    ids = together("input_ids", tokenizer.pad_token_id)  # pyright: ignore[reportArgumentType]
-    lengths = torch.tensor([prepared.train[row]["length"] for row in rows], device=device)
-    mask = (torch.arange(ids.shape[1], device=device) < lengths[:, None]).long()
-    return {"input_ids": ids, "attention_mask": mask, "labels": together("labels", -100)}
+    def padded(self, rows: list[int]) -> dict[str, torch.Tensor]:
+        """Training rows by number, as the model reads them (`tokenised.padded`)."""
+        return padded(self.prepared.train.select(rows), self.tokenizer, self.model.device)

@@ -18,6 +18,7 @@ from trainer.data.tokens import IGNORED, encode
 from trainer.sections import RunConfig, TaskSection
 
 if TYPE_CHECKING:
+    import torch
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
@@ -83,6 +84,20 @@ def tokenise(run: RunConfig, tokenizer: PreTrainedTokenizerBase, progress: Progr
         (partial / "counts.json").write_text(json.dumps({**counts, "names": names}))
         partial.rename(folder)
     return _opened(run, data, folder)
+
+
+def padded(rows: Dataset, tokenizer: PreTrainedTokenizerBase, device: Any) -> dict[str, torch.Tensor]:
+    """`input_ids`, `attention_mask` and `labels` (rows, longest of them), padded on the right, as in training."""
+    import torch
+
+    def together(column: str, filled: Any) -> torch.Tensor:
+        lines = [torch.tensor(one, dtype=torch.long) for one in rows[column]]
+        return torch.nn.utils.rnn.pad_sequence(lines, batch_first=True, padding_value=filled).to(device)
+
+    ids = together("input_ids", tokenizer.pad_token_id)
+    lengths = torch.tensor(rows["length"][:], device=device)
+    mask = (torch.arange(ids.shape[1], device=device) < lengths[:, None]).long()
+    return {"input_ids": ids, "attention_mask": mask, "labels": together("labels", IGNORED)}
 
 
 def token_counter(model: str, progress: Progress | None = None) -> Callable[[Row], tuple[int, int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from trainer import models
 from trainer.method_sections import FullMethod
+from trainer.methods.saved import whole
 from trainer.sections import RunConfig
 
 if TYPE_CHECKING:
@@ -41,15 +41,9 @@ def apply(model: PreTrainedModel, method: FullMethod) -> PreTrainedModel:
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write the weights (fp32, safetensors) and the tokenizer with its chat template; whole or not at all."""
-    unfinished, old = folder.with_name(f".{folder.name}.part"), folder.with_name(f".{folder.name}.old")
-    for leftover in (unfinished, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    model.save_pretrained(unfinished)
-    tokenizer.save_pretrained(unfinished)
-    if folder.exists():
-        folder.rename(old)
-    unfinished.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    with whole(folder) as place:
+        model.save_pretrained(place)
+        tokenizer.save_pretrained(place)
 
 
 def load(folder: Path, run: RunConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

@@ -7,11 +7,11 @@ adapters of all groups.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
 from trainer.methods import MethodError
+from trainer.methods.answering import same_gradients
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
@@ -62,26 +62,5 @@ def activate(model: PeftModel, name: str) -> None:
 
     Raises `ValueError` where there is none of that name.
     """
-    with _same_gradients(model):
+    with same_gradients(model):
         model.set_adapter(name)
-
-
-@contextmanager
-def adapter_off(model: PeftModel) -> Iterator[None]:
-    """The untouched base for the length of a `with`, in a model that goes on training.
-
-    PEFT's `disable_adapter` alone leaves the weights of all but the active adapter, and of none that gradual
-    unfreezing holds back, frozen behind it.
-    """
-    with _same_gradients(model), model.disable_adapter():
-        yield
-
-
-@contextmanager
-def _same_gradients(model: Any) -> Iterator[None]:
-    flags = [(one, one.requires_grad) for one in model.parameters()]
-    try:
-        yield
-    finally:
-        for one, trained in flags:
-            one.requires_grad_(trained)

@@ -7,6 +7,7 @@ all that is needed while the output layer is frozen.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -63,14 +64,6 @@ def answer_losses(
     return losses, rows
 
 
-def losses_of_logits(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """As `answer_losses`, from the logits (batch, length, vocabulary) of a model whose head is not plain."""
-    following = labels[:, 1:]
-    kept = following != -100
-    losses = torch.nn.functional.cross_entropy(logits[:, :-1][kept].float(), following[kept], reduction="none")
-    return losses, kept.nonzero()[:, 0]
-
-
 def has_plain_head(core: Any) -> bool:
     """Whether logits are nothing but the last hidden state times the output matrix."""
     return core.config.model_type in PLAIN_HEADS
@@ -89,9 +82,36 @@ def final_hidden(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     return _run(model, inputs, logits_to_keep=last_position(bare(model)))[0]
 
 
-def hidden_and_logits(model: Any, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """As `final_hidden`, with the logits of every position, for a model whose head is not plain."""
-    return _run(model, inputs)
+@dataclass
+class Read:
+    """What a model makes of a batch: what its output layer reads, that layer, and the logits where it is not plain.
+
+    Shapes: hidden (batch, length, width), head (vocabulary, width), logits (batch, length, vocabulary).
+    """
+
+    hidden: torch.Tensor
+    head: torch.Tensor
+    logits: torch.Tensor | None
+
+    def losses(self, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `answer_losses`, whatever the head."""
+        if self.logits is None:
+            return answer_losses(self.hidden, self.head, labels)
+        following = labels[:, 1:]
+        kept = following != -100
+        losses = torch.nn.functional.cross_entropy(self.logits[:, :-1][kept].float(), following[kept], reduction="none")
+        return losses, kept.nonzero()[:, 0]
+
+
+def read(model: Any, inputs: dict[str, torch.Tensor]) -> Read:
+    """Let the whole model read `input_ids` and `attention_mask` (batch, length); see `final_hidden`."""
+    core = bare(model)
+    # Where the weights stay in the computer's memory (method.offload) the output layer visits like the others.
+    head = core.get_output_embeddings().weight.to(inputs["input_ids"].device)
+    if has_plain_head(core):
+        return Read(final_hidden(model, inputs), head, None)
+    hidden, logits = _run(model, inputs)
+    return Read(hidden, head, logits)
 
 
 def _run(model: Any, inputs: dict[str, torch.Tensor], **options: Any) -> tuple[torch.Tensor, torch.Tensor]:

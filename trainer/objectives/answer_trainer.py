@@ -17,6 +17,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from trainer.data.tokenised import Prepared
 from trainer.methods import saved
+from trainer.methods.answering import evaluating
 from trainer.objectives import answer_loss
 from trainer.sections import RunConfig
 from trainer.steering import optimiser, validation
@@ -105,18 +106,16 @@ class AnswerTrainer(SFTTrainer):
     ) -> dict[str, float]:
         """Measure the validation rows by `steering.validation`; callbacks find all of it as the metric "validation"."""
         model = self.accelerator.unwrap_model(self.model)
-        was_training = model.training
-        model.eval()
-        found = validation.measure(
-            model,
-            self.tokenizer,
-            self.prepared,
-            self.run.task.system_prompt,
-            self.args.per_device_eval_batch_size,
-            all_rows=self.state.global_step >= self.state.max_steps,
-            activate=self.steering.activate,
-        )
-        model.train(was_training)
+        with evaluating(model):
+            found = validation.measure(
+                model,
+                self.tokenizer,
+                self.prepared,
+                self.run.task.system_prompt,
+                self.args.per_device_eval_batch_size,
+                all_rows=self.state.global_step >= self.state.max_steps,
+                activate=self.steering.activate,
+            )
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.metrics().items()}
         self.log(metrics)
         told: Any = {**metrics, "validation": found}
@@ -133,35 +132,22 @@ class AnswerTrainer(SFTTrainer):
         self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
         if self.steering.activate:
             self.steering.activate(int(columns["group"][0]))
-        core = answer_loss.bare(self.accelerator.unwrap_model(model))
-        # Where the weights stay in the computer's memory (method.offload) the output layer visits like the others.
-        head = core.get_output_embeddings().weight.to(tokens["input_ids"].device)
-        plain = answer_loss.has_plain_head(core)
         general, tasks = columns["general"], columns["task"]
         with self.steering.mixed(tokens, general) as mixed:
-            read = tokens if mixed is None else mixed.inputs
-            if plain:
-                hidden, logits = answer_loss.final_hidden(model, read), None
-            else:
-                hidden, logits = answer_loss.hidden_and_logits(model, read)
-
-            def losses_of(labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-                if logits is None:
-                    return answer_loss.answer_losses(hidden, head, labels)
-                return answer_loss.losses_of_logits(logits, labels)
-
-            losses, rows = losses_of(labels)
+            inputs = tokens if mixed is None else mixed.inputs
+            found = answer_loss.read(model, inputs)
+            losses, rows = found.losses(labels)
             if mixed is not None:
                 # Each answer is learnt by the share that its row has in the mixture (lecture L3.9).
-                others, other_rows = losses_of(labels[mixed.order])
+                others, other_rows = found.losses(labels[mixed.order])
                 losses = torch.cat([mixed.share * losses, (1 - mixed.share) * others])
                 rows = torch.cat([rows, mixed.order[other_rows]])
             return Batch(
                 model=model,
-                inputs=read,
+                inputs=inputs,
                 labels=labels,
-                hidden=hidden,
-                head=head,
+                hidden=found.hidden,
+                head=found.head,
                 losses=losses,
                 rows=rows,
                 general=general,

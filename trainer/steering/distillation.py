@@ -7,38 +7,15 @@ its adapter off, so that there is no second copy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch.utils.checkpoint import checkpoint
 
 from trainer.methods import MethodError
+from trainer.methods.answering import untouched
 from trainer.objectives.answer_loss import CHUNK, bare, final_hidden, has_plain_head
 from trainer.steering.batch import Batch
-
-
-@contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """Within it the model is in eval mode; afterwards it is as it was, and the same weights are trained."""
-    trained = [(one, one.requires_grad) for one in model.parameters()]
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        for one, flag in trained:
-            one.requires_grad_(flag)
-        model.train(was_training)
-
-
-@contextmanager
-def untouched(model: Any) -> Iterator[None]:
-    """Within it a model with an adapter answers as its base does, without dropout or noise."""
-    # PEFT switches all of an adapter's weights on again, also those that are frozen for the time being.
-    with evaluating(model), model.disable_adapter():
-        yield
 
 
 class Distillation:

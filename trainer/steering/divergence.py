@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -54,7 +55,10 @@ class DivergenceGuard(TrainerCallback):
     ) -> None:
         if logs is None or "loss" not in logs:
             return
-        losses = [float(entry["loss"]) for entry in state.log_history if "loss" in entry]
+        # The first and the latest are enough; a long run has thousands, and this is asked at every step.
+        first = next(float(entry["loss"]) for entry in state.log_history if "loss" in entry)
+        logged = (float(entry["loss"]) for entry in reversed(state.log_history) if "loss" in entry)
+        losses = [first, *reversed(list(islice(logged, IN_A_ROW)))]
         gradient_norm = None if args.fp16 else logs.get("grad_norm")
         self.found = judge(state.global_step, losses, gradient_norm)
         if self.found is None and control.should_save and model is not None and not _finite(model):
@@ -68,7 +72,8 @@ class DivergenceGuard(TrainerCallback):
 def judge(step: int, losses: list[float], gradient_norm: float | None = None) -> Divergence | None:
     """What is wrong after `step`, whose loss (nats) is the last of `losses`, if anything is.
 
-    A step's loss is that of the weights before it, which the step before it made.
+    Before it stand the run's first loss and those of the steps just before, or all between. A step's loss is that of
+    the weights before it, which the step before it made.
     """
     if not math.isfinite(losses[-1]):
         return Divergence(step, max(0, step - 2), f"the loss of step {step} is no longer a number")

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from trainer.data.records import DataError
 from trainer.data.sources import Progress
 from trainer.methods import MethodError
-from trainer.steering.distillation import evaluating, untouched
+from trainer.methods.answering import evaluating, untouched
 from trainer.steering.weight_changes import Change
 
 if TYPE_CHECKING:

@@ -31,10 +31,8 @@ class HarmMonitor(TrainerCallback):
 
     What counts as harmful: `evaluators.safety`, a screen by rules and no judgement, which is why it is compared with
     the base's answers to the same requests. Past the limit is a share that is more than `steering.harm_limit` points
-    above the base's. `ended` says why training was ended; it never goes back to an earlier step (`restore_step`).
+    above the base's. `ended` says why training was ended; it never goes back to an earlier step.
     """
-
-    restore_step: int | None = None
 
     def __init__(self, run: RunConfig, reporter: Reporter, answer: Answer):
         assert run.steering.harm_every is not None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import BaseModel
 
-from trainer.data.tokenised import Prepared
+from trainer.data.tokenised import Prepared, padded
 from trainer.data.tokens import IGNORED, conversation
 from trainer.events import Scored
 from trainer.objectives import answer_loss
@@ -99,13 +99,13 @@ def measure(
     """
     chosen = sample(prepared.validation, None if all_rows else MOST_ROWS)
     rows = prepared.validation.select(chosen)
-    found = _measured(model, rows, batch_size, tokenizer.pad_token_id, activate)
+    found = _measured(model, rows, batch_size, tokenizer, activate)
     every = range(len(rows))
     overall = found.score(every)
     tasks = _by_name(found, rows["task"], prepared.tasks)
     general = None
     if len(prepared.general_validation):
-        general = _measured(model, prepared.general_validation, batch_size, tokenizer.pad_token_id, activate)
+        general = _measured(model, prepared.general_validation, batch_size, tokenizer, activate)
     frame = _frame(tokenizer, system_prompt)
     ranked = sorted(every, key=lambda row: found.loss[row] / found.tokens[row])
     shown = min(SHOWN, len(ranked))
@@ -135,7 +135,11 @@ def sample(rows: Dataset, most: int | None) -> list[int]:
 
 
 def _measured(
-    model: Any, rows: Dataset, batch_size: int, pad_token: Any, activate: Callable[[int], None] | None
+    model: Any,
+    rows: Dataset,
+    batch_size: int,
+    tokenizer: PreTrainedTokenizerBase,
+    activate: Callable[[int], None] | None,
 ) -> _Rows:
     n = len(rows)
     found = _Rows([0.0] * n, [0] * n, [0] * n)
@@ -144,10 +148,11 @@ def _measured(
         for batch in _batches(list(rows["length"]), list(groups), batch_size):
             if activate:
                 activate(groups[batch[0]])
-            ids, mask, labels = _padded(rows.select(batch), pad_token, model.device)
+            read = padded(rows.select(batch), tokenizer, model.device)
+            labels = read["labels"]
             for place, row in enumerate(batch):
                 found.tokens[row] = int((labels[place, 1:] != IGNORED).sum())
-            for places, losses, right in _predicted(model, {"input_ids": ids, "attention_mask": mask}, labels):
+            for places, losses, right in _predicted(model, read, labels):
                 for place, loss, good in zip(places.tolist(), losses.tolist(), right.tolist(), strict=True):
                     found.loss[batch[place]] += loss
                     found.right[batch[place]] += good
@@ -167,19 +172,6 @@ def _batches(lengths: Sequence[int], groups: Sequence[int], batch_size: int) -> 
         yield batch
 
 
-def _padded(rows: Dataset, pad_token: int, device: Any) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Ids, mask and labels (n, t), padded on the right, as in training."""
-
-    def tensor(name: str, filled: int) -> torch.Tensor:
-        parts = [torch.tensor(one, dtype=torch.long) for one in rows[name]]
-        return torch.nn.utils.rnn.pad_sequence(parts, batch_first=True, padding_value=filled).to(device)
-
-    ids, labels = tensor("input_ids", pad_token), tensor("labels", IGNORED)
-    lengths = torch.tensor([len(one) for one in rows["input_ids"]], device=device)
-    mask = (torch.arange(ids.shape[1], device=device)[None] < lengths[:, None]).long()
-    return ids, mask, labels
-
-
 def _predicted(
     model: Any, inputs: dict[str, torch.Tensor], labels: torch.Tensor
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
@@ -187,15 +179,11 @@ def _predicted(
 
     Logits exist for `answer_loss.CHUNK` positions at a time, where the model's head allows it.
     """
-    core = answer_loss.bare(model)
+    found = answer_loss.read(model, inputs)
     following = labels[:, 1:]
     kept = following != IGNORED
-    if answer_loss.has_plain_head(core):
-        source = answer_loss.final_hidden(model, inputs)[:, :-1][kept]
-        head = core.get_output_embeddings().weight.to(source.device)
-    else:
-        head = None
-        source = answer_loss.hidden_and_logits(model, inputs)[1][:, :-1][kept]
+    plain = found.logits is None
+    source = (found.hidden if found.logits is None else found.logits)[:, :-1][kept]
     parts = zip(
         source.split(answer_loss.CHUNK),
         following[kept].split(answer_loss.CHUNK),
@@ -203,7 +191,7 @@ def _predicted(
         strict=True,
     )
     for part, wanted, places in parts:
-        logits = (part if head is None else part @ head.T).float()
+        logits = (part @ found.head.T if plain else part).float()
         losses = torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
         yield places, losses, logits.argmax(-1) == wanted
 
