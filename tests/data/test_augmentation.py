@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from trainer.data.augmentation import Counts, augment, augment_rows, faithful
+from evaluators.rewording import faithful
+from trainer.data.augmentation import Counts, augment, augment_rows
 from trainer.data.records import DataError
 from trainer.data.rows import About, Row, question, row_id
 

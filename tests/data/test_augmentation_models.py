@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.data.augmentation import Counts, augment, augment_rows, faithful
+from evaluators.rewording import faithful
+from trainer.data.augmentation import Counts, augment, augment_rows
 from trainer.data.augmentation.rewriting_models import load_paraphraser, load_translator
 from trainer.data.records import DataError
 from trainer.data.rows import Row, question

@@ -22,8 +22,8 @@ from typing import Literal, cast, get_args
 
 from pydantic import BaseModel, Field
 
-from trainer.data.augmentation import faithful, wording
-from trainer.data.augmentation.substitution import TableWay, rewritings
+from evaluators.rewording import faithful, wording
+from evaluators.rewording.substitution import TableWay, rewritings
 from trainer.data.records import DataError
 from trainer.data.rows import About, Message, Origin, Row, question, row_id
 

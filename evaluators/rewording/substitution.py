@@ -14,8 +14,8 @@ from typing import Literal, NamedTuple, get_args
 
 import yaml
 
-from trainer.data.augmentation import wording
-from trainer.data.augmentation.wording import Found, Lookup, Term
+from evaluators.rewording import wording
+from evaluators.rewording.wording import Found, Lookup, Term
 
 _FOLDER = Path(__file__).resolve().parent
 

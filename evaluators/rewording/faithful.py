@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from functools import cache
 
-from trainer.data.augmentation.substitution import drug_names
+from evaluators.rewording.substitution import drug_names
 
 _NUMBER_WORDS = {
     word: str(number)

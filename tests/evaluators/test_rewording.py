@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trainer.data.augmentation import faithful, wording
-from trainer.data.augmentation.substitution import TableWay, rewritings
+from evaluators.rewording import faithful, wording
+from evaluators.rewording.substitution import TableWay, rewritings
 from trainer.data.generated import drug_table
 
 FOLDER = Path(faithful.__file__).parent
