@@ -72,9 +72,7 @@ class Likelihood:
 class Respondent(Protocol):
     """Who answers: a model with its adapter on or off, or a stand-in whose score one can compute by hand."""
 
-    def answer(
-        self, conversations: Sequence[Messages], max_new_tokens: int, progress: Progress = ...
-    ) -> list[str]:
+    def answer(self, conversations: Sequence[Messages], max_new_tokens: int, progress: Progress = ...) -> list[str]:
         """Greedy answers, in order."""
         ...
 
