@@ -37,7 +37,7 @@ from assistant.results import (
 )
 from assistant.terminal import BadInput, as_settings, print_report, say, tell
 from trainer import config as run_config
-from trainer import events, runs
+from trainer import events, jobs, runs
 from trainer.data.records import DataError
 from trainer.models import ModelError
 from trainer.runs import Run
@@ -100,7 +100,7 @@ def plan(
     if out is not None:
         if turn.config is None:
             raise BadInput(f"No run file was written: still to be said: {', '.join(turn.missing)}.")
-        runs.write_atomically(out, run_config.to_yaml(turn.config))
+        jobs.write_atomically(out, run_config.to_yaml(turn.config))
         say(f"Run file written to {out}.")
 
 
@@ -166,7 +166,7 @@ def stop(run_id: RunId, as_json: Json = False) -> None:
     run = _get(run_id)
     runs.stop(run)
     deadline = time.monotonic() + 120
-    while run.status.state in runs.ACTIVE and time.monotonic() < deadline:
+    while run.status.state in jobs.ACTIVE and time.monotonic() < deadline:
         time.sleep(0.5)
         run = runs.get(run.id)
     _finish(run, as_json)
@@ -307,14 +307,14 @@ def schema(
 @app.command("app")
 def open_app(port: Annotated[int, typer.Option(min=1, max=65535)] = 7860) -> None:
     """Open the pages in a browser: http://127.0.0.1:7860."""
-    os.execv(sys.executable, [sys.executable, str(runs.CODE_ROOT / "app.py"), "--port", str(port)])
+    os.execv(sys.executable, [sys.executable, str(jobs.CODE_ROOT / "app.py"), "--port", str(port)])
 
 
 def main() -> None:
     """Entry point: known errors become one sentence on stderr and exit status 2."""
     try:
         app()
-    except (BadInput, runs.RunError, run_config.ConfigError, DraftError, DataError, ModelError) as error:
+    except (BadInput, jobs.RunError, run_config.ConfigError, DraftError, DataError, ModelError) as error:
         say(str(error))
         sys.exit(2)
     except OSError as error:
@@ -357,7 +357,7 @@ def _follow(run: Run) -> Run:
         happened, told = events.read_new(run.folder / "events.jsonl", told)
         for event in happened:
             tell(event)
-        if run.status.state not in runs.ACTIVE:
+        if run.status.state not in jobs.ACTIVE:
             return run
         time.sleep(0.5)
 

@@ -18,12 +18,12 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from trainer import models
 from trainer.data.tokenised import tokenise
+from trainer.jobs import RunState
 from trainer.method_sections import LoraMethod
 from trainer.methods import lora
 from trainer.objectives import sft
 from trainer.objectives.answer_trainer import AnswerTrainer
 from trainer.reporting import Reporter
-from trainer.runs import RunState
 from trainer.sections import RunConfig
 from trainer.steering import steering
 

@@ -31,8 +31,9 @@ from typing import Any, get_args
 from method_tables import Measured, Table, print_methods, print_order, print_retention
 
 from trainer import config, events, models, runs
+from trainer.jobs import ACTIVE
 from trainer.report import Report
-from trainer.runs import ACTIVE, Run
+from trainer.runs import Run
 from trainer.sections import RunConfig
 
 Changes = dict[str, dict[str, Any]]

@@ -108,10 +108,10 @@ def train(number: int) -> float:
     from datasets import Dataset
 
     from trainer.data.tokenised import Prepared
+    from trainer.jobs import RunState
     from trainer.methods import lora
     from trainer.objectives import sft
     from trainer.reporting import Reporter, peak_memory_gib
-    from trainer.runs import RunState
     from trainer.steering import steering
 
     with tempfile.TemporaryDirectory() as folder:

@@ -19,10 +19,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from assistant import cli
 from evaluators import forgetting
 from trainer import config, engine, events, runs, worker
+from trainer.jobs import RunState
 from trainer.methods import MethodError, saved
 from trainer.objectives.answer_trainer import WEIGHTS, AnswerTrainer
 from trainer.reporting import Reporter, StopRequested
-from trainer.runs import Run, RunState
+from trainer.runs import Run
 from trainer.sections import RunConfig
 from trainer.steering import harm_monitor, rank_search, rates, rows_seen, validation
 

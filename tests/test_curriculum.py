@@ -7,8 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from trainer import events
+from trainer.jobs import RunState
 from trainer.reporting import Reporter
-from trainer.runs import RunState
 from trainer.steering.curriculum import Curriculum
 from trainer.steering.order import SteeredOrder
 

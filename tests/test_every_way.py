@@ -11,8 +11,9 @@ import torch
 from evaluators.sides import side
 from trainer import config, engine, events, models, runs
 from trainer.features import METHODS, OPTIONS, Feature
+from trainer.jobs import RunState
 from trainer.reporting import Reporter, StopRequested
-from trainer.runs import Run, RunState
+from trainer.runs import Run
 from trainer.sections import HeldOutSet, RunConfig
 from trainer.tuned import Tuned
 

@@ -26,8 +26,8 @@ from trainer import events
 from trainer.data.contamination import Benchmarks
 from trainer.data.prepare import prepare
 from trainer.data.sources import STARTER_FOLDER
+from trainer.jobs import RunState
 from trainer.reporting import Reporter
-from trainer.runs import RunState
 from trainer.sections import RunConfig
 from trainer.steering.forgetting_monitor import ForgettingMonitor, sampled_questions
 from trainer.steering.harm_monitor import HarmMonitor, sampled_requests

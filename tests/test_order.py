@@ -15,8 +15,8 @@ from accelerate.data_loader import prepare_data_loader
 
 from trainer import events
 from trainer.data.tokenised import Prepared
+from trainer.jobs import RunState
 from trainer.reporting import Reporter
-from trainer.runs import RunState
 from trainer.sections import RunConfig
 from trainer.steering.curriculum import Curriculum
 from trainer.steering.dynamic_mixing import DynamicMixing

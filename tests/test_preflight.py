@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from trainer import config, engine, events, preflight, runs
+from trainer.jobs import RunState
 from trainer.objectives.answer_trainer import AnswerTrainer
 from trainer.reporting import Reporter
-from trainer.runs import Run, RunState
+from trainer.runs import Run
 from trainer.sections import RunConfig
 
 

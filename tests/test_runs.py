@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from trainer import events, runs
-from trainer.runs import RunError, RunState
+from trainer import events, jobs, runs
+from trainer.jobs import RunError, RunState
 from trainer.sections import RunConfig
 
 
@@ -34,11 +34,11 @@ def test_a_full_disk_leaves_no_half_made_run(monkeypatch):
 
 def test_a_death_that_cannot_be_written_down_is_told(monkeypatch):
     run = runs.create(RunConfig())
-    runs.write_state(run.folder, RunState(state="training", pid=1, step=7, total_steps=20))
+    jobs.write_state(run.folder, RunState(state="training", pid=1, step=7, total_steps=20))
     with monkeypatch.context() as full:
         full.setattr(os, "fsync", lambda _: _no_space())
         found = runs.get(run.id)
-    assert (found.status.state, found.status.error) == ("failed", runs.DISK_FULL)
+    assert (found.status.state, found.status.error) == ("failed", jobs.DISK_FULL)
     assert json.loads((run.folder / "state.json").read_text())["state"] == "training"
     assert [path.name for path in run.folder.iterdir() if path.name.endswith(".part")] == []
     later = runs.get(run.id).status.error
@@ -59,7 +59,7 @@ def test_a_dead_process_leaves_a_failed_run_with_the_reason():
     run = runs.create(RunConfig())
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    runs.write_state(run.folder, RunState(state="training", pid=gone.pid, step=7, total_steps=20))
+    jobs.write_state(run.folder, RunState(state="training", pid=gone.pid, step=7, total_steps=20))
     found = runs.get(run.id)
     assert found.status.state == "failed"
     assert found.status.error is not None and "ended at step 7 of 20 without a word" in found.status.error
@@ -141,23 +141,23 @@ def test_each_kind_of_event_keeps_its_fields():
 
 def test_a_process_that_lives_is_not_called_dead_and_a_reused_pid_not_alive():
     run = runs.create(RunConfig())
-    with (run.folder / runs.LIFE_LOCK).open("w") as life:
+    with (run.folder / jobs.LIFE_LOCK).open("w") as life:
         fcntl.flock(life, fcntl.LOCK_EX)
         sleeper = subprocess.Popen(
             [sys.executable, "-c", "import time; time.sleep(60)"], pass_fds=[life.fileno()], start_new_session=True
         )
-    runs.write_state(run.folder, RunState(state="training", pid=sleeper.pid, step=3))
+    jobs.write_state(run.folder, RunState(state="training", pid=sleeper.pid, step=3))
     assert runs.get(run.id).status.state == "training"
     sleeper.kill()
     sleeper.wait()
-    runs.write_state(run.folder, RunState(state="training", pid=os.getpid(), step=3))
+    jobs.write_state(run.folder, RunState(state="training", pid=os.getpid(), step=3))
     assert runs.get(run.id).status.state == "failed", "this process has the pid, and is not the run's"
 
 
 def test_a_run_whose_process_has_not_ended_is_not_started_again(monkeypatch):
-    monkeypatch.setattr(runs, "ENDING_SECONDS", 0.2)
+    monkeypatch.setattr(jobs, "ENDING_SECONDS", 0.2)
     run = runs.create(RunConfig())
-    with (run.folder / runs.LIFE_LOCK).open("w") as life:
+    with (run.folder / jobs.LIFE_LOCK).open("w") as life:
         fcntl.flock(life, fcntl.LOCK_EX)
         with pytest.raises(RunError, match="has not ended yet; try again in a moment"):
             runs.start(run)
@@ -166,14 +166,14 @@ def test_a_run_whose_process_has_not_ended_is_not_started_again(monkeypatch):
 
 def test_only_what_is_not_active_can_be_deleted():
     run = runs.create(RunConfig())
-    runs.write_state(run.folder, RunState(state="training", pid=os.getpid()))
-    with (run.folder / runs.LIFE_LOCK).open("w") as life:
+    jobs.write_state(run.folder, RunState(state="training", pid=os.getpid()))
+    with (run.folder / jobs.LIFE_LOCK).open("w") as life:
         fcntl.flock(life, fcntl.LOCK_EX)
         with pytest.raises(RunError, match="stop it first"):
             runs.delete(run)
         with pytest.raises(RunError, match="is training already"):
             runs.start(run)
-    runs.write_state(run.folder, RunState(state="done"))
+    jobs.write_state(run.folder, RunState(state="done"))
     with pytest.raises(RunError, match="nothing to stop"):
         runs.stop(run)
     runs.delete(run)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluators import forgetting, generation
-from trainer import card, events, hardware, models, preflight, runs, scoring, sizing, training
+from trainer import card, events, hardware, jobs, models, preflight, scoring, sizing, training
 from trainer.data.tokenised import tokenise
 from trainer.data.tokens import conversation
 from trainer.method_sections import LoraMethod
@@ -48,7 +48,7 @@ def train(config: RunConfig, reporter: Reporter) -> None:
     for warning in prepared.warnings:
         reporter.warn(warning)
     (folder / "data").mkdir(exist_ok=True)
-    runs.write_atomically(folder / "data" / "manifest.json", prepared.manifest.model_dump_json(indent=1))
+    jobs.write_atomically(folder / "data" / "manifest.json", prepared.manifest.model_dump_json(indent=1))
 
     workshop = Workshop(base, tokenizer, prepared, reporter)
     if isinstance(config.method, LoraMethod) and config.method.search_rank:
@@ -125,8 +125,8 @@ def train(config: RunConfig, reporter: Reporter) -> None:
         training_minutes=training_minutes,
         evaluating_minutes=(time.perf_counter() - began) / 60,
     )
-    runs.write_atomically(folder / "report.json", report.model_dump_json(indent=1))
-    runs.write_atomically(folder / "README.md", card.model_card(config, prepared.manifest, report))
+    jobs.write_atomically(folder / "report.json", report.model_dump_json(indent=1))
+    jobs.write_atomically(folder / "README.md", card.model_card(config, prepared.manifest, report))
     reporter.enter("done")
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from trainer import events, readings, runs
-from trainer.runs import RunState, State
+from trainer import events, jobs, readings
+from trainer.jobs import RunState, State
 from trainer.sections import RunConfig
 from trainer.trackers import Trackers
 
@@ -37,7 +37,7 @@ class Reporter:
     def enter(self, state: State, detail: str = "") -> None:
         """Move to a state and say so."""
         self.status.state = state
-        runs.write_state(self.folder, self.status)
+        jobs.write_state(self.folder, self.status)
         self.event(events.StateEvent(state=state, detail=detail))
 
     def event(self, event: events.Event) -> None:
@@ -116,7 +116,7 @@ class TrainingEvents(TrainerCallback):
         # Measured here, before evaluation, samples and checkpoints take their time.
         self._seconds += time.perf_counter() - self._step_began
         self.reporter.status.step = state.global_step
-        runs.write_state(self.reporter.folder, self.reporter.status)
+        jobs.write_state(self.reporter.folder, self.reporter.status)
         if self.reporter.stop_requested():
             control.should_save = True
             control.should_training_stop = True

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from trainer import config as run_config
-from trainer.runs import DISK_FULL, RunState
+from trainer.jobs import DISK_FULL, RunState
 
 if TYPE_CHECKING:
     from trainer.reporting import Reporter

@@ -8,7 +8,8 @@ from typing import Any
 from assistant.pages.history import History
 from assistant.pages.style import Tone, badge, notice
 from trainer.events import SampleEvent
-from trainer.runs import ACTIVE, Run
+from trainer.jobs import ACTIVE
+from trainer.runs import Run
 
 TONES: dict[str, Tone] = {
     "queued": "quiet",

@@ -13,7 +13,8 @@ from assistant.pages import run_steering, run_view
 from assistant.pages.history import history
 from assistant.pages.style import QUIET, SERIES, empty, html, notice
 from trainer import runs
-from trainer.runs import ACTIVE, Run, RunError
+from trainer.jobs import ACTIVE, RunError
+from trainer.runs import Run
 
 REFRESH_SECONDS = 2.0
 _SMALL = (

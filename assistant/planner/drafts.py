@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 
 from assistant.planner.answers import Answers
 from trainer import config as run_config
-from trainer import runs
+from trainer import jobs
 
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 _TITLE_LENGTH = 60
@@ -72,7 +72,7 @@ def save(draft: Draft) -> Path:
     folder = _folder(draft.id)
     folder.parent.mkdir(exist_ok=True, mode=0o700)
     folder.mkdir(exist_ok=True, mode=0o700)
-    runs.write_atomically(folder / "draft.json", draft.model_dump_json(indent=1))
+    jobs.write_atomically(folder / "draft.json", draft.model_dump_json(indent=1))
     return folder / "draft.json"
 
 
