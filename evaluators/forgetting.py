@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from pydantic import BaseModel
 
 from evaluators.generation import Model, Tokenizer
+from evaluators.likelihood import reply_likelihoods
 from evaluators.metrics import Proportion, proportion
-from evaluators.prefix import read_shared
-from evaluators.sides import last_position, side
+from evaluators.sides import side
 
 
 class Question(BaseModel):
@@ -36,56 +36,15 @@ def choose_options(
 ) -> list[int]:
     """For each question the option that is likeliest as the reply: mean log-probability of its tokens.
 
-    The mean, so that a long option is not at a disadvantage. What all prompts begin with is read once, each question's
-    own part once, shared by its options. All questions of a call need the same number of options.
+    The mean, so that a long option is not at a disadvantage.
     """
-    import torch
-
     asked = [
-        tokenizer.apply_chat_template(
-            [{"role": "system", "content": system_prompt}, {"role": "user", "content": question.question}],
-            add_generation_prompt=True,
-        )["input_ids"]
+        [{"role": "system", "content": system_prompt}, {"role": "user", "content": question.question}]
         for question in questions
     ]
-    count = len(questions[0].options)
-    choices: list[int] = []
-    with torch.inference_mode(), side(model, tuned) as answering:
-        core = answering.core
-        prefix, own = read_shared(answering, asked)
-        seen = len(prefix.tokens)
-        for start in range(0, len(questions), batch_size):
-            batch = prefix.before(own[start : start + batch_size], tokenizer.pad_token_id)
-            mask, cache = batch["attention_mask"], batch["past_key_values"]
-            read = core(
-                input_ids=batch["input_ids"][:, seen:],
-                attention_mask=mask,
-                position_ids=(mask.cumsum(-1) - 1)[:, seen:],
-                past_key_values=cache,
-                logits_to_keep=last_position(core),
-            )
-            options = tokenizer(
-                [option for question in questions[start : start + batch_size] for option in question.options],
-                return_tensors="pt",
-                padding=True,
-                padding_side="right",
-                add_special_tokens=False,
-            ).to(core.device)
-            ids, present = options["input_ids"], options["attention_mask"]
-            cache.batch_repeat_interleave(count)
-            lengths = mask.sum(-1).repeat_interleave(count)
-            reply = core(
-                input_ids=ids,
-                attention_mask=torch.cat([mask.repeat_interleave(count, 0), present], -1),
-                position_ids=lengths[:, None] + torch.arange(ids.shape[1], device=ids.device),
-                past_key_values=cache,
-            )
-            first = read.logits.repeat_interleave(count, 0)
-            logits = torch.cat([first, reply.logits[:, :-1]], 1).float()
-            chosen = logits.log_softmax(-1).gather(-1, ids[..., None])[..., 0]
-            means = (chosen * present).sum(-1) / present.sum(-1)
-            choices += means.view(-1, count).argmax(-1).tolist()
-    return choices
+    replies = [question.options for question in questions]
+    found = reply_likelihoods(model, tokenizer, asked, replies, tuned, batch_size)
+    return [max(range(len(options)), key=lambda option: options[option].mean) for options in found]
 
 
 def accuracy(questions: Sequence[Question], choices: Sequence[int]) -> Proportion:
