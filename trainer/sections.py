@@ -292,6 +292,63 @@ class SteeringSection(Section):
     )
 
 
+class AdversarialSection(Section):
+    perturbations: list[
+        Literal[
+            "typos",
+            "ocr",
+            "synonyms",
+            "abbreviations",
+            "brand_generic",
+            "paraphrase",
+            "style",
+            "demographics",
+            "irrelevant_context",
+            "injection",
+        ]
+    ] = Field(
+        default_factory=list,
+        description="Ways in which questions of the training rows are disturbed without a change of meaning; each "
+        "disturbed row joins its clean one, with the same answer (lecture L3.5, L3.9).",
+    )
+    share: float = Field(
+        default=0.5,
+        gt=0,
+        le=0.9,
+        description="Share of the own training rows that are disturbed, where perturbations are named; 0.5: one for "
+        "each clean row.",
+    )
+    consistency: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=100.0,
+        description="Strength with which the answer to a disturbed question is held to what the model says to the "
+        "clean one, token by token; 0: off (as Miyato et al. 2018).",
+    )
+    embedding: Literal["off", "fgm", "freelb"] = Field(
+        default="off",
+        description="Training under attack on the question's embeddings: fgm, one step along the gradient (Miyato et "
+        "al. 2017); freelb, several (Zhu et al. 2020) (lecture L3.6).",
+    )
+    epsilon: float = Field(
+        default=0.05,
+        ge=0.0,
+        le=1.0,
+        description="Norm of that attack on a row, as a share of the norm of its question's embeddings.",
+    )
+    embedding_steps: int = Field(default=3, ge=1, le=10, description="Passes of freelb over each batch.")
+    hard_cases: Text | None = Field(
+        default=None,
+        description="File of cases that an evaluation failed on (JSON lines): training rows like them come more often.",
+    )
+
+    @field_validator("embedding", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: Any) -> Any:
+        # As data.deidentify's.
+        return "off" if value is False else value
+
+
 class HeldOutSet(Section):
     name: Text = Field(description="starter/clinical and the like, or the path of a file, never trained on.")
     metric: Literal["structure", "exact_match", "label"] = Field(
@@ -364,6 +421,7 @@ class RunConfig(Section):
     objective: SftObjective = Field(default_factory=SftObjective)
     schedule: ScheduleSection = Field(default_factory=ScheduleSection)
     steering: SteeringSection = Field(default_factory=SteeringSection)
+    adversarial: AdversarialSection = Field(default_factory=AdversarialSection)
     evaluation: EvaluationSection = Field(default_factory=EvaluationSection)
     hardware: HardwareSection = Field(default_factory=HardwareSection)
     output: OutputSection = Field(default_factory=OutputSection)
