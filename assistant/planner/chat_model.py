@@ -9,24 +9,18 @@ from __future__ import annotations
 import json
 import os
 import re
-import urllib.request
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TooSlow
-from functools import cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
 from assistant.planner.answers import Answers
+from evaluators import chat_client
 from trainer import catalogue
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
 
 VARIABLE = "BEDSIDE_CHAT_MODEL"
-TIMEOUT_SECONDS = 20.0
-_LOCAL = {"localhost", "127.0.0.1", "::1"}
 # Not proposed: values of the run file are asked for in plain words, and "not sure" is read from the user alone.
 _KEPT_BACK = {"settings", "unknown"}
 _IDENTIFIER = re.compile(
@@ -57,8 +51,8 @@ def configured() -> str | None:
 
 def warning(address: str, contains_phi: bool | None) -> str:
     """What must stand in sight while a remote model reads along and patient data is in play; empty where neither is."""
-    host = urlsplit(address).hostname or ""
-    if host in _LOCAL or contains_phi is False:
+    host = chat_client.remote_host(address)
+    if not host or contains_phi is False:
         return ""
     return (
         f"Note: a chat model on {host} reads this conversation, and the data may hold patient data. Write nothing here "
@@ -66,7 +60,7 @@ def warning(address: str, contains_phi: bool | None) -> str:
     )
 
 
-def propose(model: BaseChatModel, text: str, known: Answers, timeout: float = TIMEOUT_SECONDS) -> Proposal:
+def propose(model: BaseChatModel, text: str, known: Answers, timeout: float = chat_client.TIMEOUT_SECONDS) -> Proposal:
     """Ask the model what the message says. Its JSON is validated as `Answers`; whatever does not pass is not used.
 
     Text that seems to identify a person is not sent. A wrong, slow or absent model gives an empty proposal and the
@@ -81,17 +75,13 @@ def propose(model: BaseChatModel, text: str, known: Answers, timeout: float = TI
     }
     task = _TASK.format(keys=json.dumps(fields), known=known.model_dump_json(exclude_defaults=True))
     asked = [("system", task), ("user", text)]
-    # Not the context manager: it would wait for a model that hangs.
-    pool = ThreadPoolExecutor(max_workers=1)
     try:
-        said = pool.submit((model | JsonOutputParser()).invoke, asked).result(timeout)
-    except TooSlow:
+        said = chat_client.ask(model | JsonOutputParser(), asked, timeout)
+    except TimeoutError:
         return Proposal(remark=f"The chat model took longer than {timeout:g} seconds; I read that myself.")
     except Exception as error:  # whatever a model or its server raises, the planner goes on without it
         kind = "could not be reached" if isinstance(error, OSError) else "gave no usable answer"
         return Proposal(remark=f"The chat model {kind}; I read that myself.")
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
     return _validated(said)
 
 
@@ -113,33 +103,3 @@ def _validated(said: Any) -> Proposal:
             if row is None:
                 del told[name]
     return Proposal(changes=told)
-
-
-@cache
-def connect(address: str) -> BaseChatModel:
-    """A langchain-core chat model for an OpenAI-compatible address, with the model's name after a #."""
-    from langchain_core.language_models import BaseChatModel
-    from langchain_core.messages import AIMessage, BaseMessage, convert_to_openai_messages
-    from langchain_core.outputs import ChatGeneration, ChatResult
-
-    url, _, name = address.partition("#")
-
-    class OpenAICompatible(BaseChatModel):
-        @property
-        def _llm_type(self) -> str:
-            return "openai-compatible"
-
-        def _generate(
-            self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
-        ) -> ChatResult:
-            body = {"model": name, "messages": convert_to_openai_messages(messages), "temperature": 0, "stream": False}
-            request = urllib.request.Request(
-                f"{url.rstrip('/')}/chat/completions",
-                json.dumps(body | {"max_tokens": 200}).encode(),
-                {"Content-Type": "application/json"},
-            )
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
-                text = json.load(answer)["choices"][0]["message"]["content"]
-            return ChatResult(generations=[ChatGeneration(message=AIMessage(content=text))])
-
-    return OpenAICompatible()

@@ -16,6 +16,7 @@ from assistant.planner.answers import Answers, merge, missing
 from assistant.planner.drafts import Before, Draft, Message
 from assistant.planner.reading import Reading, read
 from assistant.planner.reading_text import Message as Text
+from evaluators import chat_client
 from trainer import hardware, readiness
 from trainer.sections import RunConfig
 from trainer.sizing import Estimate
@@ -129,7 +130,7 @@ def _facts(text: str, draft: Draft, plan: Plan | None) -> Reading:
 
 def _with_proposal(address: str, text: str, known: Answers, reading: Reading) -> Reading:
     """What the chat model read is added; where both read a fact, the deterministic reading stands."""
-    proposal = chat_model.propose(chat_model.connect(address), text, known)
+    proposal = chat_model.propose(chat_client.connect(address), text, known)
     own = reading.changes.model_dump(exclude_unset=True)
     changes = Answers.model_validate(proposal.changes | own)
     warning = chat_model.warning(address, merge(known, changes).contains_phi)

@@ -15,6 +15,7 @@ import pytest
 
 from assistant.planner import chat_model, dialogue
 from assistant.planner.answers import Answers
+from evaluators import chat_client
 from trainer import hardware, models
 from trainer.hardware import Machine
 
@@ -60,7 +61,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def propose(server: Server, text: str, timeout: float = 10) -> chat_model.Proposal:
-    return chat_model.propose(chat_model.connect(server.address), text, Answers(), timeout)
+    return chat_model.propose(chat_client.connect(server.address), text, Answers(), timeout)
 
 
 def test_a_whole_dialogue_succeeds_without_falling_back(server: Server):
@@ -152,9 +153,9 @@ def test_a_real_server_with_the_embedded_model(embedded_cache: Path, monkeypatch
     try:
         _wait_for(port, process)
         address = f"http://127.0.0.1:{port}/v1#{folder}"
-        assert str(chat_model.connect(address).invoke("Say hello.").content).strip()
-        monkeypatch.setattr(chat_model, "TIMEOUT_SECONDS", 90.0)
-        proposal = chat_model.propose(chat_model.connect(address), "NER, 3k notes", Answers(), 90)
+        model = chat_client.connect(address, timeout=90)
+        assert str(model.invoke("Say hello.").content).strip()
+        proposal = chat_model.propose(model, "NER, 3k notes", Answers(), 90)
         Answers.model_validate(proposal.changes)
         assert proposal.remark in ("", NO_USE, FAILED)
         monkeypatch.setenv(chat_model.VARIABLE, address)
