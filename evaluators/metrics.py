@@ -23,8 +23,11 @@ class Proportion(BaseModel):
     n: int
 
 
-def proportion(successes: int, n: int) -> Proportion:
-    """`successes` of `n` with the 95 % score interval of Wilson (1927); raises `ValueError` for n = 0."""
+def proportion(successes: float, n: int) -> Proportion:
+    """`successes` of `n` with the 95 % score interval of Wilson (1927); raises `ValueError` for n = 0.
+
+    A mean number of successes over several draws need not be whole.
+    """
     if n < 1:
         raise ValueError("a proportion needs at least one case")
     z = Z_95
