@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from functools import cache
 
+from evaluators.rewording.drug_index import common_drugs, drug_table
 from evaluators.rewording.substitution import drug_names
 
 _NUMBER_WORDS = {
@@ -97,6 +98,4 @@ def _placeholders(text: str) -> Counter[str]:
 @cache
 def _all_drug_names() -> frozenset[str]:
     """The brand table's names and the common drugs of the public index that the starter data is made from."""
-    from trainer.data.generated import common_drugs, drug_table
-
     return drug_names() | frozenset(common_drugs(drug_table()))

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from evaluators.rewording import faithful, wording
+from evaluators.rewording.drug_index import drug_table
 from evaluators.rewording.substitution import TableWay, rewritings
-from trainer.data.generated import drug_table
 
 FOLDER = Path(faithful.__file__).parent
 

@@ -7,15 +7,12 @@ other analytes, other drugs; for brand names, which cannot be guessed, another w
 
 from __future__ import annotations
 
-import bz2
-import importlib.util
 import json
-import pickle
 import random
-import re
 from pathlib import Path
 from typing import Any
 
+from evaluators.rewording.drug_index import common_drugs, drug_table
 from trainer.data.sources import STARTER_FOLDER
 
 SEED = 2026
@@ -231,25 +228,6 @@ def brand_rows(table: dict[str, Any], wording: str) -> list[Record]:
         {"prompt": wording.format(brand=brand.capitalize()), "answer": generics[brand][0].capitalize()}
         for brand in BRANDS
     ]
-
-
-def drug_table() -> dict[str, Any]:
-    """The package's table: variants to generic names, and data on each generic name."""
-    spec = importlib.util.find_spec("drug_named_entity_recognition")
-    if spec is None or not spec.submodule_search_locations:
-        raise SystemExit("Install drug-named-entity-recognition first (`make install`); it holds the drug names.")
-    # The file alone: importing the package would open caches in the user's home folder.
-    with bz2.open(Path(spec.submodule_search_locations[0]) / "drug_ner_dictionary.pkl.bz2") as content:
-        return pickle.load(content)
-
-
-def common_drugs(table: dict[str, Any]) -> list[str]:
-    """Generic names of one word that two public drug indexes list, in alphabetical order."""
-    return sorted(
-        name
-        for name, data in table["drug_canonical_to_data"].items()
-        if "medline_plus_id" in data and "drugbank_id" in data and re.fullmatch("[a-z]{5,14}", name)
-    )
 
 
 def _value(draw: random.Random, label: str, low: float, high: float, decimals: int) -> float | None:

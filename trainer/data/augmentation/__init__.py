@@ -22,7 +22,7 @@ from typing import Literal, cast, get_args
 
 from pydantic import BaseModel, Field
 
-from evaluators.rewording import faithful, wording
+from evaluators.rewording import eligibility, faithful, wording
 from evaluators.rewording.substitution import TableWay, rewritings
 from trainer.data.records import DataError
 from trainer.data.rows import About, Message, Origin, Row, question, row_id
@@ -33,36 +33,8 @@ BY_MODEL = {"back_translation": "data.translation_models", "paraphrase": "data.p
 Rewrite = Callable[[list[str]], list[str]]
 """Texts in other words, in the same order: a translation there and back, or a paraphrase."""
 
-SHORT_ANSWER = 40
-"""Words: an answer below is taken to cite its question."""
 _CITING_TASKS = {"ner", "classification", "summarization", "report_generation"}
 _BATCH = 16
-_ABOUT_WORDS = re.compile(
-    r"\b(?:stands? for|abbreviat\w*|acronym\w*|synonym\w*|terms?|another (?:name|word)|other (?:names?|words?)|"
-    r"(?:also|otherwise|commonly) (?:called|known)|(?:medical|scientific|common|lay) (?:name|word)|mean|means|meaning|"
-    r"defin\w+|spell\w*|pronounc\w*|expand\w*|names? for|called)\b",
-    re.IGNORECASE,
-)
-_ABOUT_DRUG_NAMES = re.compile(
-    r"\b(?:brands?|brand-name|generics?|generically|trade ?names?|proprietary|marketed|sold as|drug names?)\b",
-    re.IGNORECASE,
-)
-_FUNCTION_WORDS = set(
-    re.findall(
-        r"\w+",
-        """a an and are as at be by can could did do does for from had has have he her his how i if in is it its may me
-        my of on or our she should so than that the their them there they this to was we were what when which who why
-        will with would you your""",
-    )
-)
-_ENGLISH = set(
-    re.findall(
-        r"\w+",
-        """the of and with is are what which how has was for my should does an in to patient this from on at i do can
-        when his her by""",
-    )
-)
-_SPANISH = set(re.findall(r"\w+", "el la los las de que con una por del para qué es un y en"))
 
 
 class Counts(BaseModel):
@@ -198,9 +170,9 @@ def _question_of(row: Row, way: str) -> str | None:
     if not prompt or prompt[-1]["role"] != "user" or "origin" in about:
         return None
     text = prompt[-1]["content"]
-    if way not in BY_MODEL and not _is_english(text, about.get("language", "")):
+    if way not in BY_MODEL and not eligibility.is_english(text, about.get("language", "")):
         return None
-    if _ABOUT_WORDS.search(text) or (way == "brand_generic" and _ABOUT_DRUG_NAMES.search(text)):
+    if eligibility.about_words(text) or (way == "brand_generic" and eligibility.about_drug_names(text)):
         return None
     return text
 
@@ -221,7 +193,7 @@ def _by_model(row: Row, way: str, text: str, back: str) -> Row | Literal["unfait
     back = back.strip() + text[len(wording.stem(text)) :]
     if _plain(back) == _plain(text):
         return "unchanged"
-    language = row.get("about", About()).get("language") or ("en" if _is_english(text, "") else "")
+    language = row.get("about", About()).get("language") or ("en" if eligibility.is_english(text) else "")
     kept_length = 0.5 <= len(back) / len(text) <= 2
     kept_question = ("?" in text or "？" in text) == ("?" in back or "？" in back)
     if not (kept_length and kept_question) or faithful.lost(text, back, language):
@@ -251,28 +223,11 @@ def _cites(row: Row) -> bool:
     """May the answer have been taken from the question's own words?"""
     if row.get("about", About()).get("task") in _CITING_TASKS:
         return True
-    return any(len(answer.split()) < SHORT_ANSWER for answer in _answers(row))
+    return any(len(answer.split()) < eligibility.SHORT_ANSWER for answer in _answers(row))
 
 
 def _touches_answer(row: Row, before: str, after: str) -> bool:
-    """Does a word that the answer has leave the question, or come into it?"""
-    answer = _words(" ".join(_answers(row)))
-    return _words(before) & answer != _words(after) & answer
-
-
-def _words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", text.lower())) - _FUNCTION_WORDS
-
-
-def _is_english(text: str, language: str) -> bool:
-    """By the row's own language; where it is not known, by small words."""
-    if language:
-        return language == "en"
-    if re.search("[\u3040-\u9fff]", text):
-        return False
-    words = re.findall(r"\w+", text.lower())
-    english, spanish = (sum(word in small for word in words) for small in (_ENGLISH, _SPANISH))
-    return english >= spanish and (english > 0 or len(words) < 4)
+    return eligibility.touches(before, after, " ".join(_answers(row)))
 
 
 def _plain(text: str) -> str:

@@ -27,15 +27,9 @@ def _table() -> dict[str, frozenset[str]]:
 @cache
 def _drugs() -> frozenset[str]:
     """Names of drugs, generic and brand, and the single words of longer ones."""
-    import bz2
-    import pickle
-    from importlib.util import find_spec
+    from evaluators.rewording.drug_index import every_name
 
-    # The package's own file, read without importing it: that builds indexes for misspelt names, 600 MB of no use here.
-    package = find_spec("drug_named_entity_recognition")
-    assert package is not None and package.submodule_search_locations
-    packed = Path(package.submodule_search_locations[0], "drug_ner_dictionary.pkl.bz2").read_bytes()
-    names = {str(name).lower() for name in pickle.loads(bz2.decompress(packed))["drug_variant_to_canonical"]}
+    names = every_name()
     return frozenset(names | {word for name in names for word in name.split() if len(word) > 4})
 
 
