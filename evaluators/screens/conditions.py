@@ -1,0 +1,82 @@
+"""Names of conditions, symptoms and procedures in a text, with other words for the same thing taken as one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from evaluators.rewording import substitution, wording
+
+_TABLE = Path(__file__).resolve().parent / "conditions.yaml"
+
+
+class Condition(NamedTuple):
+    """A condition as it stands in a text; `name` is the same for all words of one thing."""
+
+    name: str
+    text: str
+    start: int
+    end: int
+
+
+def find_conditions(text: str) -> list[Condition]:
+    """Conditions, symptoms, procedures and parts of the body in a text, left to right, the longest name at each place.
+
+    Known are those of conditions.yaml and of the synonyms and abbreviations in `evaluators.rewording`. "Chest pain" and
+    "pain in my chest" have one name; a narrower one ("unstable angina") is found as the wider if at all.
+    """
+    names = _names()
+    return [
+        Condition(names[key], text[found.start : found.end], found.start, found.end)
+        for found in wording.find(text, _lookup())
+        if (key := found.term.text if found.term.exact else found.term.text.lower()) in names
+    ]
+
+
+@cache
+def words_of(name: str) -> tuple[frozenset[str], ...]:
+    """For each way of saying a condition, its words of four letters and more, cut to five letters ("diabe")."""
+    return tuple(
+        frozenset(word[:5] for word in re.findall(r"[a-z]{4,}", form.lower()))
+        for form, one in _names().items()
+        if one == name and re.search(r"[a-z]{4}", form)
+    )
+
+
+@cache
+def _names() -> dict[str, str]:
+    names: dict[str, str] = {}
+    for group in _groups():
+        same = (form for one in group for form in (one, one.removesuffix("s")))
+        known = next((names[form] for form in same if form in names), group[0])
+        for form in group:
+            names.setdefault(form, known)
+    return names
+
+
+@cache
+def _lookup() -> wording.Lookup:
+    fixed = [term for way in ("synonyms", "abbreviations") for terms in substitution.table(way).values() for term in terms]
+    terms = {form: wording.Term(form, (), exact=_spelt_exactly(form)) for form in _names()}
+    # names of other things in which these words stand, left alone
+    terms = {term.text: term for term in fixed if not term.others} | terms
+    return wording.lookup(terms.values())
+
+
+def _groups() -> Iterator[list[str]]:
+    for name, others in yaml.safe_load(_TABLE.read_text(encoding="utf-8")).items():
+        yield [form if _spelt_exactly(form) else form.lower() for form in (name, *others)]
+    terms = [term for way in ("synonyms", "abbreviations") for same in substitution.table(way).values() for term in same]
+    for term in sorted(terms, key=lambda term: len(term.text)):  # one kidney stone before several
+        if term.others:
+            yield [form if _spelt_exactly(form) else form.lower() for form in (term.text, *term.others)]
+
+
+def _spelt_exactly(form: str) -> bool:
+    """An abbreviation: MS is not ms."""
+    return len(re.findall("[A-Z]", form)) > 1 and " " not in form
