@@ -124,6 +124,13 @@ class DataSection(Section):
     paraphrase_model: Text | None = Field(
         default=None, description="For paraphrase: a local sequence-to-sequence model that rewrites sentences."
     )
+    canaries: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="Invented records planted among the training rows, to measure whether the model gives rows back "
+        "(Carlini et al. 2019); 0: none. For a trial run: a model that is released needs none in it.",
+    )
     general_sources: list[DataSource] = Field(
         default_factory=lambda: [DataSource(name="starter/general")],
         description="General rows; steering.replay_share says how many are mixed in (lecture L2.8, L2.10).",

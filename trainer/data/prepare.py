@@ -1,8 +1,8 @@
 """Data from its sources to files of rows that can be trained on; the only place where the parts of the data desk meet.
 
-Read, assign, de-identify, split, grow, balance, mix: each step is counted in the manifest. The result is kept under
-`prepared/<key>/` in the home, where the key is made of everything that it follows from, so that the same inputs are
-prepared once, and a run can make its data again exactly. What was begun and killed goes on where it was.
+Read, assign, de-identify, split, grow, balance, plant canaries, mix: each step is counted in the manifest. The result
+is kept under `prepared/<key>/` in the home, where the key is made of everything that it follows from, so that the same
+inputs are prepared once, and a run can make its data again exactly. What was begun and killed goes on where it was.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from trainer import config
-from trainer.data import additions, leakage, manifest, row_files, splits, task_templates
+from trainer.data import additions, canaries, leakage, manifest, row_files, splits, task_templates
 from trainer.data.contamination import Benchmarks, Contaminated
 from trainer.data.gather import EVERY, gather, kept_rows, needs_deidentification, secret, times
 from trainer.data.loading import DUPLICATE, read_rows
@@ -149,6 +149,7 @@ def _build(run: RunConfig, located: dict[str, Located], key: str, folder: Path, 
     grown = additions.grow(run, train, counts[0], steps, notes, report)
     repeated = additions.balance(run, train, steps, notes)
     own = counts[0] + grown + repeated
+    own += canaries.plant(run, train, own, steps)
     replay = additions.add_general(run, located, own, folder, sources, steps, notes)
     # Only now: until here a preparation that is killed goes on from it.
     gathered.unlink()
