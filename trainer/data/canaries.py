@@ -14,6 +14,8 @@ from trainer.data import manifest, row_files
 from trainer.data.rows import About, Message, Origin, Row, row_id
 from trainer.sections import RunConfig
 
+SOURCE = "canaries"
+"""What stands as the source of a planted row."""
 _HOW = "planted canary"
 
 
@@ -56,7 +58,7 @@ def _row(canary: Canary, number: int) -> Row:
     # No task: weights of tasks leave it alone. The origin says that it was not read: folds never measure on it.
     row["about"] = About(
         id=identity,
-        source="canaries",
+        source=SOURCE,
         place=f"canary {number}",
         language="en",
         level="facts",
