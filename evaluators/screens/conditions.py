@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -38,11 +39,28 @@ def find_conditions(text: str) -> list[Condition]:
     ]
 
 
+def told_of(text: str) -> frozenset[str]:
+    """Names of the conditions that a text speaks of, also where it does not name them ("we drink wine": alcohol use)."""
+    lower = f" {re.sub(r'[^a-z]+', ' ', text.lower())} "
+    hinted = {
+        _names().get(name, name)
+        for name, words in table()["told_by"].items()
+        if any(f" {word.lower()} " in lower for word in words)
+    }
+    return frozenset(hinted | {condition.name for condition in find_conditions(text)})
+
+
 @cache
-def words_of(name: str) -> tuple[frozenset[str], ...]:
-    """For each way of saying a condition, its words of four letters and more, cut to five letters ("diabe")."""
+def table() -> dict[str, Any]:
+    """conditions.yaml."""
+    return yaml.safe_load(_TABLE.read_text(encoding="utf-8"))
+
+
+@cache
+def beginnings_of(name: str) -> tuple[frozenset[str], ...]:
+    """For each way of saying a condition, how its longer words begin: {"diabe"}, {"hypertens"}, {"heart", "attac"}."""
     return tuple(
-        frozenset(word[:5] for word in re.findall(r"[a-z]{4,}", form.lower()))
+        frozenset(word[: max(5, math.ceil(0.6 * len(word)))] for word in re.findall(r"[a-z]{4,}", form.lower()))
         for form, one in _names().items()
         if one == name and re.search(r"[a-z]{4}", form)
     )
@@ -56,12 +74,15 @@ def _names() -> dict[str, str]:
         known = next((names[form] for form in same if form in names), group[0])
         for form in group:
             names.setdefault(form, known)
-    return names
+    others = table()["others"]
+    return {form: name for form, name in names.items() if form not in others and name not in others}
 
 
 @cache
 def _lookup() -> wording.Lookup:
-    fixed = [term for way in ("synonyms", "abbreviations") for terms in substitution.table(way).values() for term in terms]
+    fixed = [
+        term for way in ("synonyms", "abbreviations") for terms in substitution.table(way).values() for term in terms
+    ]
     terms = {form: wording.Term(form, (), exact=_spelt_exactly(form)) for form in _names()}
     # names of other things in which these words stand, left alone
     terms = {term.text: term for term in fixed if not term.others} | terms
@@ -69,9 +90,11 @@ def _lookup() -> wording.Lookup:
 
 
 def _groups() -> Iterator[list[str]]:
-    for name, others in yaml.safe_load(_TABLE.read_text(encoding="utf-8")).items():
+    for name, others in table()["names"].items():
         yield [form if _spelt_exactly(form) else form.lower() for form in (name, *others)]
-    terms = [term for way in ("synonyms", "abbreviations") for same in substitution.table(way).values() for term in same]
+    terms = [
+        term for way in ("synonyms", "abbreviations") for same in substitution.table(way).values() for term in same
+    ]
     for term in sorted(terms, key=lambda term: len(term.text)):  # one kidney stone before several
         if term.others:
             yield [form if _spelt_exactly(form) else form.lower() for form in (term.text, *term.others)]
