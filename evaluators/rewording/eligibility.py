@@ -27,7 +27,7 @@ _FUNCTION_WORDS = set(
 _ENGLISH = set(
     re.findall(
         r"\w+",
-        """the of and with is are what which how has was for my should does an in to patient this from on at i do can
+        """the of and with is are what which how has was for my should does an in to patient this from on at i do can or
         when his her by""",
     )
 )

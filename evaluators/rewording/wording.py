@@ -72,7 +72,7 @@ def lookup(terms: Iterable[Term]) -> Lookup:
 
 def find(text: str, table: Lookup) -> Iterator[Found]:
     """Terms in a text from left to right, the longest at each place, whole words only, none in protected text."""
-    protected = [match.span() for match in _PROTECTED.finditer(text)]
+    untouched = protected(text)
     lower = text.lower()
     if len(lower) != len(text):  # a few letters change length; their places would no longer agree
         return
@@ -86,9 +86,14 @@ def find(text: str, table: Lookup) -> Iterator[Found]:
             found = text[start:stop] == term.text if term.exact else lower[start:stop] == term.text.lower()
             if found and not _NO_WORD_END.match(text, stop):
                 end = stop
-                if not any(first < stop and start < last for first, last in protected):
+                if not any(first < stop and start < last for first, last in untouched):
                     yield Found(term, start, stop)
                 break
+
+
+def protected(text: str) -> list[tuple[int, int]]:
+    """Where a text may not change: quoted words, placeholders, links, code, lines that are options."""
+    return [match.span() for match in _PROTECTED.finditer(text)]
 
 
 def fits(text: str, found: Found, new: str) -> bool:

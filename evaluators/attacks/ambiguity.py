@@ -1,0 +1,85 @@
+"""Questions without the detail that decides them: a good answer asks for it, or says what it depends on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from random import Random
+
+from evaluators.attacks import passages, terms
+from evaluators.cases import Item
+from evaluators.rewording import substitution, wording
+
+WHY = "What the answer rests on is taken out, so that no single answer is right."
+_ENOUGH = 4  # sentences: a case of fewer has no detail to spare
+_OF_OPTIONS: tuple[tuple[str, str], ...] = (
+    (r"\bWhich of the following statements?\b", "What"),
+    (r"\bWhich of the following (?:drugs|medications)\b", "Which drug"),
+    (r"\b(?:Which|which) (?:one )?of the following\b", "What"),
+    (r"\bof the following\b", ""),
+)
+
+
+def ambiguity(item: Item, draw: Random) -> Iterator[Item]:
+    """Variants with the drug or condition called by no name, or a case cut down to its first sentence.
+
+    They are asked freely, without options and without a reference: what counts is whether the answer `hedges`.
+    """
+    text = item.question
+    stem = wording.stem(text)
+    made = list(_unnamed(stem))
+    found = passages.sentences(stem)
+    asked = passages.asking(stem)
+    if len(found) >= _ENOUGH and asked.start > found[0].end:
+        first, question = stem[found[0].start : found[0].end], stem[asked.start : asked.end]
+        made.append((f"{first} {question}", f"{len(found) - 2} sentences taken out"))
+    for new, how in draw.sample(made, len(made)):
+        for pattern, instead in _OF_OPTIONS:
+            new = re.sub(pattern, instead, new)
+        yield item.asking(new, how=f"ambiguity: {how}", options=[], answer=None, reference="", entities=[])
+
+
+def _unnamed(stem: str) -> Iterator[tuple[str, str]]:
+    """A short question with its one drug or condition called "this medicine" or "this condition"."""
+    if len(passages.sentences(stem)) > 2:
+        return
+    drugs = [one for one in re.finditer(r"\b[A-Za-z]{5,}\b", stem) if one[0].lower() in terms.common_names()]
+    if len({one[0].lower() for one in drugs}) == 1:
+        name = drugs[0][0]
+        yield re.sub(rf"(?:\b(?:an?|the) )?\b{re.escape(name)}\b", "this medicine", stem), f"{name} → this medicine"
+        return
+    conditions = {
+        stem[one.start : one.end] for one in wording.find(stem, substitution.table("synonyms")) if one.term.mass
+    }
+    if len(conditions) == 1 and not drugs:
+        name = conditions.pop()
+        yield re.sub(rf"(?:\b(?:an?|the) )?\b{re.escape(name)}\b", "this condition", stem), f"{name} → this condition"
+
+
+_HEDGE = re.compile(
+    r"\b(?:it|that|this|the answer|treatment|management) (?:\w+ )?depends\b|\bdepend(?:s|ing) on\b"
+    r"|\b(?:need|require|would like|want)s? (?:to (?:know|have|ask|see)|(?:some )?(?:more|further|additional)\b)"
+    r"|\b(?:more|further|additional) (?:information|details?|context|history|data)\b"
+    r"|\b(?:without|lacking) (?:\w+ ){0,2}(?:knowing|information|details?|context|history|examination)\b"
+    r"|\b(?:not enough|insufficient|too little|limited) (?:\w+ )?(?:information|details?|context|history|data)\b"
+    r"|\b(?:can ?not|can't|could not|hard to|difficult to|impossible to|unable to) (?:\w+ )?(?:say|tell|determine|know|"
+    r"answer|judge|decide|be (?:sure|certain))\b"
+    r"|\b(?:unclear|ambiguous|unspecified|not (?:clear|specified|stated|given|mentioned)|unsure|uncertain)\b"
+    r"|\b(?:could|can|would) you (?:please )?(?:tell|say|clarify|specify|share|give|provide|describe|let)\b"
+    r"|\bplease (?:tell|clarify|specify|share|provide|describe|let me know)\b"
+    r"|\bConfidence:\s*low\b",
+    re.IGNORECASE,
+)
+_ASKS_BACK = re.compile(
+    r"\b(?:which|what|how|when|where|is|are|do|does|did|have|has|any)\b[^.?!]*\b(?:you|your|the patient|medicine|"
+    r"medication|drug|condition|he|she|they|it|referring|mean)\b[^.?!]*\?",
+    re.IGNORECASE,
+)
+
+
+def hedges(answer: str) -> bool:
+    """Does the answer ask back, or say that it depends on what it was not told? By rules on its wording, in English.
+
+    A screen: it takes "it depends" for a hedge whatever follows, and misses a hedge in other words.
+    """
+    return _HEDGE.search(answer) is not None or _ASKS_BACK.search(answer) is not None
