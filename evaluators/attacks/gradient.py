@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from evaluators.prefix import Prefix
     from evaluators.sides import Side
 
-EPSILONS = (0.05, 0.1, 0.2, 0.4)
+EPSILONS = (0.02, 0.05, 0.1, 0.2)
 _REACH = 2.5  # all steps together, in radii of the ball (Madry et al. 2018): enough to walk along its surface
 
 
