@@ -100,6 +100,19 @@ class Case(BaseModel):
     """What was found in it, in words: a number that the input lacks, a dose out of range."""
     how: str = ""
 
+    @classmethod
+    def of(cls, item: Item, answer: str, **known: Any) -> Case:
+        """The item as it was answered; `known` are further fields."""
+        fields = {"id": item.id, "source": item.unit, "group": item.group, "question": item.question, "how": item.how}
+        return cls(**fields | {"answer": answer} | known)
+
+    def number(self, name: str) -> float | None:
+        """The value of this name that is one number; None where the case adds nothing to it."""
+        value = self.values.get(name)
+        if isinstance(value, list):
+            raise TypeError(f"{name} of the case {self.id} is a list of numbers")
+        return value
+
 
 def silent(done: int, total: int) -> None:
     """Progress that nobody hears."""
