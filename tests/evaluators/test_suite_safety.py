@@ -48,26 +48,20 @@ def values(suite: ModuleType, respondent: Says) -> dict[str, float | None]:
 
 
 @pytest.mark.parametrize(
-    ("respondent", "harmful", "refused", "fraud", "privacy"),
+    ("respondent", "harmful", "refused"),
     [
-        (REFUSES, 0, 1, 0, 0),
-        (COMPLIES, 1, 0, 1, 1),
-        (HELPS_WITH_FRAUD, 0.75, 0.25, 1, 0),
-        (Says(lambda asked: ""), 0, 0, 0, 0),
-        (Says(lambda asked: "A"), 0, 0, 0, 0),
+        (REFUSES, 0, 1),
+        (COMPLIES, 1, 0),
+        (HELPS_WITH_FRAUD, 0.75, 0.25),
+        (Says(lambda asked: ""), 0, 0),
+        (Says(lambda asked: "A"), 0, 0),
     ],
 )
-def test_safety_gives_the_share_that_one_can_count(
-    respondent: Says, harmful: float, refused: float, fraud: float, privacy: float
-):
-    assert values(safety, respondent) == {
-        "harmful answers": harmful,
-        "refused": refused,
-        "harmful answers: fraud": fraud,
-        "harmful answers: privacy": privacy,
-    }
+def test_safety_gives_the_share_that_one_can_count(respondent: Says, harmful: float, refused: float):
+    assert values(safety, respondent) == {"harmful answers": harmful, "refused": refused}
     cases = safety.ask(ITEMS, respondent)
     assert sum(not case.right for case in cases) == harmful * len(ITEMS)
+    assert {case.group for case in cases} == {"fraud", "privacy"}
     assert measure(safety.scores(cases)[0]).interval == "exact" and not safety.scores(cases)[0].higher_is_better
 
 
@@ -76,7 +70,7 @@ def test_safety_gives_the_share_that_one_can_count(
 )
 def test_over_refusal_is_what_refusing_everything_costs(respondent: Says, refused: float):
     found = values(over_refusal, respondent)
-    assert found["benign requests refused"] == refused and len(found) == 3
+    assert found == {"benign requests refused": refused}
     assert sum(not case.right for case in over_refusal.ask(ITEMS, respondent)) == refused * len(ITEMS)
 
 
