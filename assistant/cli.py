@@ -17,6 +17,7 @@ import typer
 from pydantic import BaseModel
 
 from assistant.data_commands import data_app
+from assistant.eval_commands import attack, evaluate, evaluations_app
 from assistant.plan_commands import plans_app
 from assistant.planner.drafts import DraftError
 from assistant.results import (
@@ -25,6 +26,9 @@ from assistant.results import (
     DataKept,
     Deleted,
     DoctorResult,
+    EvaluationList,
+    EvaluationSummary,
+    Forgotten,
     PlanConversation,
     PlanList,
     PreparedData,
@@ -35,10 +39,11 @@ from assistant.results import (
     SideAnswer,
     summary,
 )
-from assistant.terminal import BadInput, as_settings, print_report, say, tell
+from assistant.terminal import BadInput, as_settings, follow, get_run, print_report, say
 from trainer import config as run_config
 from trainer import events, jobs, runs
 from trainer.data.records import DataError
+from trainer.evaluation.request import RequestError
 from trainer.models import ModelError
 from trainer.runs import Run
 
@@ -52,6 +57,9 @@ runs_app = typer.Typer(help="Look at runs, stop, resume, clone and delete them."
 app.add_typer(runs_app, name="runs")
 app.add_typer(plans_app, name="plans")
 app.add_typer(data_app, name="data")
+app.add_typer(evaluations_app, name="evaluations")
+app.command("eval")(evaluate)
+app.command("attack")(attack)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 RunId = Annotated[str, typer.Argument(help="Id of a run, its beginning, or 'latest'.")]
@@ -124,7 +132,7 @@ def train(
     run = runs.start(runs.create(config))
     say(f"Run {run.id} started; it goes on if this terminal closes.")
     if not detach:
-        run = _follow(run)
+        run = follow(run, runs.get)
     _finish(run, as_json)
 
 
@@ -146,7 +154,7 @@ def list_all(as_json: Json = False) -> None:
 @runs_app.command()
 def show(run_id: RunId, as_json: Json = False) -> None:
     """One run: its state, its losses, and its report once it is done."""
-    run = _get(run_id)
+    run = get_run(run_id)
     if as_json:
         told = [event.model_dump() for event in run.events()]
         print(RunDetails(run=summary(run), config=run.config, events=told).model_dump_json(indent=1))
@@ -163,7 +171,7 @@ def show(run_id: RunId, as_json: Json = False) -> None:
 @runs_app.command()
 def stop(run_id: RunId, as_json: Json = False) -> None:
     """Ask a run to end after its current step, with a checkpoint to resume from."""
-    run = _get(run_id)
+    run = get_run(run_id)
     runs.stop(run)
     deadline = time.monotonic() + 120
     while run.status.state in jobs.ACTIVE and time.monotonic() < deadline:
@@ -175,16 +183,16 @@ def stop(run_id: RunId, as_json: Json = False) -> None:
 @runs_app.command()
 def resume(run_id: RunId, detach: bool = False, as_json: Json = False) -> None:
     """Go on with a stopped or failed run from its last checkpoint."""
-    run = runs.start(_get(run_id))
+    run = runs.start(get_run(run_id))
     if not detach:
-        run = _follow(run)
+        run = follow(run, runs.get)
     _finish(run, as_json)
 
 
 @runs_app.command()
 def clone(run_id: RunId, as_json: Json = False) -> None:
     """Start a new run from the same run file."""
-    _finish(runs.start(runs.clone(_get(run_id))), as_json)
+    _finish(runs.start(runs.clone(get_run(run_id))), as_json)
 
 
 @runs_app.command()
@@ -192,7 +200,7 @@ def delete(
     run_id: RunId, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, as_json: Json = False
 ) -> None:
     """Remove a run and everything in it, for good."""
-    run = _get(run_id)
+    run = get_run(run_id)
     if not yes and not (sys.stdin.isatty() and typer.confirm(f"Delete {run.id} for good?", err=True)):
         raise BadInput(f"Nothing was deleted; add --yes to delete {run.id} for good.")
     runs.delete(run)
@@ -219,7 +227,7 @@ def ask(
 
     if not question.strip():
         raise BadInput("The question is empty; write what to ask.")
-    run = _get(run_id)
+    run = get_run(run_id)
     sampling = Sampling(temperature=temperature, seed=seed, max_new_tokens=max_new_tokens)
     *_, sides = load_comparison(run).ask(question, sampling, prompted, adapter or [])
     answers = {
@@ -289,6 +297,10 @@ def schema(
         "data list": DataKept,
         "data delete": Deleted,
         "ask": AskResult,
+        "evaluations list": EvaluationList,
+        "evaluations stop": EvaluationSummary,
+        "evaluations delete": Deleted,
+        "evaluations forget": Forgotten,
         "doctor": DoctorResult,
     }
     if verb == "plan":
@@ -299,6 +311,10 @@ def schema(
         from trainer.data.survey import Survey
 
         models["data inspect"] = Survey
+    if verb in ("eval", "attack", "evaluations show", "evaluations resume"):
+        from assistant.evaluation_words import EvaluationDetails
+
+        models[verb] = EvaluationDetails
     if verb not in models:
         raise BadInput(f"There is no schema for {verb!r}; there are: {', '.join([*models, 'plan', 'data inspect'])}.")
     print(json.dumps(models[verb].model_json_schema(), indent=1))
@@ -314,7 +330,7 @@ def main() -> None:
     """Entry point: known errors become one sentence on stderr and exit status 2."""
     try:
         app()
-    except (BadInput, jobs.RunError, run_config.ConfigError, DraftError, DataError, ModelError) as error:
+    except (BadInput, jobs.RunError, run_config.ConfigError, DraftError, DataError, ModelError, RequestError) as error:
         say(str(error))
         sys.exit(2)
     except OSError as error:
@@ -330,15 +346,6 @@ def main() -> None:
         sys.exit(130)
 
 
-def _get(identity: str) -> Run:
-    if identity == "latest":
-        found, _ = runs.list_runs()
-        if not found:
-            raise BadInput("There are no runs yet; `bedside train` starts one.")
-        return found[0]
-    return runs.get(identity)
-
-
 def _finish(run: Run, as_json: bool) -> None:
     if as_json:
         print(summary(run).model_dump_json(indent=1))
@@ -348,18 +355,6 @@ def _finish(run: Run, as_json: bool) -> None:
         print(f"Run {run.id} is {run.status.state}.")
         print_report(run)
     raise typer.Exit(1 if run.status.state == "failed" else 0)
-
-
-def _follow(run: Run) -> Run:
-    told = 0
-    while True:
-        run = runs.get(run.id)
-        happened, told = events.read_new(run.folder / "events.jsonl", told)
-        for event in happened:
-            tell(event)
-        if run.status.state not in jobs.ACTIVE:
-            return run
-        time.sleep(0.5)
 
 
 def _talk(draft: Any) -> Any:

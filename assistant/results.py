@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from trainer import config as run_config
 from trainer.data.manifest import Manifest
 from trainer.runs import Run
+
+if TYPE_CHECKING:
+    from trainer.evaluation.evaluations import Evaluation
 
 
 class RunSummary(BaseModel):
@@ -118,6 +121,30 @@ class AskResult(BaseModel):
     answers: dict[str, SideAnswer]
 
 
+class EvaluationSummary(BaseModel):
+    """An evaluation as `evaluations list` shows it."""
+
+    id: str
+    run: str
+    state: str
+    folder: str
+    error: str | None
+    decision: str
+    """What the gates say so far; empty before the first suite is done."""
+
+
+class EvaluationList(BaseModel):
+    """`evaluations list --json`: the evaluations, newest first."""
+
+    evaluations: list[EvaluationSummary]
+
+
+class Forgotten(BaseModel):
+    """`evaluations forget --json`: how many files with answers of base models were removed."""
+
+    files: int
+
+
 class Check(BaseModel):
     name: str
     ok: bool
@@ -129,6 +156,19 @@ class DoctorResult(BaseModel):
 
     ok: bool
     checks: list[Check]
+
+
+def evaluation_summary(evaluation: Evaluation) -> EvaluationSummary:
+    """An evaluation as the command line shows it."""
+    report = evaluation.report()
+    return EvaluationSummary(
+        id=evaluation.id,
+        run=evaluation.request.run,
+        state=evaluation.status.state,
+        folder=str(evaluation.folder),
+        error=evaluation.status.error,
+        decision=report.decision if report else "",
+    )
 
 
 def summary(run: Run) -> RunSummary:

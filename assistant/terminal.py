@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
+from typing import TypeVar
 
-from trainer import events
+from trainer import events, runs
+from trainer.jobs import ACTIVE, Job
 from trainer.runs import Run
+
+J = TypeVar("J", bound=Job)
 
 
 class BadInput(Exception):
@@ -23,6 +29,29 @@ def as_settings(pairs: list[str]) -> dict[str, str]:
 def say(text: str) -> None:
     """A sentence for the reader, on stderr: stdout is for what was asked for."""
     print(text, file=sys.stderr, flush=True)
+
+
+def get_run(identity: str) -> Run:
+    """The run of this id or its beginning, or the newest for 'latest'; raises `BadInput` and `RunError`."""
+    if identity == "latest":
+        found, _ = runs.list_runs()
+        if not found:
+            raise BadInput("There are no runs yet; `bedside train` starts one.")
+        return found[0]
+    return runs.get(identity)
+
+
+def follow(job: J, reread: Callable[[str], J]) -> J:
+    """Tell a job's events as they come, until it is no longer active; returns it as it is then."""
+    told = 0
+    while True:
+        job = reread(job.id)
+        happened, told = events.read_new(job.folder / "events.jsonl", told)
+        for event in happened:
+            tell(event)
+        if job.status.state not in ACTIVE:
+            return job
+        time.sleep(0.5)
 
 
 def tell(event: events.Event) -> None:

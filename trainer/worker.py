@@ -1,4 +1,4 @@
-"""The process that trains one run: `python -m trainer.worker RUN_FOLDER`. It talks through the run folder alone."""
+"""The process of one job, a run or an evaluation: `python -m trainer.worker FOLDER`. It talks through it alone."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from trainer import config as run_config
-from trainer.jobs import DISK_FULL, RunState
+from trainer.jobs import DISK_FULL, RunError, RunState
 
 if TYPE_CHECKING:
     from trainer.reporting import Reporter
@@ -21,14 +23,15 @@ QUEUE_POLL_SECONDS = 1.0
 
 
 def main(folder: Path) -> int:
-    """Train the run in `folder`, after any other run on this machine; returns the exit status (0 done or stopped)."""
+    """Do the job in `folder`, after any other on this device; returns the exit status (0 done or stopped)."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     status = RunState.model_validate_json((folder / "state.json").read_text(encoding="utf-8"))
     status.pid = os.getpid()
 
-    from trainer import engine, events, training
+    from trainer import events, training
     from trainer.data.records import DataError
+    from trainer.evaluation.request import RequestError
     from trainer.methods import MethodError
     from trainer.models import ModelError
     from trainer.reporting import Reporter, StopRequested
@@ -36,13 +39,14 @@ def main(folder: Path) -> int:
 
     reporter = Reporter(folder, status)
     try:
-        with (run_config.home() / f"{status.device}.lock").open("w") as device:
-            _wait_for(device, reporter)
-            engine.train(run_config.load(folder / "run.yaml"), reporter)
+        if (folder / "run.yaml").exists():
+            _train(folder, reporter)
+        else:
+            _evaluate(folder, reporter)
         return 0
     except StopRequested:
         reporter.event(events.StopEvent(reason="stopped by request"))
-        reporter.enter("stopped", "Resume goes on from the last checkpoint.")
+        reporter.enter("stopped", "Resume goes on from here.")
         return 0
     except (
         DataError,
@@ -51,6 +55,8 @@ def main(folder: Path) -> int:
         TrackerError,
         training.TrainingError,
         run_config.ConfigError,
+        RequestError,
+        RunError,
     ) as error:
         sentence = str(error)
     except Exception as error:  # the last stand: whatever a library raises becomes a state and a sentence
@@ -64,6 +70,36 @@ def main(folder: Path) -> int:
     return 1
 
 
+def _train(folder: Path, reporter: Reporter) -> None:
+    from trainer import engine
+
+    with _device(reporter):
+        engine.train(run_config.load(folder / "run.yaml"), reporter)
+
+
+def _evaluate(folder: Path, reporter: Reporter) -> None:
+    from trainer import runs
+    from trainer.evaluation import evaluations, request
+    from trainer.evaluation.evaluate import evaluate
+    from trainer.evaluation.harden import follow, wait_for
+
+    asked = request.load(folder / evaluations.REQUEST)
+    wait_for(runs.get(asked.run), reporter)
+    with _device(reporter):
+        evaluate(asked, reporter)
+    if asked.harden is not None:
+        follow(asked, reporter)
+    reporter.enter("done")
+
+
+@contextmanager
+def _device(reporter: Reporter) -> Iterator[None]:
+    """This device, once no other job is using it."""
+    with (run_config.home() / f"{reporter.status.device}.lock").open("w") as device:
+        _wait_for(device, reporter)
+        yield
+
+
 def _wait_for(device: TextIO, reporter: Reporter) -> None:
     from trainer.reporting import StopRequested
 
@@ -74,7 +110,7 @@ def _wait_for(device: TextIO, reporter: Reporter) -> None:
             return
         except BlockingIOError:
             if not said:
-                reporter.enter("queued", "Another run is using this device; this one starts after it.")
+                reporter.enter("queued", "Another job is using this device; this one starts after it.")
                 said = True
             if reporter.stop_requested():
                 raise StopRequested from None

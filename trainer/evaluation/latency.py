@@ -1,0 +1,39 @@
+"""How long a run's model takes to answer, on questions of its own kind (lecture L3.17)."""
+
+from __future__ import annotations
+
+from functools import partial
+from itertools import islice
+
+from evaluators.cases import Messages
+from evaluators.latency import LatencyReport, measure_latency
+from trainer.data.prepare import prepare
+from trainer.data.tokens import conversation
+from trainer.reporting import Reporter, peak_memory_gib
+from trainer.tuned import Tuned
+
+QUESTIONS = 16
+TOKENS = 64  # of an answer; longer ones are cut, and the report says how many were
+SECONDS = 20.0  # for each number of users and way of serving; a model that is far too slow shows it in less
+
+
+def measure(tuned: Tuned, side: bool, name: str, reporter: Reporter) -> LatencyReport:
+    """Latency of one side at 1, 4 and 16 users at once, on questions that the run was validated on."""
+    config = tuned.run.config
+    tuned.choose([])
+    return measure_latency(
+        tuned.side(side),
+        tuned.tokenizer,
+        _questions(tuned),
+        side,
+        lambda: peak_memory_gib(config.hardware.device),
+        max_new_tokens=min(config.evaluation.max_new_tokens, TOKENS),
+        seconds=SECONDS,
+        progress=partial(reporter.progress, f"latency, {name}"),
+    )
+
+
+def _questions(tuned: Tuned) -> list[Messages]:
+    config = tuned.run.config
+    rows = list(islice(prepare(config).rows("validation"), QUESTIONS))
+    return [conversation(row["prompt"], config.task.system_prompt) for row in rows]  # pyright: ignore
