@@ -42,8 +42,8 @@ def find_conditions(text: str) -> list[Condition]:
 def told_of(text: str) -> frozenset[str]:
     """Names of the conditions that a text speaks of, also where it does not name them ("we drink wine": alcohol use)."""
     lower = f" {re.sub(r'[^a-z]+', ' ', text.lower())} "
-    hinted = {
-        _names().get(name, name)
+    hinted: set[str] = {
+        _names().get(name) or name
         for name, words in table()["told_by"].items()
         if any(f" {word.lower()} " in lower for word in words)
     }

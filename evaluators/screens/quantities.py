@@ -1,4 +1,4 @@
-"""Numbers in a text, in figures or words, with their units: 0.5 mg, twice, 1/2, forty-nine years, nineteen sixty-one."""
+"""Numbers in a text, in figures or words, with their units: 0.5 mg, twice, 1/2, forty-nine years, nineteen sixty."""
 
 from __future__ import annotations
 
@@ -6,33 +6,37 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_ONES = dict(
-    zip(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen".split(),
-        range(20),
-        strict=True,
-    )
-) | {"oh": 0, "o": 0}
-_TENS = dict(zip("twenty thirty forty fifty sixty seventy eighty ninety".split(), range(20, 100, 10), strict=True))
-_ORDINALS = dict(
-    zip(
-        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth "
-        "sixteenth seventeenth eighteenth nineteenth".split(),
-        range(1, 20),
-        strict=True,
-    )
+
+def _counted(words: str, values: range) -> dict[str, int]:
+    return dict(zip(words.split(), values, strict=True))
+
+
+_TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+_ONES = _counted(f"zero one two three four five six seven eight nine {_TEENS}", range(20)) | {"oh": 0, "o": 0}
+_TENS = _counted("twenty thirty forty fifty sixty seventy eighty ninety", range(20, 100, 10))
+_ORDINALS = _counted(
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth "
+    "sixteenth seventeenth eighteenth nineteenth",
+    range(1, 20),
 ) | {"twentieth": 20, "thirtieth": 30}
 _DECADES = {f"{word[:-1]}ies": value for word, value in _TENS.items()}  # "in his seventies"
-_OTHERS: dict[str, float] = {
-    "once": 1, "single": 1, "twice": 2, "double": 2, "couple": 2, "pair": 2, "both": 2, "thrice": 3, "triple": 3, "dozen": 12,
-    "half": 0.5, "halves": 0.5, "quarter": 0.25, "bid": 2, "b.i.d": 2, "tid": 3, "t.i.d": 3, "qid": 4, "q.i.d": 4,
-}  # fmt: skip
-_MONTHS = "january february march april may june july august september october november december".split()
-_WORDS = _ONES | _TENS | _ORDINALS | _DECADES | {"hundred": 100, "thousand": 1000}
+_OTHERS = {"twice": 2.0, "thrice": 3.0, "dozen": 12.0, "half": 0.5}
+_SAID_AS = {"once": 1.0, "single": 1.0, "double": 2.0, "couple": 2.0, "pair": 2.0, "both": 2.0, "triple": 3.0} | {
+    "quarter": 0.25,
+    "bid": 2.0,
+    "b.i.d": 2.0,
+    "tid": 3.0,
+    "t.i.d": 3.0,
+    "qid": 4.0,
+    "q.i.d": 4.0,
+}
+_MONTHS = _counted(
+    "january february march april may june july august september october november december", range(1, 13)
+)
+_WORDS = _ONES | _TENS | _ORDINALS | _DECADES | {"hundred": 100, "hundreds": 100, "thousand": 1000, "thousands": 1000}
 _ALL = "|".join(sorted(_WORDS, key=len, reverse=True))
 _RUN = re.compile(rf"\b(?:point\s+)?(?:{_ALL})(?:[\s-]+(?:(?:and|point)\s+)?(?:{_ALL}))*\b", re.IGNORECASE)
-_SINGLE = re.compile(rf"\b(?:{'|'.join(re.escape(word) for word in _OTHERS)})\b", re.IGNORECASE)
+_SINGLE = re.compile(rf"\b(?:{'|'.join(re.escape(word) for word in _OTHERS | _SAID_AS)})\b", re.IGNORECASE)
 _MONTH = re.compile(rf"\b(?:{'|'.join(month.capitalize() for month in _MONTHS)})\b(?!\s+(?:be|have|not|also)\b)")
 _FRACTION = re.compile(r"(?<![\d/.])(?:(\d+)[\s-]+)?(?:([1-9])\s?/\s?([2-9])(?![\d/])|([½¼¾⅓⅔]))")
 _VULGAR = {"½": 1 / 2, "¼": 1 / 4, "¾": 3 / 4, "⅓": 1 / 3, "⅔": 2 / 3}
@@ -66,14 +70,13 @@ UNITS: dict[str, tuple[str, float]] = {
     )
     for spelling in spellings.split()
 }
-_UNIT = re.compile(
-    rf"(?:\s*(?:to|or|-|–)\s*[\w.]+)?[\s-]*({'|'.join(sorted(map(re.escape, UNITS), key=len, reverse=True))})(?![A-Za-z])",
-    re.IGNORECASE,
-)
+_SPELLINGS = "|".join(sorted(map(re.escape, UNITS), key=len, reverse=True))
+# the first number of a range has the unit of the second
+_UNIT = re.compile(rf"(?:\s*(?:to|or|-|–)\s*(?:\d[\d.,]*|{_ALL}))?[\s-]*({_SPELLINGS})(?![A-Za-z])", re.IGNORECASE)
 
 
 class Quantity(NamedTuple):
-    """A number as it stands in a text. `amount` is in mg, mL, hours, kg, lb, % or units, by `dimension`, or the bare value."""
+    """A number as it stands in a text; `amount` is in its `dimension`: mg, ml, hours, kg, lb, %, units, or none."""
 
     value: float
     amount: float
@@ -124,13 +127,12 @@ def known(text: str) -> Known:
     for run in _RUN.finditer(text):
         if run.start() not in counted or len(_groups(run[0])) > 1:  # the unit of "one twenty pounds" is its last part's
             bare |= _readings(run[0])
-    bare |= {_MONTHS.index(match[0].lower()) + 1.0 for match in _MONTH.finditer(text)}
-    bare |= {float(len(numeral)) for numeral in re.findall(r"\bI{1,3}\b", text)} | (
-        {4.0} if re.search(r"\bIV\b", text) else set()
-    )
-    for first, second in re.findall(
-        r"(?<!\d)(\d{1,2})/(\d{1,2})(?!\d)", text
-    ):  # a fraction may be a ratio, and the other way round
+    bare |= {(_OTHERS | _SAID_AS)[match[0].lower()] for match in _SINGLE.finditer(text)}
+    bare |= {float(_MONTHS[match[0].lower()]) for match in _MONTH.finditer(text)}
+    bare |= {
+        {"I": 1.0, "II": 2.0, "III": 3.0, "IV": 4.0}[numeral] for numeral in re.findall(r"\b(?:I{1,3}|IV)\b", text)
+    }
+    for first, second in re.findall(r"(?<!\d)(\d{1,2})/(\d{1,2})(?!\d)", text):  # a ratio or a date, if no fraction
         bare |= {float(first), float(second)}
     for year in re.findall(r"\b\d{1,2}[/-]\d{1,2}[/-](\d{2})\b", text):
         bare |= {1900.0 + int(year), 2000.0 + int(year)}
@@ -158,13 +160,17 @@ def _figures(text: str) -> Iterator[tuple[float, int, int]]:
 
 def _in_words(text: str) -> Iterator[tuple[float, int, int]]:
     for match in _RUN.finditer(text):
-        words = match[0].lower()
-        if words not in ("one", "oh", "o", "first", "second", "third", "zero", "hundred", "thousand"):
+        words = re.split(r"[\s-]+", match[0].lower())
+        ordinals = any(word in _ORDINALS for word in words)
+        if words[0] not in _SELDOM_COUNT if len(words) == 1 else not ordinals or len(_groups(match[0])) == 1:
             half = _AND_A_HALF.match(text, match.end())
-            yield max(_readings(words)) + (0.5 if half else 0), match.start(), half.end() if half else match.end()
+            yield max(_readings(match[0])) + (0.5 if half else 0), match.start(), half.end() if half else match.end()
     for match in _SINGLE.finditer(text):
-        if match[0].lower() in ("twice", "half", "dozen", "thrice"):
+        if match[0].lower() in _OTHERS:
             yield _OTHERS[match[0].lower()], match.start(), match.end()
+
+
+_SELDOM_COUNT = {"one", "oh", "o", "first", "second", "third", "zero", "hundred", "hundreds", "thousand", "thousands"}
 
 
 def _with_unit(plain: str, text: str, value: float, start: int, end: int) -> Quantity:
@@ -189,11 +195,11 @@ def _groups(words: str) -> list[float]:
             groups.append(-1.0)
             continue
         value = float(_WORDS[word])
-        if word in ("hundred", "thousand") and groups and groups[-1] > 0:
+        if _WORDS[word] in (100, 1000) and groups and groups[-1] > 0:
             groups[-1] *= value
         elif groups and (
             (last in _TENS and 0 < value < 10)
-            or (last in ("hundred", "thousand") and value < groups[-1] and groups[-1] >= 100)
+            or (_WORDS.get(last) in (100, 1000) and value < groups[-1] and groups[-1] >= 100)
         ):
             groups[-1] += value
         else:

@@ -79,7 +79,8 @@ def read(text: str) -> Readability | None:
 
 _IRREGULAR = {
     "acne": 2, "apnea": 3, "diabetes": 4, "nuclear": 3, "area": 3, "being": 2, "business": 2, "cereal": 3,
-    "every": 2, "evening": 2, "idea": 3,    "medicine": 3, "people": 2, "real": 1, "really": 2, "recipe": 3, "science": 2, "someone": 2, "something": 2,
+    "every": 2, "evening": 2, "idea": 3,
+    "medicine": 3, "people": 2, "real": 1, "really": 2, "recipe": 3, "science": 2, "someone": 2, "something": 2,
     "sometimes": 2, "syncope": 3, "therefore": 2, "via": 2, "don't": 1, "won't": 1, "can't": 1,
     "aren't": 1, "weren't": 1,
 }  # fmt: skip

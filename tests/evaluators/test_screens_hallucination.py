@@ -5,24 +5,30 @@ from __future__ import annotations
 import csv
 import os
 import random
-import re
 from pathlib import Path
 
 import pytest
 
-from evaluators.screens.conditions import told_of
 from evaluators.screens.drugs import find_drugs
 from evaluators.screens.hallucination import unsupported
-from evaluators.screens.quantities import find_quantities, known
+from evaluators.screens.quantities import find_quantities
 
 CORPUS = Path(os.environ.get("BEDSIDE_CORPUS") or Path(__file__).parents[3] / "shared" / "data")
-DRUGS = (
-    "amlodipine azathioprine bumetanide carbamazepine cefuroxime celecoxib colchicine dapagliflozin felodipine".split()
-)
+DRUGS = ("amlodipine", "azathioprine", "bumetanide", "carbamazepine", "cefuroxime", "colchicine", "felodipine")
 CONDITIONS = (
-    "asthma,gout,epilepsy,psoriasis,atrial fibrillation,hypothyroidism,pulmonary embolism,hepatitis,anemia,glaucoma,"
-    "kidney stones,pancreatitis,osteoporosis,bipolar disorder,endocarditis,migraine,stroke,COPD"
-).split(",")
+    (
+        "asthma",
+        "gout",
+        "epilepsy",
+        "psoriasis",
+        "atrial fibrillation",
+        "hypothyroidism",
+        "pulmonary embolism",
+        "hepatitis",
+    )
+    + ("anemia", "glaucoma", "kidney stones", "pancreatitis", "osteoporosis", "bipolar disorder", "endocarditis")
+    + ("migraine", "stroke", "COPD")
+)
 
 
 def found(answer: str, context: str) -> list[str]:
@@ -86,24 +92,19 @@ def test_changes_planted_into_real_notes_are_found_and_few_notes_are_flagged_wit
     flagged = sum(bool(unsupported(note, dialogue)) for note, dialogue in rows)
     hits: dict[str, list[bool]] = {"number": [], "drug": [], "condition": []}
     for note, dialogue in rows:
-        there = known(dialogue)
-        numbers = [
-            one
-            for one in find_quantities(note)
-            if re.fullmatch(r"\d+", note[one.start : one.start + len(str(int(one.value)))])
-        ]
+        numbers = [one for one in find_quantities(note) if note[one.start : one.end].isdigit()]
         if numbers:
             one = draw.choice(numbers)
-            digits = str(int(one.value))
-            new = str(draw.choice([value for value in range(2, 2 * int(digits) + 10) if str(value) != digits]))
-            changed = note[: one.start] + new + note[one.start + len(digits) :]
-            hits["number"].append(any(new in text for text in found(changed, dialogue)))
-        for kind, terms in (("drug", find_drugs(note)),):
-            if terms:
-                term, new = draw.choice(terms), draw.choice(DRUGS)
-                changed = note[: term.start] + new + note[term.end :]
-                hits[kind].append(new in found(changed, dialogue))
+            new = draw.choice([value for value in range(2, 2 * int(one.value) + 10) if value != one.value])
+            changed = f"{note[: one.start]}{new}{note[one.end :]}"
+            hits["number"].append(any(str(new) in text for text in found(changed, dialogue)))
+        drugs = find_drugs(note)
+        if drugs:
+            drug, new = draw.choice(drugs), draw.choice(DRUGS)
+            hits["drug"].append(new in found(note[: drug.start] + new + note[drug.end :], dialogue))
         new = draw.choice(CONDITIONS)
-        if not new.lower() in dialogue.lower():
+        if new.lower() not in dialogue.lower():
             hits["condition"].append(new in found(f"{note} History of {new}.", dialogue))
-    print(len(rows), flagged, {kind: (sum(one), len(one)) for kind, one in hits.items()})
+    assert len(rows) == 200 and flagged <= 20
+    shares = {kind: sum(one) / len(one) for kind, one in hits.items()}
+    assert shares["number"] > 0.85 and shares["drug"] > 0.95 and shares["condition"] > 0.95, shares

@@ -19,7 +19,8 @@ swollen 2 poison 2 region 2 cereal 3 period 3 create 2 creatinine 4 oedema 3 con
 """
 UNSEEN = """
 headache 2 stomach 2 kidney 2 liver 2 vaccine 2 surgery 3 allergy 3 allergic 3 reaction 3 measure 2 measured 2
-pressure 2 appointment 3 pharmacy 3 swallow 2 capsule 2 capsules 2 injection 3 injected 3 numb 1 numbness 2 dizzy 2 dizziness 3
+pressure 2
+appointment 3 pharmacy 3 swallow 2 capsule 2 capsules 2 injection 3 injected 3 numb 1 numbness 2 dizzy 2 dizziness 3
 fatigue 2 weakness 2 paralysis 4 arthritis 3 osteoporosis 6 hypothyroidism 6 electrolyte 4 warfarin 3 metformin 3
 atorvastatin 5 levothyroxine 5 amoxicillin 5 oxygen 3 carbohydrate 4 protein 2 vitamin 3 calcium 3 potassium 4 sodium 3
 magnesium 4 alcohol 3 exercise 3 weigh 1 weight 1 cough 1 fever 2 bruise 1 bruises 2 bleeding 2 tired 2 rest 1 sleep 1
