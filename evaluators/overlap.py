@@ -116,7 +116,9 @@ def embed(texts: Sequence[str]) -> np.ndarray:
 def _encoder() -> tuple[Any, Any]:
     """Tokenizer and model, on the processor: they are small, and the device is the tuned model's."""
     from transformers import AutoModel, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     package = importlib.util.find_spec(_PACKAGE)
     source = str(Path(package.origin).parent / "model") if package and package.origin else ENCODER
     try:

@@ -40,6 +40,9 @@ def interval(values: np.ndarray, value: float, bounds: tuple[float, float] | Non
     probability of at most q (Clopper and Pearson's bound for 0 of them), so a mean that lies within `bounds` can be
     no further from `value` than q lets it. Without bounds, there is no interval. There is none either where more than
     a tenth of the values are nan: too few units carry the metric. Fewer are passed over.
+
+    Percentiles are somewhat narrow where units are few: of 300 simulated shares (five variants a question, correlated
+    0.5) they held the truth in 95 % with 100 questions and a share of 0.5, 92 % with 10; 94 and 88 % with 0.1.
     """
     import numpy as np
 
