@@ -103,8 +103,16 @@ class Case(BaseModel):
     @classmethod
     def of(cls, item: Item, answer: str, **known: Any) -> Case:
         """The item as it was answered; `known` are further fields."""
-        fields = {"id": item.id, "source": item.unit, "group": item.group, "question": item.question, "how": item.how}
-        return cls(**fields | {"answer": answer} | known)
+        fields: dict[str, Any] = {
+            "id": item.id,
+            "source": item.unit,
+            "group": item.group,
+            "question": item.question,
+            "answer": answer,
+            "how": item.how,
+        }
+        fields |= known
+        return cls(**fields)
 
     def number(self, name: str) -> float | None:
         """The value of this name that is one number; None where the case adds nothing to it."""
