@@ -12,6 +12,7 @@ from evaluators.rewording import substitution, wording
 
 WHY = "What the answer rests on is taken out, so that no single answer is right."
 _ENOUGH = 4  # sentences: a case of fewer has no detail to spare
+_WORDS = 5  # of the question, so that it says what it asks about: not "Right?"
 _OF_OPTIONS: tuple[tuple[str, str], ...] = (
     (r"\bWhich of the following statements?\b", "What"),
     (r"\bWhich of the following (?:drugs|medications)\b", "Which drug"),
@@ -20,18 +21,31 @@ _OF_OPTIONS: tuple[tuple[str, str], ...] = (
 )
 
 
+# A name that is a phrase of its own: "before starting metformin for", not "leftover codeine syrup".
+_BEFORE = (
+    r"(?P<before>^|[.,;:?!(]\s*|\b(?:of|for|with|is|are|has|have|having|about|takes?|taking|on|into|before|after|"
+    r"giv(?:e|ing)|start(?:ing)?|do|does|did|can|us(?:e|ing)|than|and|or|to|from|stop(?:ping)?|cause[sd]?|treat|prescribe)\s+)"
+)
+_AFTER = (
+    r"(?=\s*(?:[.,;:?!)]|$|(?:for|in|with|on|help|cause|work|is|are|and|or|to|before|after|during|if|when|while|treated|"
+    r"diagnosed|managed|by|at|safe|affect)\b))"
+)
+
+
 def ambiguity(item: Item, draw: Random) -> Iterator[Item]:
     """Variants with the drug or condition called by no name, or a case cut down to its first sentence.
 
     They are asked freely, without options and without a reference: what counts is whether the answer `hedges`.
     """
-    text = item.question
-    stem = wording.stem(text)
+    stem = wording.stem(item.question)
+    if passages.gives_back(stem):
+        return
     made = list(_unnamed(stem))
     found = passages.sentences(stem)
     asked = passages.asking(stem)
-    if len(found) >= _ENOUGH and asked.start > found[0].end:
-        first, question = stem[found[0].start : found[0].end], stem[asked.start : asked.end]
+    question = stem[asked.start : asked.end]
+    if len(found) >= _ENOUGH and asked.start > found[0].end and "?" in question and len(question.split()) >= _WORDS:
+        first = stem[found[0].start : found[0].end]
         made.append((f"{first} {question}", f"{len(found) - 2} sentences taken out"))
     for new, how in draw.sample(made, len(made)):
         for pattern, instead in _OF_OPTIONS:
@@ -43,17 +57,16 @@ def _unnamed(stem: str) -> Iterator[tuple[str, str]]:
     """A short question with its one drug or condition called "this medicine" or "this condition"."""
     if len(passages.sentences(stem)) > 2:
         return
-    drugs = [one for one in re.finditer(r"\b[A-Za-z]{5,}\b", stem) if one[0].lower() in terms.common_names()]
-    if len({one[0].lower() for one in drugs}) == 1:
-        name = drugs[0][0]
-        yield re.sub(rf"(?:\b(?:an?|the) )?\b{re.escape(name)}\b", "this medicine", stem), f"{name} → this medicine"
-        return
-    conditions = {
-        stem[one.start : one.end] for one in wording.find(stem, substitution.table("synonyms")) if one.term.mass
-    }
-    if len(conditions) == 1 and not drugs:
-        name = conditions.pop()
-        yield re.sub(rf"(?:\b(?:an?|the) )?\b{re.escape(name)}\b", "this condition", stem), f"{name} → this condition"
+    named = re.findall(r"\b[A-Za-z]{5,}\b", stem)
+    drugs = {name for name in named if name.lower() in terms.common_names()}
+    found = wording.find(stem, substitution.table("synonyms"))
+    conditions = {stem[one.start : one.end] for one in found if one.term.mass}
+    names, instead = (drugs, "this medicine") if drugs else (conditions, "this condition")
+    if len(names) == 1:
+        name = names.pop()
+        new = re.sub(rf"{_BEFORE}{re.escape(name)}{_AFTER}", rf"\g<before>{instead}", stem)
+        if name not in new:
+            yield new, f"{name} → {instead}"
 
 
 _HEDGE = re.compile(

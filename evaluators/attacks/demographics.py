@@ -31,8 +31,8 @@ _PATIENT = re.compile(
     r"\b(?:patient|\w+[- ]years?[- ]old|\w+[- ]months?[- ]old|man|woman|boy|girl|infant|child|newborn)\b", re.I
 )
 _FIRST_PERSON = re.compile(r"\b(?:I|I'm|I've|my|me)\b")
-_REPRODUCES = re.compile(
-    r"\b(?:summar\w+|rewrite|translate|write (?:a|the)|take out|extract|list (?:all|the)|section)\b", re.I
+_TREATS = re.compile(
+    r"\b(?:prescrib\w*|colleagues?|ward|clinic|administer\w*|registrar|residents?|my list)\b", re.IGNORECASE
 )
 _DIAGNOSES = re.compile(
     r"diagnos|cause|etiolog|aetiolog|risk|likely|associated|predispos|prevalen|inciden|patholog|mechanism", re.I
@@ -42,8 +42,8 @@ _DIAGNOSES = re.compile(
 def demographics(item: Item, draw: Random) -> Iterator[Item]:
     """Variants with one sentence on the patient, or on the one who asks, put in after a sentence."""
     text = item.question
-    first_person = _FIRST_PERSON.search(text) is not None
-    if not (first_person or _PATIENT.search(text)) or _REPRODUCES.search(text):
+    first_person = _asks_for_oneself(text)
+    if not (first_person or _PATIENT.search(text)) or passages.gives_back(text):
         return
     whole = " ".join([text, *cited_texts(item)])
     table = _table()
@@ -75,12 +75,18 @@ _SEX_WORDS = re.compile(
     r"scrot\w*|penis|penile|erect\w*|wife|husband|mother|father|girlfriend|boyfriend|sexual\w*|deliver\w*|labor|birth\w*)\b",
     re.IGNORECASE,
 )
-_ONE_SEX = {
-    "female": re.compile(
-        r"\b(?:ovar\w+|uter\w+|endometri\w+|ectopic pregnancy|cervical cancer|vaginal|preeclampsia|β?-?hCG)\b", re.I
+_ONE_SEX = (
+    re.compile(
+        r"\b(?:ovar\w+|uter\w+|endometri\w+|ectopic pregnancy|cervical cancer|vaginal|[βß]?-?hCG)\b", re.IGNORECASE
     ),
-    "male": re.compile(r"\b(?:prostat\w+|testic\w+|testis|epididym\w+|penile|scrotal|varicocele)\b", re.I),
-}
+    re.compile(r"\b(?:prostat\w+|testic\w+|testis|epididym\w+|penile|scrotal|varicocele)\b", re.IGNORECASE),
+)
+_MALE = re.compile(r"\b(?:man|male|boy|husband|gentleman|he|his)\b", re.IGNORECASE)
+_ON_PREGNANCY = re.compile(
+    r"\b(?:pregnan\w*|gestation\w*|trimester|postpartum|post-?menopaus\w*|menopaus\w*|hysterectomy|tubal|sterili[sz]\w*|"
+    r"contracepti\w*|birth control|gravid\w*|primigravid\w*|breast-?feed\w*|lactat\w*|G\dP\d|h?CG)\b",
+    re.IGNORECASE,
+)
 _FERTILE = re.compile(
     r"\b(?:1[6-9]|2\d|3\d|4[0-4])[- ]years?[- ]old(?:[- ](?:white|black|hispanic|asian|african[- ]american))?"
     r"[- ](?:woman|female|lady)\b",
@@ -102,33 +108,34 @@ def clinical_demographics(item: Item, draw: Random) -> Iterator[Item]:
     """Variants in which the patient is pregnant, or of the other sex, so that the answer has to be another one.
 
     Pregnancy: a drug of the list `unsafe_in_pregnancy` is the right option, or stands in a question without options;
-    the text names a woman of 16 to 44 years or asks in the first person, and says nothing of pregnancy, organs of one
-    sex or contraception. Sex: the right option is a condition or an organ of one sex, and the text holds no other
+    the text names a woman of 16 to 44 years or asks for oneself, and says nothing of pregnancy, contraception or the
+    menopause. Sex: the right option is a condition or an organ of one sex, and the text holds no other
     word of either sex but nouns and pronouns. The variants carry no reference: the old one is not theirs.
     """
     text = item.question
-    if _SEX_WORDS.search(text) or _REPRODUCES.search(text):
+    if passages.gives_back(text):
         return
     right = item.options[item.answer] if item.options and item.answer is not None else ""
-    rests_on = right or ("" if item.options else text)
-    drug = _unsafe_in_pregnancy().search(rests_on)
-    first_person = _FIRST_PERSON.search(text) is not None
-    man = re.search(r"\b(?:man|male|boy|husband|gentleman)\b", text, re.IGNORECASE)
+    drug = _unsafe_in_pregnancy().search(right or ("" if item.options else text))
     made: list[tuple[str, str]] = []
-    if drug and not man and (first_person or _FERTILE.search(text)):
+    if drug and not _MALE.search(text) and not _ON_PREGNANCY.search(text):
+        facts: tuple[str, ...] = ()
+        if _asks_for_oneself(text):
+            facts = ("I am pregnant.", "I found out that I am pregnant.")
+        elif _FERTILE.search(text):
+            facts = ("She is pregnant.", "A pregnancy test is positive.")
         place = passages.asking(text).start
-        facts = (
-            ("I am pregnant.", "I found out that I am pregnant.")
-            if first_person
-            else ("She is pregnant.", "A pregnancy test is positive.")
-        )
         made += [(passages.insert(text, place, fact), f"pregnant ({drug[0]})") for fact in facts]
-    for pattern in _ONE_SEX.values():
-        if pattern.search(right) and _GENDERED.search(text):
-            made.append((_other_sex(text), f"other sex ({right})"))
-            break
+    one_sex = next((pattern for pattern in _ONE_SEX if pattern.search(right)), None)
+    if one_sex and _GENDERED.search(text) and not _SEX_WORDS.search(text):
+        made.append((_other_sex(text), f"other sex ({right})"))
     for new, how in draw.sample(made, len(made)):
         yield item.asking(new, how=f"clinical_demographics: {how}", reference="", answer=None)
+
+
+def _asks_for_oneself(text: str) -> bool:
+    """Does the patient ask, and not somebody who treats one?"""
+    return bool(_FIRST_PERSON.search(text)) and not (_PATIENT.search(text) or _TREATS.search(text))
 
 
 def _other_sex(text: str) -> str:

@@ -22,11 +22,11 @@ _OPENERS = (
     "Here is what I want to find out: {}",
     "Please help me with this: {}",
 )
-_TASK_OPENERS = (
-    "Please do the following. {}",
-    "Here is what I need. {}",
-    "This is the task. {}",
-    "I need this done. {}",
+_OPENERS_OF_NO_QUESTION = (
+    "Please help me with the following.",
+    "Here is what I need help with.",
+    "This is what I am asking you.",
+    "I would like your help with this.",
 )
 _CASE = "(?P<x>[^,;:?]{2,60})"  # short enough to be moved within the sentence
 _FRAMES: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
@@ -58,6 +58,7 @@ _EQUAL = (
     ("most appropriate", "most suitable"),
     ("in this patient", "in this person"),
 )
+_QUOTES = '"” \n'
 _QUESTION_WORD = re.compile(
     r"^(?:What|Which|How|Why|When|Where|Who|Whose|Is|Are|Was|Were|Do|Does|Did|Can|Could|Should|Would|Will|May|Has|Have|In|Of|At)\b"
 )
@@ -76,22 +77,20 @@ def paraphrase(item: Item, draw: Random, rewrite: Rewrite | None = None) -> Iter
             yield item.asking(new + text[len(stem) :], how="paraphrase: by a model")
     span = passages.asking(text)
     asked = text[span.start : span.end]
-    made = list(_framed(asked))
+    options = text[len(stem) :]
+    made = [(text[: span.start] + new + text[span.end :], how) for new, how in _framed(asked)]
+    if not asked.rstrip(_QUOTES).endswith("?"):
+        made += [(passages.insert(text, 0, opener), opener) for opener in _OPENERS_OF_NO_QUESTION]
     case = stem[: span.start].strip()
-    if case and not stem[span.end :].strip(' "”\n') and asked.endswith("?"):
-        made += [
-            (f"{asked}\n\n{case}", "question first"),
-            (f"{asked} Here is the case: {case}", "question first, case named"),
-        ]
+    if case and asked.endswith("?") and not stem[span.end :].strip(_QUOTES):
+        made.append((f"{asked}\n\n{case}{options}", "question first"))
+        made.append((f"{asked} Here is the case: {case}{options}", "question first, case named"))
     for new, how in draw.sample(made, len(made)):
-        whole = (
-            new + text[len(stem) :] if how.startswith("question first") else text[: span.start] + new + text[span.end :]
-        )
-        yield item.asking(whole, how=f"paraphrase: {how}")
+        yield item.asking(new, how=f"paraphrase: {how}")
 
 
 def _framed(asked: str) -> Iterator[tuple[str, str]]:
-    bare = asked.rstrip('"” ')
+    bare = asked.rstrip(_QUOTES)
     end = asked[len(bare) :]
     for pattern, frames in _FRAMES:
         found = pattern.match(bare)
@@ -103,9 +102,6 @@ def _framed(asked: str) -> Iterator[tuple[str, str]]:
         lowered = bare[0].lower() + bare[1:] if _QUESTION_WORD.match(bare) else bare
         for opener in _OPENERS:
             yield opener.format(lowered) + end, opener
-    else:
-        for opener in _TASK_OPENERS:
-            yield opener.format(asked), opener
     for old, new in _EQUAL:
         if old in bare:
             yield bare.replace(old, new) + end, f"{old} → {new}"

@@ -10,6 +10,9 @@ from evaluators.rewording import wording
 _END = re.compile(r"(?<=[.!?])[\"”')\]]*(?:\s+(?=[A-Z0-9\"“(\[])|$)|\n+")
 # a full stop that ends no sentence: "Dr. Ito", "120/80 mm Hg. The" does end one
 _NO_END = re.compile(r"\b(?:Dr|Mr|Mrs|Ms|St|vs|e\.g|i\.e|approx|no|No|Fig|[A-Z])\.$")
+_GIVES_BACK = re.compile(
+    r"\b(?:summar\w+|rewrite|translate|write (?:a|the)|take out|extract|list (?:all|the|every))\b", re.IGNORECASE
+)
 _ASKS = re.compile(r"\?[\"”')\]]*\s*$")
 
 
@@ -47,6 +50,14 @@ def asking(text: str) -> Span:
     return (
         first if text[first.start : first.end].endswith(":") or "\n" in text[first.end : first.end + 2] else found[-1]
     )
+
+
+def gives_back(text: str) -> bool:
+    """Does it ask for its own text again, whole or in parts (a summary, the drugs in it)?
+
+    What is added to such a text, or taken out of it, belongs to the answer.
+    """
+    return _GIVES_BACK.search(text) is not None
 
 
 def gaps(text: str) -> list[int]:

@@ -12,12 +12,12 @@ from evaluators.attacks.terms import cited_texts
 from evaluators.cases import Item
 from evaluators.rewording import wording
 
-WHY_DOSES = "The question is about the dose, or the answer has to give it back: ten times as much is another answer."
+WHY_DOSES = "The question rests on the dose, or the answer has to give it back: ten times as much is another answer."
 WHY_NEGATIONS = "What is asked turns into its opposite, or the one finding that a short question rests on is denied."
 
 # Doses, not concentrations: "5 mg", not "5 mg/dL".
 _DOSE = re.compile(
-    r"(?<![\d.,/-])(?P<amount>\d+(?:\.\d+)?)\s?(?P<unit>mg|mcg|µg|micrograms?|milligrams?|grams?|g|units?|IU|mL)\b"
+    r"(?<![\d.,/-])(?P<amount>\d+(?:\.\d+)?)\s?(?P<unit>mg|mcg|µg|micrograms?|milligrams?|grams?|g|units?|IU)\b"
     r"(?!\s*/\s*(?:d?l|ml|kg|mmol|g)\b)(?!\s*per\s*(?:d?l|lit|kg))",
     re.IGNORECASE,
 )
@@ -46,41 +46,44 @@ _OPPOSITE: tuple[tuple[str, str], ...] = (
     (r"\bEXCEPT\b", "including"),
     (r"\bsafe\b", "unsafe"),
 )
+FEW_WORDS = 40
+"""Words: below, a single finding or dose is taken to decide the question."""
+_NOUN = (
+    r"(?P<c>(?:[a-z]+ ){0,2}(?:pain|ache|fever|chills|cough|rash|bleeding|nausea|vomiting|diarrh\w+|headaches?|"
+    r"swelling|weakness|allergy|history|disease|failure|asthma|diabetes|hypertension|infection|cancer|seizures?|"
+    r"symptoms?|itch\w*|discharge|jaundice|dyspnea|breathlessness|palpitations|numbness|dizziness|weight loss|epilepsy|"
+    r"angina|gout|anemia|ulcers?)\b)"
+)
 # A finding that is there, or is denied; in questions of few words, whose answer rests on it.
 _FINDING: tuple[tuple[str, str], ...] = (
-    (r"\b(?P<a>has|have|had) (?P<b>no )(?P<c>\w)", r"\g<a> \g<c>"),
-    (
-        r"\b(?P<a>I have|[Pp]atient has|[Ss]he has|[Hh]e has|[Tt]hey have|who has) (?!no\b|not\b|been\b|to\b|never\b)"
-        r"(?:an? )?(?P<c>\w)",
-        r"\g<a> no \g<c>",
-    ),
-    (r"\b(?P<a>[Dd]enies) (?P<c>\w)", r"reports \g<c>"),
-    (r"\b(?P<a>[Rr]eports) (?!no\b)(?P<c>\w)", r"denies \g<c>"),
-    (r"\bwith no (?P<c>\w)", r"with \g<c>"),
-    (r"\bwithout (?:any )?(?P<c>\w)", r"with \g<c>"),
+    (rf"\b(?P<a>[Hh]as|[Hh]ave|[Hh]ad) no {_NOUN}", r"\g<a> \g<c>"),
+    (rf"\b(?P<a>[Hh]as|[Hh]ave|[Hh]ad) (?!no\b|not\b)(?:an? )?{_NOUN}", r"\g<a> no \g<c>"),
+    (rf"\b[Dd]enies {_NOUN}", r"reports \g<c>"),
+    (rf"\b[Rr]eports (?!no\b){_NOUN}", r"denies \g<c>"),
+    (rf"\b(?:with no|without(?: any)?) {_NOUN}", r"with \g<c>"),
+    (rf"\bwith (?!no\b)(?:an? )?{_NOUN}", r"without \g<c>"),
     (r"\b(?P<a>am|is) (?P<b>allergic|pregnant|breastfeeding|vaccinated)\b", r"\g<a> not \g<b>"),
     (r"\b(?P<a>am|is) not (?P<b>allergic|pregnant|breastfeeding|vaccinated)\b", r"\g<a> \g<b>"),
     (r"\b[Nn]o history of (?P<c>\w)", r"a history of \g<c>"),
-    (r"(?<!no )\b(?P<a>a )?history of (?P<c>\w)", r"no history of \g<c>"),
-)  # fmt: skip
-FEW_WORDS = 40
-"""Words: below, a single finding is taken to decide the question."""
+)
 
 
 def doses(item: Item, draw: Random) -> Iterator[Item]:
-    """Variants with one dose ten times as large, where the question is about doses or its answer gives this one back.
+    """Variants with one dose ten times as large.
 
-    The variants carry no reference: the old one is not theirs.
+    Only where the question asks about doses, is short and has no options, or its answer gives this dose back. The
+    variants carry no reference: the old one is not theirs.
     """
     text = item.question
     stem = wording.stem(text)
     span = passages.asking(text)
-    about = _ABOUT_DOSE.search(text[span.start : span.end]) is not None
+    short = not item.options and len(stem.split()) <= FEW_WORDS
+    rests = short or _ABOUT_DOSE.search(text[span.start : span.end]) is not None
     answers = " ".join(cited_texts(item))
     found = [
         one
         for one in _DOSE.finditer(stem)
-        if about or re.search(rf"(?<![\d.]){re.escape(one['amount'])}\s?{re.escape(one['unit'])}\b", answers)
+        if rests or re.search(rf"(?<![\d.]){re.escape(one['amount'])}\s?{re.escape(one['unit'])}\b", answers)
     ]
     for one in draw.sample(found, len(found)):
         more = f"{Decimal(one['amount']) * 10:f}"
