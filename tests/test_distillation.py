@@ -101,7 +101,7 @@ def test_distillation_in_chunks_gives_the_same(base: Any, monkeypatch: pytest.Mo
     model = _lora(base, init_lora_weights=False)
     term, batch = Distillation(model, 1.0), _forward(model)
     whole = term(batch)
-    monkeypatch.setattr("trainer.steering.distillation.CHUNK", 3)
+    monkeypatch.setattr("trainer.objectives.answer_loss.CHUNK", 3)
     torch.testing.assert_close(term(batch), whole)
 
 

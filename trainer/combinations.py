@@ -158,6 +158,29 @@ IMPOSSIBLE = (
         for method in _OWN_WEIGHTS
         for option in ("gradient surgery", "meta-learning")
     ),
+    Impossible(
+        "mixup",
+        "consistency loss",
+        "half of each row that is read is another one, which its clean twin lacks",
+        "leave one of schedule.mixup_alpha and adversarial.consistency at 0.",
+    ),
+    *(
+        Impossible(
+            other,
+            attack,
+            why,
+            f"leave {field}, or adversarial.embedding off; adversarial.perturbations goes with both.",
+        )
+        for other, why, field in (
+            ("mixup", "each pass of the attack would mix other rows", "schedule.mixup_alpha at 0"),
+            (
+                "gradient surgery",
+                "it takes each task's gradient apart once, and the attack needs that of several passes",
+                "steering.gradient_surgery off",
+            ),
+        )
+        for attack in ("FGM", "FreeLB")
+    ),
 )
 
 
@@ -240,7 +263,7 @@ def _between_fields(config: RunConfig) -> list[Fault]:
     if data.validation_share + data.test_share > 0.6:
         message = "validation and test take more than 60 % of the rows together; lower one of them."
         faults.append(Fault(field="data.test_share", message=message))
-    faults += _of_method(config)
+    faults += _of_method(config) + _of_attacks(config)
     trained = {source.name for source in config.data.sources if not source.name.startswith("starter/")}
     for index, held_out in enumerate(config.evaluation.held_out):
         if held_out.name in trained:
@@ -280,6 +303,23 @@ def _of_method(config: RunConfig) -> list[Fault]:
         if on and config.hardware.precision == "fp16":
             message = "needs gradients that are not rescaled as fp16's are (hardware.precision); set precision to auto."
             faults.append(Fault(field=f"steering.{field}", message=message))
+    return faults
+
+
+def _of_attacks(config: RunConfig) -> list[Fault]:
+    faults = []
+    adversarial = config.adversarial
+    if adversarial.consistency and not adversarial.perturbations:
+        message = (
+            "compares disturbed rows with clean ones, and none is disturbed; name adversarial.perturbations, or 0."
+        )
+        faults.append(Fault(field="adversarial.consistency", message=message))
+    if adversarial.embedding != "off" and config.steering.conflict_every is not None:
+        message = (
+            "conflicts are measured on clean gradients, in steps that would not be attacked; leave it empty, or "
+            "adversarial.embedding off."
+        )
+        faults.append(Fault(field="steering.conflict_every", message=message))
     return faults
 
 

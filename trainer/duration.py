@@ -58,8 +58,14 @@ def duration(
 
 
 def total_steps(config: RunConfig, rows: int) -> int:
-    """Steps of the optimiser in one training: rows with their replay, in effective batches, times the epochs."""
+    """Steps of the optimiser in one training: rows with their replay, in effective batches, times the epochs.
+
+    Disturbed rows (`adversarial`) count as many as are asked for; rewritten and repeated ones, of which nobody knows
+    how many there will be, do not.
+    """
     train = rows * (1 - config.data.validation_share) / (1 - config.steering.replay_share)
+    if config.adversarial.perturbations:
+        train /= 1 - config.adversarial.share
     effective = config.schedule.batch_size * config.schedule.accumulation
     steps = max(1, round(config.schedule.epochs * max(1.0, train / effective)))
     return config.schedule.max_steps or steps
@@ -85,7 +91,8 @@ def operations_per_token(config: RunConfig, model: BaseModelRow) -> float:
 
     2 per frozen parameter forward and 2 backward, whose weight gradients are not needed, and 6 per trained one
     (Kaplan et al. 2020); 2 more with checkpointing. Distillation asks the base about the general rows, once forward.
-    With gradient surgery the backward pass is made for each task.
+    With gradient surgery the backward pass is made for each task. The consistency loss reads the clean twins of the
+    disturbed rows, once forward; an attack on the embeddings makes all of it once for each of its passes.
     """
     trained = trained_numbers(config.method, model)
     frozen = 0.0 if isinstance(config.method, FullMethod) else model.params_b * 1e9
@@ -96,7 +103,11 @@ def operations_per_token(config: RunConfig, model: BaseModelRow) -> float:
         forward += 2 * frozen + 2 * trained
     if config.steering.distillation:
         forward += 2 * frozen * config.steering.replay_share
-    return forward + backward
+    adversarial = config.adversarial
+    if adversarial.consistency:
+        forward += 2 * (frozen + trained) * adversarial.share
+    passes = {"off": 1, "fgm": 2, "freelb": adversarial.embedding_steps}[adversarial.embedding]
+    return (forward + backward) * passes
 
 
 def recomputes(config: RunConfig) -> bool:

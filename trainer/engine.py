@@ -102,7 +102,8 @@ def train(config: RunConfig, reporter: Reporter) -> None:
         config, Tuned(Run(id=folder.name, folder=folder, config=config, status=reporter.status)), reporter.progress
     )
     first, last = _validation_losses(folder, kept_step)
-    own_rows = prepared.manifest.train_rows - prepared.manifest.replay_rows + prepared.manifest.validation_rows
+    made = prepared.manifest
+    own_rows = made.train_rows - made.replay_rows - made.perturbed_rows + made.validation_rows
     row_tokens = prepared.manifest.all_tokens / prepared.manifest.train_rows
     predicted = sizing.estimate(config, hardware.detect(), own_rows, row_tokens)
     report = Report(

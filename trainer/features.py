@@ -155,6 +155,27 @@ OPTIONS = (
         lambda run: run.steering.distillation > 0,
     ),
     Feature(
+        "disturbed rows",
+        "adversarial.perturbations",
+        {"adversarial.perturbations": ["style", "irrelevant_context"]},
+        lambda run: bool(run.adversarial.perturbations),
+    ),
+    Feature(
+        "consistency loss",
+        "adversarial.consistency",
+        {"adversarial.perturbations": ["style", "irrelevant_context"], "adversarial.consistency": 1},
+        lambda run: run.adversarial.consistency > 0,
+    ),
+    Feature(
+        "FGM", "adversarial.embedding", {"adversarial.embedding": "fgm"}, lambda run: run.adversarial.embedding == "fgm"
+    ),
+    Feature(
+        "FreeLB",
+        "adversarial.embedding",
+        {"adversarial.embedding": "freelb"},
+        lambda run: run.adversarial.embedding == "freelb",
+    ),
+    Feature(
         "meta-learning",
         "steering.reptile_steps",
         {"steering.reptile_steps": 2},

@@ -140,8 +140,8 @@ def memory_parts(
             fragmented = FRAGMENTED_SHARE * kept if device == "cpu" and end else 0.0
             kept = max(model.layers * 2 * model.hidden + layer, fragmented)
         logits = _logit_positions(config, model, tokens, end) * model.vocab * LOGIT_BYTES[end]
-        if config.steering.distillation:
-            logits *= 2  # the base's beside the model's
+        if config.steering.distillation or config.adversarial.consistency:
+            logits *= 2  # those of the base, or of the clean question, beside the model's
         parts = _standing(config, model, bf16, end) | {"activations": tokens * kept, "logits": logits}
         parts = {name: value / _GIB for name, value in parts.items()}
         waste = (WASTE[device] - 1) * sum(parts.values()) if end else 0.0

@@ -1,11 +1,12 @@
-"""What is added to the training side once it is split off: rewritten rows, repeats of rare classes, general rows."""
+"""What is added to the training side once it is split off: rewritten and disturbed rows, repeats of rare classes and of
+rows like hard cases, general rows."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
 
-from trainer.data import manifest, mixing, row_files
+from trainer.data import manifest, mixing, perturbed, row_files
 from trainer.data.augmentation import Counts, Rewrite, augment_rows
 from trainer.data.augmentation.rewriting_models import load_paraphraser, load_translator
 from trainer.data.gather import gather, kept_rows
@@ -14,6 +15,7 @@ from trainer.data.near_duplicates import Signatures, words
 from trainer.data.rows import question, question_and_answer
 from trainer.data.sources import Located, Progress
 from trainer.data.splits import SIDES
+from trainer.evaluation import hard_cases
 from trainer.sections import RunConfig
 
 _DYNAMIC_HELD_BACK = 0.2  # at most this share of the general rows is kept from dynamic mixing, to measure its loss on
@@ -34,22 +36,68 @@ def grow(run: RunConfig, train: Path, rows: int, steps: list[manifest.Step], not
     grown = train.with_name("grown.part")
     source, seed = row_files.read(train), run.schedule.seed
     row_files.write(grown, augment_rows(source, data.augment, data.augment_share, seed, models, counts))
-    crossing = _like_held_back(grown)
-    fit = (row for number, row in enumerate(row_files.read(grown)) if number not in crossing)
-    row_files.write(train, fit, append=True)
-    grown.unlink()
-    added = counts.added - len(crossing)
+    left_out = _take_in(grown, train)
     notes += counts.notes()
-    detail = ", ".join(f"{way} {count:,}" for way, count in counts.by_way.items())
-    if crossing:
-        detail += f"; {len(crossing):,} were left out, being too like a held-back row"
-    steps.append(manifest.Step(name="grow", rows_before=rows, rows_after=rows + added, detail=detail))
+    steps.append(_added("grow", rows, counts.by_way, left_out))
     report("rewriting rows", 1, 1)
+    return counts.added - left_out
+
+
+def perturb(
+    run: RunConfig, train: Path, rows: int, steps: list[manifest.Step], notes: list[str], report: Progress
+) -> int:
+    """Add rows with a disturbed question to the training side (`trainer.data.perturbed`); returns how many."""
+    asked = run.adversarial
+    if not asked.perturbations:
+        return 0
+    report("disturbing rows", 0, 1)
+    counts = perturbed.Counts()
+    made = train.with_name("perturbed.part")
+    source = row_files.read(train)
+    row_files.write(made, perturbed.perturbed_rows(source, asked.perturbations, asked.share, run.schedule.seed, counts))
+    left_out = _take_in(made, train)
+    notes += counts.notes()
+    steps.append(_added("perturb", rows, counts.by_kind, left_out))
+    report("disturbing rows", 1, 1)
+    return counts.added - left_out
+
+
+def repeat_hard(run: RunConfig, train: Path, rows: int, steps: list[manifest.Step], notes: list[str]) -> int:
+    """Repeat rows like the cases that an evaluation failed on (`trainer.evaluation.hard_cases`); returns how many."""
+    if run.adversarial.hard_cases is None:
+        return 0
+    cases = hard_cases.read(Path(run.adversarial.hard_cases).expanduser())
+    found = hard_cases.mine(cases, lambda: map(question, row_files.read(train)))
+    row_files.repeat(train, Counter(range(rows)) + found.more)
+    added = found.more.total()
+    if found.passed_over:
+        notes.append(
+            f"{len(found.passed_over):,} training rows ask what the evaluation asks that adversarial.hard_cases comes "
+            "from; they are not repeated, and its scores are not to be trusted: take them out."
+        )
+    detail = f"rows like {found.cases:,} of {len(cases):,} failed questions come more often"
+    steps.append(manifest.Step(name="hard cases", rows_before=rows, rows_after=rows + added, detail=detail))
     return added
 
 
+def _take_in(made: Path, train: Path) -> int:
+    """Add the rows of a file to the training side, and remove it; returns how many were too like a held-back row."""
+    crossing = _like_held_back(made)
+    fit = (row for number, row in enumerate(row_files.read(made)) if number not in crossing)
+    row_files.write(train, fit, append=True)
+    made.unlink()
+    return len(crossing)
+
+
+def _added(name: str, rows: int, counts: dict[str, int], left_out: int) -> manifest.Step:
+    detail = ", ".join(f"{way} {count:,}" for way, count in counts.items())
+    if left_out:
+        detail += f"; {left_out:,} were left out, being too like a held-back row"
+    return manifest.Step(name=name, rows_before=rows, rows_after=rows + sum(counts.values()) - left_out, detail=detail)
+
+
 def _like_held_back(grown: Path) -> set[int]:
-    """Numbers of the rewritten rows that are near-duplicates of a row for validation or test, or ask the same."""
+    """Numbers of the added rows that are near-duplicates of a row for validation or test, or ask the same."""
     signatures, asked = Signatures(), set()
     for side in SIDES[1:]:
         for row in row_files.read(grown.with_name(f"{side}.jsonl")):

@@ -64,6 +64,8 @@ class Manifest(BaseModel):
     """All rows trained on: one's own, added, repeated and general."""
     grown_rows: int = 0
     repeated_rows: int = 0
+    perturbed_rows: int = 0
+    """Added with a disturbed question."""
     replay_rows: int
     validation_rows: int
     test_rows: int = 0

@@ -86,6 +86,8 @@ def _key(run: RunConfig, located: dict[str, Located]) -> str:
     sources = [*run.data.sources, *run.data.general_sources]
     named = [source.template for source in sources if source.template]
     files = [source.corrections for source in sources if source.corrections]
+    adversarial = run.adversarial
+    hard = Path(adversarial.hard_cases).expanduser() if adversarial.hard_cases else None
     deidentified = any(needs_deidentification(run.data, one) for one in located.values())
     parts = {
         "version": VERSION,
@@ -98,6 +100,8 @@ def _key(run: RunConfig, located: dict[str, Located]) -> str:
         "sources": {name: content_hash(one.path) for name, one in located.items()},
         "templates": {name: task_templates.load(name).source for name in named},
         "corrections": {name: content_hash(Path(name)) for name in files if Path(name).exists()},
+        "perturbed": (adversarial.perturbations, adversarial.share) if adversarial.perturbations else None,
+        "hard cases": content_hash(hard) if hard and hard.is_file() else None,
         "secret": hashlib.sha256(secret()).hexdigest() if deidentified else "",
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -148,7 +152,10 @@ def _build(run: RunConfig, located: dict[str, Located], key: str, folder: Path, 
         )
     grown = additions.grow(run, train, counts[0], steps, notes, report)
     repeated = additions.balance(run, train, steps, notes)
-    own = counts[0] + grown + repeated
+    repeated += additions.repeat_hard(run, train, counts[0] + grown + repeated, steps, notes)
+    # After the repeats, so that a row that stands several times is disturbed in several ways.
+    disturbed = additions.perturb(run, train, counts[0] + grown + repeated, steps, notes, report)
+    own = counts[0] + grown + repeated + disturbed
     own += canaries.plant(run, train, own, steps)
     replay = additions.add_general(run, located, own, folder, sources, steps, notes)
     # Only now: until here a preparation that is killed goes on from it.
@@ -164,6 +171,7 @@ def _build(run: RunConfig, located: dict[str, Located], key: str, folder: Path, 
         train_rows=own + replay,
         grown_rows=grown,
         repeated_rows=repeated,
+        perturbed_rows=disturbed,
         replay_rows=replay,
         validation_rows=counts[1],
         test_rows=counts[2],

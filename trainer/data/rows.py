@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 Message = dict[str, str]  # role (system, user or assistant) and content
 Kind = Literal["prompt_completion", "preference", "unpaired_preference", "text"]
@@ -13,10 +13,12 @@ LEVELS = ("facts", "concepts", "reasoning", "judgement")
 
 
 class Origin(TypedDict):
-    """Where a row that augmentation added came from: the row's id, and what was done to it."""
+    """Where a row that was added came from: the row's id, what was done to it, and of a disturbed row its question as
+    it was before (`trainer.data.perturbed`)."""
 
     row: str
     how: str
+    clean: NotRequired[str]
 
 
 class About(TypedDict, total=False):

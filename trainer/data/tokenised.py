@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.data import manifest, prepare
+from trainer.data.perturbed import clean_twin
 from trainer.data.records import DataError
 from trainer.data.rows import LEVELS, Row
 from trainer.data.sources import Progress
@@ -42,7 +43,8 @@ class Prepared:
     forgetting), `length` in tokens, `row` (its number in the prepared rows of its side, the training rows before the
     general ones), and `task`, `specialty` and `level`: indices into the lists of the same names, -1 where that is not
     known, where no training row has it, and in general rows. Where `method.per` is not run, also `group`, an index into
-    `groups`: every row has one.
+    `groups`: every row has one. Where `adversarial.consistency` is on, also `twin`: the tokens of a disturbed row with
+    its clean question, empty for every other row, and where either is longer than `schedule.max_length`.
     """
 
     train: Dataset
@@ -213,6 +215,7 @@ def _grouped(
 def _key(run: RunConfig, tokenizer: PreTrainedTokenizerBase) -> str:
     vocabulary = hashlib.sha256(json.dumps(tokenizer.get_vocab(), sort_keys=True).encode()).hexdigest()
     parts = [vocabulary, str(tokenizer.chat_template), run.task.system_prompt, run.schedule.max_length, list(_COLUMNS)]
+    parts += ["twin"] if run.adversarial.consistency else []
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
@@ -234,6 +237,9 @@ def _write(
     counts: dict[str, int] = {name: 0 for name in names}
     numbers = List(Value("int32"))
     columns = {"input_ids": numbers, "labels": numbers, **{name: Value(kind) for name, kind in _COLUMNS.items()}}
+    with_twins = run.adversarial.consistency > 0
+    if with_twins:
+        columns["twin"] = numbers
     places = {column: {name: place for place, name in enumerate(names)} for column, names in known.items()}
     with ArrowWriter(path=str(path), features=Features(columns)) as out:
         for number, (row, general) in enumerate(rows):
@@ -252,11 +258,21 @@ def _write(
             counts["tokens"] += len(tokens)
             counts["trained"] += trained
             about: dict[str, Any] = {} if general else dict(row.get("about", {}))
-            told = {column: places[column].get(about.get(column, ""), -1) for column in places}
+            told: dict[str, Any] = {column: places[column].get(about.get(column, ""), -1) for column in places}
             counts["without level"] += not general and told["level"] < 0
             told |= {"general": general, "length": len(tokens), "row": number}
+            if with_twins:
+                fits = len(encoded["input_ids"]) <= limit
+                told["twin"] = _twin(row, tokenizer, run.task.system_prompt, limit) if fits else []
             out.write({"input_ids": tokens, "labels": labels, **told})
             if counts["rows"] % _EVERY == 0:
                 report("turning rows into tokens", counts["rows"], total)
         out.finalize()
     return counts
+
+
+def _twin(row: Row, tokenizer: PreTrainedTokenizerBase, system_prompt: str, limit: int) -> list[int]:
+    """The tokens of a disturbed row with its clean question; empty where it is not disturbed, or too long."""
+    clean = clean_twin(row)
+    tokens = encode(clean, tokenizer, system_prompt)["input_ids"] if clean else []
+    return tokens if len(tokens) <= limit else []

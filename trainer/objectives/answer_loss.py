@@ -14,6 +14,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from evaluators.sides import last_position
+from trainer.methods import MethodError
 
 CHUNK = 256  # positions; 256 x 49,152 fp32 logits are 48 MiB
 # Decoders whose logits are nothing but hidden state times output matrix: no bias, scale or soft cap.
@@ -64,9 +65,38 @@ def answer_losses(
     return losses, rows
 
 
+def kl_of_answers(target: torch.Tensor, found: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
+    """Sum over positions of KL(target || found) in nats, from what the output layer reads; no gradient to `target`.
+
+    Shapes: target and found (positions, width), head (vocabulary, width).
+    """
+    total = torch.zeros((), device=found.device)
+    for ends, part in zip(target.detach().split(CHUNK), found.split(CHUNK), strict=True):
+        # Logits are computed a second time in the backward pass, so that they never exist for all positions.
+        divergence = checkpoint(_kl, ends, part, head, use_reentrant=False)
+        assert isinstance(divergence, torch.Tensor)
+        total = total + divergence
+    return total
+
+
+def _kl(target: torch.Tensor, found: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
+    wanted, said = ((part @ one.T).float().log_softmax(-1) for part, one in ((target, head.detach()), (found, head)))
+    return torch.nn.functional.kl_div(said, wanted, reduction="sum", log_target=True)
+
+
 def has_plain_head(core: Any) -> bool:
     """Whether logits are nothing but the last hidden state times the output matrix."""
     return core.config.model_type in PLAIN_HEADS
+
+
+def require_plain_head(model: Any, field: str, instead: str) -> None:
+    """Raises `MethodError` naming the run file's field, and the way out, for a model without a plain head."""
+    core = bare(model)
+    if not has_plain_head(core):
+        raise MethodError(
+            f"{field}: models of the type {core.config.model_type} change their logits after the output layer, which "
+            f"it does not know; {instead}."
+        )
 
 
 def bare(model: Any) -> Any:

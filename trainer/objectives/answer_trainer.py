@@ -1,7 +1,8 @@
 """TRL's SFT trainer with our loss, and with the parts that act on a run while it trains.
 
 What is added to TRL's: answer losses in chunks (`answer_loss`), a weight for each row, further terms of the loss,
-gradients task by task, an order of the rows, and checkpoints that hold exactly what is trained, whatever the method.
+gradients task by task, passes under attack, an order of the rows, and checkpoints that hold exactly what is trained,
+whatever the method.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from transformers import PreTrainedTokenizerBase
 from trl.trainer.sft_trainer import SFTTrainer
 
 from trainer.data.tokenised import Prepared
+from trainer.data.tokens import IGNORED
 from trainer.methods import saved
 from trainer.methods.answering import evaluating
 from trainer.objectives import answer_loss
 from trainer.sections import RunConfig
-from trainer.steering import optimiser, validation
+from trainer.steering import embedding_attack, optimiser, validation
 from trainer.steering.batch import Batch
 from trainer.steering.gradient_conflict import GENERAL
 from trainer.steering.steering import Steering
@@ -53,6 +55,7 @@ class AnswerTrainer(SFTTrainer):
         self.data_collator = lambda rows: {
             **tokens_only([{name: row[name] for name in ("input_ids", "labels")} for row in rows]),
             **{name: torch.tensor([row[name] for row in rows]) for name in self.steering.columns},
+            **({"twin": _twins(rows)} if self.steering.twins else {}),
         }
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
@@ -79,12 +82,14 @@ class AnswerTrainer(SFTTrainer):
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
         batch = self._forward(model, inputs, num_items_in_batch)
-        loss = (batch.losses * self._weights(batch)).sum() / batch.count
-        return sum(self._terms(batch), loss)
+        return self._loss(batch, self._weights(batch))
 
     def training_step(
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
+        self._count(inputs)
+        if self.steering.attack:
+            return self._attacked_step(model, inputs, num_items_in_batch)
         conflict = self.steering.conflict
         if conflict is None or not self.steering.measures_conflict(self.state.global_step):
             return super().training_step(model, inputs, num_items_in_batch)
@@ -100,6 +105,26 @@ class AnswerTrainer(SFTTrainer):
         if batch.last:
             self.steering.end_conflict_step(self.state.global_step)
         return sum(terms, losses.sum()).detach()  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _attacked_step(
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | int | None
+    ) -> torch.Tensor:
+        """The batch read several times, each under another disturbance; the loss is the mean of these passes."""
+        assert self.steering.attack is not None
+        model.train()
+        inputs = self._prepare_inputs(inputs)
+        weights: list[torch.Tensor] = []  # they learn from each batch, so they are asked once
+
+        def learn(share: float) -> torch.Tensor:
+            batch = self._forward(model, inputs, num_items_in_batch)
+            if not weights:
+                weights.append(self._weights(batch))
+            loss = share * self._loss(batch, weights[0])
+            self.accelerator.backward(loss)
+            return loss.detach()
+
+        disturbed = embedding_attack.places(inputs["attention_mask"], inputs["labels"], inputs["general"])
+        return self.steering.attack(disturbed, learn)
 
     def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, *arguments: Any, metric_key_prefix: str = "eval", **options: Any
@@ -123,13 +148,9 @@ class AnswerTrainer(SFTTrainer):
         return metrics
 
     def _forward(self, model: Any, inputs: dict[str, Any], num_items: torch.Tensor | int | None) -> Batch:
-        columns = {name: inputs.pop(name) for name in self.steering.columns}
-        labels = inputs["labels"]
+        columns = {name: inputs[name] for name in self.steering.columns}
+        labels, twins = inputs["labels"], inputs.get("twin")
         tokens = {name: inputs[name] for name in ("input_ids", "attention_mask")}
-        if self.steering.seen:
-            self.steering.seen.count(columns)
-        self._total_train_tokens += int(tokens["attention_mask"].sum())
-        self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
         if self.steering.activate:
             self.steering.activate(int(columns["group"][0]))
         general, tasks = columns["general"], columns["task"]
@@ -154,7 +175,18 @@ class AnswerTrainer(SFTTrainer):
                 tasks=tasks,
                 count=len(losses) if num_items is None else num_items,
                 last=self.accelerator.sync_gradients,
+                twins=twins,
             )
+
+    def _count(self, inputs: dict[str, Any]) -> None:
+        if self.steering.seen:
+            self.steering.seen.count({name: inputs[name] for name in self.steering.columns})
+        self._total_train_tokens += int(inputs["attention_mask"].sum())
+        self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
+
+    def _loss(self, batch: Batch, weights: torch.Tensor) -> Any:
+        loss = (batch.losses * weights).sum() / batch.count
+        return sum(self._terms(batch), loss)
 
     def _weights(self, batch: Batch) -> torch.Tensor:
         rows = self.steering.weights(batch) if self.steering.weights else torch.ones(len(batch.general))
@@ -189,3 +221,9 @@ class AnswerTrainer(SFTTrainer):
     def take_weights(self, checkpoint: Path) -> None:
         """Go back to the weights of a checkpoint."""
         saved.set_training_state(self.accelerator.unwrap_model(self.model), load_file(checkpoint / WEIGHTS))
+
+
+def _twins(rows: list[dict[str, Any]]) -> torch.Tensor:
+    """(rows, longest) tokens of the rows with their clean questions, `IGNORED` behind them and where there is none."""
+    lines = [torch.tensor(row["twin"], dtype=torch.long) for row in rows]
+    return torch.nn.utils.rnn.pad_sequence(lines, batch_first=True, padding_value=IGNORED)

@@ -37,6 +37,9 @@ class Batch:
     """Answer positions in all batches of this step of the optimiser: what a sum is divided by."""
     last: bool
     """Whether the optimiser steps after this batch."""
+    twins: torch.Tensor | None = None
+    """(n, t') tokens of each disturbed row with its clean question, -100 behind them and for every other row; only
+    where the loss asks for them."""
 
     def row_means(self) -> torch.Tensor:
         """(n,) mean loss of each row, without gradient; 0 for a row without a position."""

@@ -10,11 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.utils.checkpoint import checkpoint
 
-from trainer.methods import MethodError
 from trainer.methods.answering import untouched
-from trainer.objectives.answer_loss import CHUNK, bare, final_hidden, has_plain_head
+from trainer.objectives.answer_loss import final_hidden, kl_of_answers, require_plain_head
 from trainer.steering.batch import Batch
 
 
@@ -26,12 +24,9 @@ class Distillation:
     """
 
     def __init__(self, model: Any, strength: float):
-        core = bare(model)
-        if not has_plain_head(core):
-            raise MethodError(
-                f"steering.distillation: models of the type {core.config.model_type} change their logits after the "
-                "output layer, which it does not know; set it to 0 and use steering.l2_sp or replay_share."
-            )
+        require_plain_head(
+            model, "steering.distillation", "set it to 0 and use steering.l2_sp or steering.replay_share"
+        )
         self.strength = strength
 
     def __call__(self, batch: Batch) -> torch.Tensor | None:
@@ -43,15 +38,4 @@ class Distillation:
             rows = {name: values[general] for name, values in batch.inputs.items()}
             base = final_hidden(batch.model, rows)[:, :-1][kept]
         tuned = batch.hidden[general][:, :-1][kept]
-        total = torch.zeros((), device=tuned.device)
-        for target, found in zip(base.split(CHUNK), tuned.split(CHUNK), strict=True):
-            # Logits are computed a second time in the backward pass, so that they never exist for all positions.
-            part = checkpoint(_divergence, target, found, batch.head.detach(), use_reentrant=False)
-            assert isinstance(part, torch.Tensor)
-            total = total + part
-        return self.strength * total / batch.count
-
-
-def _divergence(base: torch.Tensor, tuned: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
-    target, found = ((hidden @ head.T).float().log_softmax(-1) for hidden in (base, tuned))
-    return torch.nn.functional.kl_div(found, target, reduction="sum", log_target=True)
+        return self.strength * kl_of_answers(base, tuned, batch.head) / batch.count

@@ -17,9 +17,11 @@ from trainer.reporting import Reporter
 from trainer.sections import RunConfig
 from trainer.steering import order
 from trainer.steering.batch import LossTerm, RowWeights, Stateful
+from trainer.steering.consistency_loss import ConsistencyLoss
 from trainer.steering.curriculum import Curriculum
 from trainer.steering.distillation import Distillation
 from trainer.steering.dynamic_mixing import DynamicMixing
+from trainer.steering.embedding_attack import EmbeddingAttack
 from trainer.steering.gradient_conflict import TaskGradients
 from trainer.steering.mixup import Mixed, Mixup
 from trainer.steering.order import SteeredOrder
@@ -42,7 +44,10 @@ class Steering:
     weights: RowWeights | None = None
     terms: list[LossTerm] = field(default_factory=list)
     distils: bool = False
+    twins: bool = False
+    """Whether the loss asks for the clean twins of disturbed rows."""
     mixup: Mixup | None = None
+    attack: EmbeddingAttack | None = None
     conflict: TaskGradients | None = None
     conflict_every: int | None = None
     seen: RowsSeen | None = None
@@ -109,6 +114,19 @@ def assemble(config: RunConfig, model: Any, prepared: Prepared, reporter: Report
         steering.distils = True
     if config.schedule.mixup_alpha:
         steering.mixup = steering.remembering["mixup"] = Mixup(model, config.schedule.mixup_alpha, config.schedule.seed)
+    adversarial = config.adversarial
+    if adversarial.consistency:
+        steering.terms.append(ConsistencyLoss(model, adversarial.consistency))
+        steering.twins = True
+    if adversarial.embedding != "off":
+        attack = EmbeddingAttack(
+            model,
+            adversarial.embedding,
+            adversarial.epsilon,
+            adversarial.embedding_steps,
+            config.schedule.seed,
+        )
+        steering.attack = steering.remembering["attack"] = attack
     if asked.gradient_surgery != "off" or asked.conflict_every:
         trained = [one for one in model.parameters() if one.requires_grad]
         conflict = TaskGradients(trained, prepared.tasks, asked.gradient_surgery)

@@ -181,10 +181,10 @@ def _reworded(row: Row, text: str, way: TableWay, draw: random.Random, used: set
     """One rewriting that is not among the texts already `used`, drawn among those that leave the answer right."""
     options = list(rewritings(text, way))
     draw.shuffle(options)
-    strict = way == "brand_generic" or _cites(row)
+    strict = way == "brand_generic" or cites(row)
     for option in options:
-        if option.text not in used and not (strict and _touches_answer(row, text, option.text)):
-            return _new_row(row, option.text, f"{way}: {option.how}")
+        if option.text not in used and not (strict and touches_answer(row, text, option.text)):
+            return new_row(row, option.text, f"{way}: {option.how}")
     return None
 
 
@@ -198,12 +198,13 @@ def _by_model(row: Row, way: str, text: str, back: str) -> Row | Literal["unfait
     kept_question = ("?" in text or "？" in text) == ("?" in back or "？" in back)
     if not (kept_length and kept_question) or faithful.lost(text, back, language):
         return "unfaithful"
-    if _cites(row) and _touches_answer(row, text, back):
+    if cites(row) and touches_answer(row, text, back):
         return "unfaithful"
-    return _new_row(row, back, way)
+    return new_row(row, back, way)
 
 
-def _new_row(row: Row, text: str, how: str) -> Row:
+def new_row(row: Row, text: str, how: str) -> Row:
+    """The row with `text` for its question, and where it came from in its `about`; see `augment`."""
     new = cast(Row, {name: value for name, value in row.items() if name != "about"})
     prompt = row.get("prompt", [])
     new["prompt"] = [*prompt[:-1], Message(role="user", content=text)]
@@ -219,14 +220,15 @@ def _answers(row: Row) -> list[str]:
     return [message["content"] for name in ("completion", "chosen", "rejected") for message in row.get(name, [])]
 
 
-def _cites(row: Row) -> bool:
+def cites(row: Row) -> bool:
     """May the answer have been taken from the question's own words?"""
     if row.get("about", About()).get("task") in _CITING_TASKS:
         return True
     return any(len(answer.split()) < eligibility.SHORT_ANSWER for answer in _answers(row))
 
 
-def _touches_answer(row: Row, before: str, after: str) -> bool:
+def touches_answer(row: Row, before: str, after: str) -> bool:
+    """Does a word that the row's answer has leave the question, or come into it?"""
     return eligibility.touches(before, after, " ".join(_answers(row)))
 
 
