@@ -109,7 +109,7 @@ def reliability(cases: Sequence[Case]) -> list[Bin]:
     return bins([_sure(case) for case in cases], [case.right for case in cases])
 
 
-def chosen_case(item: Item, likelihoods: list[float], names: Sequence[str], answer: str = "") -> Case:
+def chosen_case(item: Item, likelihoods: list[float], names: Sequence[str], answer: str | None = None) -> Case:
     """An item with options as a case, from the log-likelihood of each; right where the largest is the key's.
 
     `names` are the options as they are shown; without an `answer` the likeliest one is it.
@@ -119,7 +119,7 @@ def chosen_case(item: Item, likelihoods: list[float], names: Sequence[str], answ
     choice = likeliest(likelihoods)
     return Case.of(
         item,
-        answer or names[choice],
+        names[choice] if answer is None else answer,
         reference=names[item.answer],
         right=choice == item.answer,
         values={"likelihoods": likelihoods, "key": float(item.answer)},
