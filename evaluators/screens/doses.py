@@ -220,7 +220,9 @@ def _dose(match: re.Match[str], drug: Drug, drugs: list[Drug], sentence: str) ->
 def _following(sentence: str, match: re.Match[str], drugs: list[Drug]) -> str:
     """What belongs to a dose after it: 60 characters, to the next dose or drug."""
     end = min([match.end() + 60, *(drug.start for drug in drugs if drug.start > match.end() + 12)])
-    rest = sentence[match.end() : end]
+    rest = re.sub(
+        r"[\w-]+\s$", "", sentence[match.end() : end]
+    )  # "..., then intravenous magnesium": the next drug's route
     other = _DOSE.search(rest)
     return rest[: other.start()] if other else rest
 
@@ -239,7 +241,7 @@ def _times(frequency: re.Match[str] | None) -> float:
 
 def _route(match: re.Match[str], drug: Drug, following: str, sentence: str) -> str:
     """The route named after the dose, else close before it or before its drug, else none."""
-    before = sentence[max(0, min(drug.start, match.start()) - 22) : match.start()]
+    before = sentence[max(0, min(drug.start, match.start()) - 14) : match.start()]
     for part in (following, before):
         places = {name: found.start() for name, route in _ROUTES.items() if (found := re.search(route, part, re.I))}
         if places:
