@@ -35,20 +35,17 @@ def find_drugs(text: str) -> list[Drug]:
     told about), the brands of `evaluators.rewording` and drugs.yaml. Misspelt names are not found, nor combinations by
     their brand but for those in drugs.yaml.
     """
-    names = _names()
+    names, longest = _names(), _longest()
     found: list[Drug] = []
     words = list(_WORD.finditer(text))
     end = 0
     for number, word in enumerate(words):
-        if word.start() < end:
+        if word.start() < end or (first := _plain(word[0])) not in longest:
             continue
-        for length in (4, 3, 2, 1):
-            if number + length > len(words):
-                continue
-            last = words[number + length - 1]
+        for last in reversed(words[number : number + longest[first]]):
             shown = text[word.start() : last.end()]
-            name = names.get(re.sub(r"['’]s$", "", shown.lower()).replace("’", "'")) if "\n" not in shown else None
-            if name:
+            name = names.get(_plain(shown))
+            if name and "\n" not in shown:
                 found.append(Drug(name, shown, word.start(), last.end()))
                 end = last.end()
                 break
@@ -66,6 +63,21 @@ def classes_of(name: str) -> frozenset[str]:
 def tables() -> dict[str, Any]:
     """drugs.yaml."""
     return yaml.safe_load((_FOLDER / "drugs.yaml").read_text(encoding="utf-8"))
+
+
+def _plain(text: str) -> str:
+    return text.lower().replace("’", "'").removesuffix("'s")
+
+
+@cache
+def _longest() -> dict[str, int]:
+    """The first words of names, and how many words the longest name has that begins so."""
+    longest: dict[str, int] = {}
+    for name in _names():
+        words = _WORD.findall(name)
+        if words:
+            longest[_plain(words[0])] = max(len(words), longest.get(_plain(words[0]), 0))
+    return longest
 
 
 @cache

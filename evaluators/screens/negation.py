@@ -6,7 +6,7 @@ import re
 from typing import Literal
 
 from evaluators.screens.clauses import Span, sentences
-from evaluators.screens.conditions import Condition, find_conditions
+from evaluators.screens.conditions import Condition, find_conditions, table
 from evaluators.screens.findings import CriticalError
 
 Polarity = Literal["affirmed", "denied", "open"]
@@ -69,6 +69,7 @@ def screen_negations(answer: str, context: str) -> list[CriticalError]:
     affirmed and denied, is left out. In a dialogue a question has the polarity of the reply ("Any fever?" "No.").
     """
     said, known = polarities(answer), polarities(context)
+    compared = {name.lower() for name in table()["names"]} - _TOO_WIDE
     found: list[CriticalError] = []
     for name, polarity in said.items():
         before = known.get(name, set())
