@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from random import Random
 
-from evaluators.attacks import passages, terms
+from evaluators.attacks import passages
 from evaluators.cases import Item
-from evaluators.rewording import substitution, wording
+from evaluators.rewording import faithful, substitution, wording
 
 WHY = "What the answer rests on is taken out, so that no single answer is right."
 _ENOUGH = 4  # sentences: a case of fewer has no detail to spare
@@ -58,7 +58,7 @@ def _unnamed(stem: str) -> Iterator[tuple[str, str]]:
     if len(passages.sentences(stem)) > 2:
         return
     named = re.findall(r"\b[A-Za-z]{5,}\b", stem)
-    drugs = {name for name in named if name.lower() in terms.common_names()}
+    drugs = {name for name in named if name.lower() in faithful.known_drugs()}
     found = wording.find(stem, substitution.table("synonyms"))
     conditions = {stem[one.start : one.end] for one in found if one.term.mass}
     names, instead = (drugs, "this medicine") if drugs else (conditions, "this condition")

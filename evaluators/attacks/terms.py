@@ -61,9 +61,9 @@ def editable(item: Item) -> list[Span]:
     found = []
     for match in _WORD.finditer(stem):
         word, lower = match[0], match[0].lower()
-        if word.isupper() or lower in cited or lower in _LOOKALIKES:
+        if word.isupper() or lower in cited:
             continue
-        if not (lower in table_words() or lower in common_names() or len(word) >= LONG):
+        if not (lower in table_words() or lower in faithful.known_drugs() or len(word) >= LONG):
             continue
         if any(first < match.end() and match.start() < last for first, last in untouched):
             continue
@@ -84,8 +84,11 @@ def cited_texts(item: Item) -> list[str]:
 def middle(word: str) -> range:
     """Places of a word that a slip may change: between its first and last letter, its prefix and its suffix.
 
-    A reader tells a word by its first and last letters more than by the order within (Rayner et al. 2006).
+    A reader tells a word by its first and last letters more than by the order within (Rayner et al. 2006). None of a
+    word with fewer than five letters or with other signs, nor of one that a slip turns into another term.
     """
+    if len(word) < _SHORT or not word.isalpha() or word.lower() in _LOOKALIKES:
+        return range(0)
     prefix, suffix = _PREFIX.match(word), _SUFFIX.search(word)
     start = prefix.end() if prefix and len(word) - prefix.end() >= _SHORT else 1
     end = suffix.start() if suffix and suffix.start() - start >= 2 else len(word) - 1
@@ -95,7 +98,12 @@ def middle(word: str) -> range:
 def is_another_word(misspelt: str) -> bool:
     """Is the misspelling a drug's name, or a word of the tables?"""
     lower = misspelt.lower()
-    return lower in drug_index.every_name() or lower in table_words() or lower in common_names() or lower in _LOOKALIKES
+    return (
+        lower in drug_index.every_name()
+        or lower in table_words()
+        or lower in faithful.known_drugs()
+        or lower in _LOOKALIKES
+    )
 
 
 def misspelt(item: Item, draw: Random, slips: Callable[[str], list[str]], kind: str, most: int = 3) -> Iterator[Item]:
@@ -121,12 +129,6 @@ def table_words() -> frozenset[str]:
     """Words of the rewording tables' terms, from five letters on, without the small words between them."""
     terms = (term.text for way in substitution.TABLE_WAYS for same in substitution.table(way).values() for term in same)
     return frozenset(word for term in terms for word in re.findall(r"[a-z]{5,}", term.lower()))
-
-
-@cache
-def common_names() -> frozenset[str]:
-    """Drugs that are known by name: the brand table's and the common generic ones of the public index."""
-    return substitution.drug_names() | frozenset(drug_index.common_drugs(drug_index.drug_table()))
 
 
 def _words(text: str) -> set[str]:

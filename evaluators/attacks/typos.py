@@ -37,9 +37,7 @@ def misspellings(word: str) -> list[str]:
     places = terms.middle(word)
     for place in places:
         letter, before, after = word[place], word[:place], word[place + 1 :]
-        if not letter.isalpha():
-            continue
-        if place + 1 in places and word[place + 1].isalpha():
+        if place + 1 in places:
             made[before + word[place + 1] + letter + after[1:]] = None
         made[before + after] = None
         made[before + letter + letter.lower() + after] = None

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from functools import cache
 
-from evaluators.rewording.drug_index import common_drugs, drug_table
+from evaluators.rewording.drug_index import common_names
 from evaluators.rewording.substitution import drug_names
 
 _NUMBER_WORDS = {
@@ -87,7 +87,7 @@ def _sides(text: str) -> Counter[str]:
 
 
 def _drugs(text: str) -> Counter[str]:
-    names = _all_drug_names()
+    names = known_drugs()
     return Counter(word for word in re.findall(r"[a-z][a-z-]+[a-z]", text.lower()) if word in names)
 
 
@@ -96,6 +96,6 @@ def _placeholders(text: str) -> Counter[str]:
 
 
 @cache
-def _all_drug_names() -> frozenset[str]:
+def known_drugs() -> frozenset[str]:
     """The brand table's names and the common drugs of the public index that the starter data is made from."""
-    return drug_names() | frozenset(common_drugs(drug_table()))
+    return drug_names() | common_names()
