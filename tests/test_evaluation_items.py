@@ -134,6 +134,8 @@ def test_what_is_derived_takes_the_items_of_what_the_source_is_for(tmp_path: Pat
     assert read_items("robustness", source, 6, 3) == read_items("multiple_choice", source, 6, 3)
     with pytest.raises(DataError, match="holds nothing for the suite gradient"):
         read_items("gradient", "starter/orders", None, 0)
+    with pytest.raises(DataError, match="holds nothing for the suite robustness"):
+        read_items("robustness", "starter/instructions", None, 0)
 
 
 def test_items_are_drawn_by_the_seed_with_each_group_in_its_share(tmp_path: Path):

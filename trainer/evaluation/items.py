@@ -18,7 +18,7 @@ from trainer.data.reading.files import read_records
 from trainer.data.records import DataError, Record
 from trainer.data.rows import Row, RowError, answer, kind_of, question
 from trainer.data.sources import STARTER_PREFIX, locate
-from trainer.evaluation.records_as_items import asked_by, group_of, items_of
+from trainer.evaluation.records_as_items import INSTRUCTIONS, asked_by, group_of, items_of
 from trainer.evaluation.request import Suite
 from trainer.sections import DataFormat, RunConfig
 from trainer.steering.stratified_sample import stratified_sample
@@ -114,7 +114,10 @@ def _all_items(suite: Suite, source: str) -> list[Item]:
         if suite in _DERIVED:
             own = fitting[0] if (fitting := _suites_of(file)) else "answers"
         made = list(items_of(own, file))
-        if not made or (suite == "gradient" and not made[0].options):
+        if suite in _DERIVED:
+            # Many answers follow an instruction, so none is the same or right; a gradient attack needs options.
+            made = [item for item in made if item.options or (item.group != INSTRUCTIONS and suite != "gradient")]
+        if not made:
             raise DataError(f"{file.name}: holds nothing for the suite {suite}; name another file.")
         # Its own ids where they tell its rows apart; else the places, with the file's name where there are several.
         if len({item.id for item in made}) < len(made):

@@ -17,6 +17,7 @@ from trainer.data.rows import Row, RowError, answer, kind_of
 from trainer.evaluation.request import Suite
 from trainer.sections import DataFormat
 
+INSTRUCTIONS = "instructions"
 _GROUPS = ("specialty", "subject_name", "subject", "category", "qtype", "meta_info", "topic", "kind")
 _DECISIONS = ["yes", "no", "maybe"]
 _NEEDED: dict[Suite, tuple[DataFormat, str]] = {
@@ -109,7 +110,7 @@ def _item(suite: Suite, record: dict[str, Any], detection: Detection) -> Item:
     if detection.format == "dialogue_note":
         return item.model_copy(update={"context": _below_the_task(item), "group": label})
     if "checks" in record:
-        return item.model_copy(update={"reference": json.dumps(record["checks"]), "group": "instructions"})
+        return item.model_copy(update={"reference": json.dumps(record["checks"]), "group": INSTRUCTIONS})
     options = record.get("options")
     if isinstance(options, list) and label in options:
         return item.model_copy(update={"options": options, "answer": options.index(label)})
