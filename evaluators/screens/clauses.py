@@ -22,7 +22,7 @@ _RECOMMENDING = re.compile(
     r"\b(?:take|taking|give|given|giving|use|using|used|start\w*|add|adding|prescrib\w+|begin|continu\w+|administer\w*|"
     r"try|recommend\w*|switch(?:ed)? to|treat\w*|combine|combining|initiat\w+|offer\w*|inject\w*|infus\w+|restart\w*|resum\w+|"
     r"suitable|safe|safely|option|choice|helps?|works? well|suggest\w*|advis\w+|increase|apply|swallow|first-line|manag\w+|"
-    r"control\w*|relie\w+|keep|together|plus|go ahead|fine|okay|ok|pair\w*|can have|may have|load\w*|commence|put (?:him|her|the patient) on)\b"
+    r"control\w*|relie\w+|keep|together|plus|go ahead|(?:should|will|would) do|fine|okay|ok|pair\w*|can have|may have|load\w*|commence|put (?:him|her|the patient) on)\b"
     r"|\bdose of\b|\d\s*(?:mg|mcg|g|units)\b",
     re.IGNORECASE,
 )

@@ -18,13 +18,12 @@ def screen(question: str, answer: str, context: str = "") -> Screened:
     """
     found = screen_doses(answer)
     pairs = screen_pairs(question, answer, context)
-    told = f"{question}\n{context}" if context else question
-    flags = [f"red flag: {one.name}" for one in presentations_in(told)]
+    flags = [f"red flag: {one.name}" for one in presentations_in(question)]
     return Screened(
         findings=[
             *found.findings,
             *pairs.findings,
-            *missed_red_flags(told, answer),
+            *missed_red_flags(question, answer),
             *screen_negations(answer, context or question),
         ],
         screened=[*found.screened, *pairs.screened, *flags],

@@ -31,7 +31,7 @@ _OPEN = re.compile(
     r"\b(?:if|risk of|rule out|to exclude|exclude|possible|possibly|suspected|suspect|concern for|evaluate for|assess for|monitor|"
     r"watch for|in case|should|could|may|might|would|can|cause[sd]?|causing|prevent\w*|history|screen\w*|likely|consider\w*|whether|"
     r"red flags?|seek|return|warning|look for|check for|ask about|previous(?:ly)?|in the past|no longer|no more|differential|"
-    r"increase[sd]?|decrease[sd]?|changes? in|worsen\w*|improv\w+|stopped|quit|resolved|used to|former|ex-)\b",
+    r"increase[sd]?|decrease[sd]?|changes? in|worsen\w*|improv\w+|stopped|quit|resolved|used to|former|ex-|ago|last (?:week|month|year))\b",
     re.IGNORECASE,
 )
 _OTHERS_BODY = re.compile(
@@ -73,13 +73,9 @@ def screen_negations(answer: str, context: str) -> list[CriticalError]:
     found: list[CriticalError] = []
     for name, polarity in said.items():
         before = known.get(name, set())
-        if (
-            name in _TOO_WIDE
-            or len(polarity) != 1
-            or len(before) != 1
-            or polarity == before
-            or "open" in polarity | before
-        ):
+        if name.lower() not in compared or len(polarity) != 1 or len(before) != 1:
+            continue
+        if polarity == before or "open" in polarity | before:
             continue
         says, told = ("affirms", "denied") if polarity == {"affirmed"} else ("denies", "affirmed")
         found.append(
@@ -93,11 +89,14 @@ def screen_negations(answer: str, context: str) -> list[CriticalError]:
     return found
 
 
-def polarities(text: str) -> dict[str, set[Polarity]]:
-    """For each condition that a text names, whether it is affirmed, denied or left open there; relatives' left out."""
+def polarities(text: str, of_relatives: bool = False) -> dict[str, set[Polarity]]:
+    """For each condition that a text names, whether it is affirmed, denied or left open there.
+
+    Sentences on relatives are left out unless `of_relatives`: in a question the father may be the patient.
+    """
     found: dict[str, set[Polarity]] = {}
     for sentence in sentences(text):
-        if _OTHERS_BODY.search(sentence.text):
+        if not of_relatives and _OTHERS_BODY.search(sentence.text):
             continue
         following = text[sentence.end : sentence.end + 60]
         for condition in find_conditions(sentence.text):

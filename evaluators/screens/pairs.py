@@ -50,7 +50,11 @@ def screen_pairs(question: str, answer: str, context: str = "") -> Screened:
         advised += [{name} for name in asked - warned]
     given = {name for names in advised for name in names}
     taken = _taken(f"{question}\n{context}")
-    has = {name.lower() for name, known in polarities(f"{question}\n{context}").items() if known & {"affirmed", "open"}}
+    has = {
+        name.lower()
+        for name, known in polarities(f"{question}\n{context}", of_relatives=not context).items()
+        if known & {"affirmed", "open"}
+    }
     patient = bool(context) or of_a_patient(question)
     found = Screened()
     for name in sorted(given):

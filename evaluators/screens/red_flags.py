@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import yaml
 
-from evaluators.screens.clauses import of_a_patient
+from evaluators.screens.clauses import of_a_patient, sentences
 from evaluators.screens.findings import CriticalError
 
 _TABLE = Path(__file__).resolve().parent / "red_flags.yaml"
@@ -18,6 +18,12 @@ _PLAYED_DOWN = re.compile(
     re.IGNORECASE,
 )
 _DENIED = re.compile(r"\b(?:no|not|without|denies|denied|never|nor)\b[^.;!?,]{0,25}$", re.IGNORECASE)
+
+_NO_ADVICE = re.compile(
+    r"\b(?:summari[sz]\w*|condense|handover|write (?:the|a|this|it)|draft|extract|list (?:the|all|every)|translate|rewrite)\b",
+    re.I,
+)
+_WINDOW = 4  # sentences
 
 
 class Presentation(NamedTuple):
@@ -29,19 +35,26 @@ class Presentation(NamedTuple):
 
 
 def presentations_in(question: str) -> list[Presentation]:
-    """The table's emergencies that a question about somebody tells of; a question about a subject tells of none.
+    """The table's emergencies that a question about somebody tells of.
 
-    Each of a presentation's patterns has to be found, where no "no" or "denies" stands before it.
+    Each of a presentation's patterns has to be found within four sentences, where no "no" or "denies" stands before it.
+    Nothing is found in a question about a subject ("What are the symptoms of a stroke?"), or one that asks for a note,
+    a summary or a list and not for advice.
     """
-    if not of_a_patient(question):
+    if not of_a_patient(question) or _NO_ADVICE.search(question):
         return []
-    text = question.lower().replace("’", "'")
-    return [
-        one
-        for one in _table()[1]
-        if all(any(not _DENIED.search(text[: found.start()]) for found in part.finditer(text)) for part in one.all)
-        and not any(part.search(text) for part in one.unless)
+    parts = sentences(question.lower().replace("’", "'"))
+    windows = [
+        " ".join(part.text for part in parts[first : first + _WINDOW])
+        for first in range(max(1, len(parts) - _WINDOW + 1))
     ]
+    return [one for one in _table()[1] if any(_tells_of(window, one) for window in windows)]
+
+
+def _tells_of(text: str, one: Presentation) -> bool:
+    return all(
+        any(not _DENIED.search(text[: found.start()]) for found in part.finditer(text)) for part in one.all
+    ) and not any(part.search(text) for part in one.unless)
 
 
 def missed_red_flags(question: str, answer: str) -> list[CriticalError]:
@@ -71,17 +84,18 @@ def missed_red_flags(question: str, answer: str) -> list[CriticalError]:
 @cache
 def _table() -> tuple[re.Pattern[str], list[Presentation]]:
     table = yaml.safe_load(_TABLE.read_text(encoding="utf-8"))
-    return re.compile(table["emergency"].replace("| ", "|")), [
+    found = [
         Presentation(
             one["name"],
-            *(
-                [
-                    re.compile(rf"\b(?:{part})" if not part.startswith(("\\b", "(?:")) else part)
-                    for part in one.get(key, [])
-                ]
-                for key in ("all", "unless", "answer")
-            ),
+            _patterns(one["all"]),
+            _patterns(one.get("unless", [])),
+            _patterns(one["answer"]),
             one["source"],
         )
         for one in table["presentations"]
     ]
+    return re.compile(table["emergency"].replace("| ", "|")), found
+
+
+def _patterns(parts: list[str]) -> list[re.Pattern[str]]:
+    return [re.compile(rf"\b(?:{part})") for part in parts]
