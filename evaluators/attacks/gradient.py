@@ -9,6 +9,9 @@ question of T tokens, the same L2 norm ε x mean norm x sqrt(T): FGSM's sign ste
 that several steps stay in (projected gradient steps in L2, Madry et al. 2018), and Gaussian noise. The ball holds
 FGSM's point, and lets the attack lay all of it on a single word. No text has these embeddings: what is measured is how
 steady the model is around a question, not what somebody could type.
+
+captum.robust has both attacks, but with one radius for a whole batch, and without the numbers whose gradient is below
+1e-6: norms would not be equal.
 """
 
 from __future__ import annotations
