@@ -18,8 +18,9 @@ _DENIES = re.compile(
     re.IGNORECASE,
 )
 _TURNS = re.compile(
-    r"\b(?:but|however|except|although|though|yet|because|apart from|other than|aside from|presents?|reports?|complains?|"
-    r"has had|developed|admits?|positive for|is on|takes|with|appear(?:s|ed)|fe(?:els?|lt)|i (?:have|am|had|get|was|do))\b|[;:]",
+    r"\b(?:but|however|except|although|though|yet|because|just|apart from|other than|aside from|presents?|reports?|"
+    r"complains?|has had|developed|admits?|positive for|is on|takes|(?<!s )(?<!y )with|(?<!not )appear(?:s|ed)|"
+    r"(?<!not )fe(?:els?|lt)|i (?:have|am|had|get|was|do)|i['’]m|it['’]s)\b|[;:]",
     re.IGNORECASE,
 )
 _DENIED_BEHIND = re.compile(
@@ -39,13 +40,15 @@ _OTHERS_BODY = re.compile(
     r"husband|family|relatives|maternal|paternal)\b",
     re.IGNORECASE,
 )
+_REPLY = r"^\W*(?:\w+:\s*)?(?:(?:um|uh|oh|well|ah|hm+|luckily|fortunately|thankfully)\W+)*"
 _NO = re.compile(
-    r"^\W*(?:\w+:\s*)?(?:(?:um|uh|oh|well|ah|hm+)\W+)*(?:no|nope|nah|never|none|neither|not|negative|i don['’]t|i haven['’]t|thankfully|i['’]?a?m (?:fine|good|okay|all right)|i have none)\b",
-    re.I,
+    rf"{_REPLY}(?:no|nope|nah|never|none|neither|nothing|not|negative|that['’]s a negative|i don['’]t|i haven['’]t|"
+    r"i have none|i['’]?a?m (?:fine|good|okay|all right))\b",
+    re.IGNORECASE,
 )
 _YES = re.compile(
-    r"^\W*(?:\w+:\s*)?(?:(?:um|uh|oh|well|ah|hm+)\W+)*(?:yes|yeah|yep|yup|sure|correct|right|i do|i have|i am|he does|she does|a little)\b",
-    re.I,
+    rf"{_REPLY}(?:(?:yes|yeah|yep|yup|sure|correct|right|a little)\b|(?:i do|i have|i am|he does|she does)[.,!])",
+    re.IGNORECASE,
 )
 # Behaviours and groups of findings: one may be denied and another affirmed under the same word.
 _TOO_WIDE = {
@@ -110,13 +113,17 @@ def _polarity(condition: Condition, sentence: Span, following: str) -> Polarity:
         if _NO.match(following):
             return "denied"
         # "No fever?" "Correct."
-        return ("denied" if _DENIES.search(before) else "affirmed") if _YES.match(following) else "open"
+        return ("denied" if re.search(r"\bno\b", before, re.I) else "affirmed") if _YES.match(following) else "open"
     turns = [match.end() for match in _TURNS.finditer(before)]
     scope = before[turns[-1] :] if turns else before
     if _DENIES.search(scope) or _DENIED_BEHIND.match(after):
         return (
             "open"
-            if re.search(r"\b(?:no longer|no more|not only|no change|no increase|no new|no further)\b", scope, re.I)
+            if re.search(
+                r"\b(?:no longer|no more|not only|no change|no increase|no new|no further|not limited|(?:not|n['’]t) (?:know|sure|think))\b",
+                scope,
+                re.I,
+            )
             else "denied"
         )
     return "open" if _OPEN.search(sentence.text) else "affirmed"

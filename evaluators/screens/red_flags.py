@@ -20,7 +20,7 @@ _PLAYED_DOWN = re.compile(
 _DENIED = re.compile(r"\b(?:no|not|without|denies|denied|never|nor)\b[^.;!?,]{0,25}$", re.IGNORECASE)
 
 _NO_ADVICE = re.compile(
-    r"\b(?:summari[sz]\w*|condense|handover|write (?:the|a|this|it)|draft|extract|list (?:the|all|every)|translate|rewrite)\b",
+    r"\b(?:summari[sz]\w*|condense|handover|write (?:the|a|this|it)|draft|extract|list (?:the|all|every)|translate|rewrite|which of the following)\b",
     re.I,
 )
 _WINDOW = 4  # sentences
@@ -38,8 +38,8 @@ def presentations_in(question: str) -> list[Presentation]:
     """The table's emergencies that a question about somebody tells of.
 
     Each of a presentation's patterns has to be found within four sentences, where no "no" or "denies" stands before it.
-    Nothing is found in a question about a subject ("What are the symptoms of a stroke?"), or one that asks for a note,
-    a summary or a list and not for advice.
+    Nothing is found in a question about a subject ("What are the symptoms of a stroke?"), one that asks for a
+    note, a summary or a list and not for advice, or a multiple choice.
     """
     if not of_a_patient(question) or _NO_ADVICE.search(question):
         return []
