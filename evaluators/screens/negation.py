@@ -71,14 +71,17 @@ def screen_negations(answer: str, context: str) -> list[CriticalError]:
     Compared are conditions by name. A finding that is asked about, possible, of the past, of a relative's, or both
     affirmed and denied, is left out. In a dialogue a question has the polarity of the reply ("Any fever?" "No.").
     """
-    said, known = polarities(answer), polarities(context)
     compared = {name.lower() for name in table()["names"]} - _TOO_WIDE
+    known = {
+        name: polarity
+        for name, polarity in polarities(context).items()
+        if name.lower() in compared and polarity in ({"affirmed"}, {"denied"})
+    }
+    said = polarities(answer) if known else {}
     found: list[CriticalError] = []
     for name, polarity in said.items():
-        before = known.get(name, set())
-        if name.lower() not in compared or len(polarity) != 1 or len(before) != 1:
-            continue
-        if polarity == before or "open" in polarity | before:
+        before = known.get(name)
+        if before is None or polarity == before or polarity not in ({"affirmed"}, {"denied"}):
             continue
         says, told = ("affirms", "denied") if polarity == {"affirmed"} else ("denies", "affirmed")
         found.append(

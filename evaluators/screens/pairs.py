@@ -44,11 +44,13 @@ def screen_pairs(question: str, answer: str, context: str = "") -> Screened:
     is one that only tells of a drug, or lists choices for nobody in particular. "Yes, that is safe" recommends what the
     question asks about.
     """
-    advised, warned, warned_of = _advice(answer)
     asked = {drug.name for drug in find_drugs(question)}
+    advised, warned, warned_of = _advice(answer)
     if asked and _agrees(answer):
         advised += [{name} for name in asked - warned]
     given = {name for names in advised for name in names}
+    if not given:
+        return Screened()
     taken = _taken(f"{question}\n{context}")
     has = {
         name.lower()
@@ -88,16 +90,20 @@ def _advice(answer: str) -> tuple[list[set[str]], set[str], set[str]]:
     given: list[set[str]] = []
     warned: set[str] = set()
     warned_of: set[str] = set()
+    drugs, conditions = find_drugs(answer), find_conditions(answer)
+    named = [one.start for one in (*drugs, *conditions)]
     for sentence in sentences(answer):
+        if not any(sentence.start <= start < sentence.end for start in named):
+            continue
         keeps_on = _KEEPS_ON.search(sentence.text) is not None and not warns(_KEEPS_ON.sub("", sentence.text))
         for clause in clauses(sentence):
             text = _KEEPS_ON.sub("continue", clause.text) if keeps_on else clause.text
-            drugs = {drug.name for drug in find_drugs(text)}
+            names = {drug.name for drug in drugs if clause.start <= drug.start < clause.end}
             if warns(text):
-                warned |= drugs
-                warned_of |= {condition.name.lower() for condition in find_conditions(text)}
-            elif drugs and recommends(text):
-                given += [drugs] if _CHOICES.search(text) else [{name} for name in drugs]
+                warned |= names
+                warned_of |= {one.name.lower() for one in conditions if clause.start <= one.start < clause.end}
+            elif names and recommends(text):
+                given += [names] if _CHOICES.search(text) else [{name} for name in names]
     warned |= {kind for name in warned for kind in classes_of(name)}
     return given, warned | {name for names in given for name in names if classes_of(name) & warned}, warned_of
 
