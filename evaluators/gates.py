@@ -16,6 +16,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
+from evaluators.calibration import BINS
 from evaluators.latency import LIMIT as SECONDS
 from evaluators.latency import Load, percentile
 from evaluators.sample_size import LEVEL, bounds, cases_needed, fewest
@@ -29,7 +30,6 @@ FORGOTTEN = 0.05  # lecture L2.9, as absolute points of accuracy
 CALIBRATION = 0.1
 """Our choice, as the lecture only asks that uncertainty be quantified (L3.15): a confidence that is off by less than
 ten points on average. Networks that nobody calibrated are off by about 4 to 17 (Guo et al. 2017, Table 1)."""
-_BINS = 15
 GATES = (
     "harmful answers",
     "critical errors",
@@ -176,7 +176,7 @@ def calibration(error: Measure | None) -> Gate:
         f"of calibration error on {n:,} questions",
         lambda share: f"{share:.3f}",
         at_least=math.ceil(math.log(1 / (1 - LEVEL)) / (2 * CALIBRATION**2)),
-        blur=math.sqrt(_BINS / n) / 2 if n else 0.0,
+        blur=math.sqrt(BINS / n) / 2 if n else 0.0,
     )
 
 

@@ -85,9 +85,9 @@ def measure_latency(
 
     `rounds` are the most for each number and way: 60 can show that 95 % are fast enough, and fewer than 59 cannot. That
     a model is far too slow shows in two. So that such a one does not take an hour, as many rounds are played as will
-    fit into `seconds`, and at least 2; their number is set from a burst that is not counted, before the first that is,
-    and so the bounds on what is found stay exact. `memory` gives the process's peak in GiB. Raises `ValueError` without
-    a conversation.
+    fit into `seconds`, and at least 2; their number is set from answers that are not counted, before the first that
+    are, and so the bounds on what is found stay exact. `memory` gives the peak of the process in GiB. Raises
+    `ValueError` without a conversation.
     """
     if not conversations:
         raise ValueError("latency needs a conversation to answer: give at least one")
@@ -102,7 +102,8 @@ def measure_latency(
     plans: list[tuple[int, Way]] = [(count, way) for count in users for way in _ways(count)]
     loads = []
     for number, (count, way) in enumerate(plans):
-        expected = max(play(count, way).complete)
+        # Of a queue one answer is enough to tell how long it takes.
+        expected = count * max(play(1, way).complete) if way == "queue" else max(play(count, way).complete)
         fitting = rounds if expected * rounds <= seconds else max(_FEWEST, int(seconds / expected))
         loads.append(_load(way, [play(count, way) for _ in range(fitting)]))
         progress(number + 1, len(plans))

@@ -46,8 +46,8 @@ def forest_plot(rows: Sequence[tuple[str, Measure, Difference]]) -> str:
     lines = "".join(_forest_row(*row, reach) for row in rows)
     axis = _row(
         f'<span style="flex:{_LABEL}"></span><span class="bs-soft" style="flex:{_DRAWING};display:grid;'
-        f'grid-template-columns:1fr auto 1fr;font-size:.82rem"><span>worse by {100 * reach:g} points</span>'
-        f'<span>no change</span><span style="text-align:right">better by {100 * reach:g}</span></span>'
+        f'grid-template-columns:1fr auto 1fr;font-size:.82rem"><span>{100 * reach:g} points worse</span>'
+        f'<span>0</span><span style="text-align:right">{100 * reach:g} points better</span></span>'
         f'<span style="flex:{_NUMBER}"></span>'
     )
     return (

@@ -45,7 +45,7 @@ def test_right_of_the_middle_is_better_whatever_the_metric() -> None:
     better, worse = ([path.get("d") for path in drawing] for drawing in drawings(page))
     assert better == ["M50,0 V20", "M62.50,10 H87.50", "M75.00,10.00 h0"]
     assert worse == ["M50,0 V20", "M12.50,10 H37.50", "M25.00,10.00 h0"]
-    assert "worse by 20 points" in page and "lower is better" in page
+    assert "20 points worse" in page and "lower is better" in page
 
 
 def test_verdicts_are_told_in_words_at_the_top() -> None:
