@@ -116,7 +116,7 @@ def test_a_wrong_guess_does_not_take_the_gold_of_a_right_one():
 def test_each_gold_span_is_used_once():
     gold = [Span(0, 10, "D")]
     assert partially_right(gold, [Span(0, 4, "D"), Span(5, 9, "D")]) == 0.5
-    assert partially_right(gold, [Span(10, 12, "D")]) == 0
+    assert partially_right(gold, [Span(10, 12, "D")]) == partially_right([Span(10, 12, "D")], gold) == 0
 
 
 def test_a_parrot_gets_1_and_one_that_finds_nothing_0():

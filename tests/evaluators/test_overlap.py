@@ -80,6 +80,7 @@ def test_rouge_l_by_hand():
     # Common subsequence "has fever": 2 of 4 words of the answer, 2 of 3 of the reference; F = 2 * 2 / (4 + 3).
     score = rouge_l(["She has a fever"], ["Has fever, coughs"], ["1"])
     assert measure(score).value == pytest.approx(4 / 7)
+    assert measure(rouge_l(["coughing"], ["cough"], ["1"])).value == 0  # no stemming
 
 
 def test_a_reference_that_rouge_cannot_read_is_left_out():

@@ -61,6 +61,20 @@ def test_the_interval_of_a_mean_is_as_wide_as_the_normal_one():
     assert (found.high + found.low) / 2 == pytest.approx(values.mean(), abs=0.2 * half)
 
 
+@pytest.mark.parametrize(
+    ("values", "units"),
+    [
+        ([1, 1, 1, 0, 0, 1], ["a", "a", "a", "b", "c", "d"]),  # questions of more and of fewer variants
+        ([1, 0, 1, 0, 0, 0], ["a", "a", "b", "b", "c", "c"]),  # right in some variants only
+        ([0.5, 1.5, 0, 0, 1, 1], ["a", "a", "b", "b", "c", "c"]),  # no share, though it adds up like one
+    ],
+)
+def test_the_exact_interval_is_only_for_questions_that_count_as_a_whole(values: list, units: list[str]):
+    score = mean("mixed", values, units)
+    assert measure(score).interval == "bootstrap"
+    assert compare(score, score).test == "permutation test over source questions"
+
+
 def test_a_large_suite_is_resampled_in_blocks_with_the_same_result(monkeypatch: pytest.MonkeyPatch):
     score = share(list(np.linspace(0, 1, 50)))
     whole = measure(score)
@@ -76,6 +90,8 @@ def test_agreement_of_all_questions_is_no_certainty():
         assert (found.low, found.high) == pytest.approx((value * (1 - q), value * (1 - q) + q))
     unbounded = measure(share([7.0] * 12, scale="number"))
     assert (unbounded.value, unbounded.low, unbounded.high, unbounded.interval) == (7.0, None, None, "none")
+    moved = compare(share([7.0] * 12, scale="number"), share([9.0] * 12, scale="number"))
+    assert (moved.value, moved.low, moved.verdict) == (2.0, None, "unknown")
     same = share([0.2, 0.4, 0.9], scale="score")
     difference = compare(same, same)
     unseen = 1 - 0.025 ** (1 / 3)
