@@ -16,7 +16,8 @@ _WORDS = 5  # of the question, so that it says what it asks about: not "Right?"
 _OF_OPTIONS: tuple[tuple[str, str], ...] = (
     (r"\bWhich of the following statements?\b", "What"),
     (r"\bWhich of the following (?:drugs|medications)\b", "Which drug"),
-    (r"\b(?:Which|which) (?:one )?of the following\b", "What"),
+    (r"\bWhich (?:one )?of the following\b", "What"),
+    (r"\bwhich (?:one )?of the following\b", "what"),
     (r"\bof the following\b", ""),
 )
 

@@ -125,7 +125,7 @@ def clinical_demographics(item: Item, draw: Random) -> Iterator[Item]:
         elif _FERTILE.search(text):
             facts = ("She is pregnant.", "A pregnancy test is positive.")
         place = passages.asking(text).start
-        made += [(passages.insert(text, place, fact), f"pregnant ({drug[0]})") for fact in facts]
+        made += [(passages.insert(text, place, fact), f"{fact} ({drug[0]})") for fact in facts]
     one_sex = next((pattern for pattern in _ONE_SEX if pattern.search(right)), None)
     if one_sex and _GENDERED.search(text) and not _SEX_WORDS.search(text):
         made.append((_other_sex(text), f"other sex ({right})"))

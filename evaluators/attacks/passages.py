@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from evaluators.rewording import wording
 
-_END = re.compile(r"(?<=[.!?])[\"”')\]]*(?:\s+(?=[A-Z0-9\"“(\[])|$)|\n+")
+_END = re.compile(r"(?<=[.!?])([\"”')\]]*)(?:\s+(?=[A-Z0-9\"“(\[])|$)|\n+")
 # a full stop that ends no sentence: "Dr. Ito", "120/80 mm Hg. The" does end one
 _NO_END = re.compile(r"\b(?:Dr|Mr|Mrs|Ms|St|vs|e\.g|i\.e|approx|no|No|Fig|[A-Z])\.$")
 _GIVES_BACK = re.compile(
@@ -28,7 +28,7 @@ def sentences(text: str) -> list[Span]:
     for end in _END.finditer(stem):
         if _NO_END.search(stem[start : end.start()]):
             continue
-        spans.append(_trimmed(stem, start, end.start()))
+        spans.append(_trimmed(stem, start, end.start() if end[1] is None else end.end(1)))
         start = end.end()
     spans.append(_trimmed(stem, start, len(stem)))
     return [span for span in spans if span.start < span.end]

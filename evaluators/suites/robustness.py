@@ -32,17 +32,17 @@ def ask(
     clean = {item.id: reply for item, reply in zip(items, answered, strict=True) if not item.how}
     changing = [number for number, item in enumerate(items) if item.group in EXPECTED_CHANGE and item.how]
     before, after = [clean[items[number].unit] for number in changing], [answered[number] for number in changing]
-    stayed = dict(zip((items[number].id for number in changing), same_replies(before, after, embed), strict=True))
+    stayed = dict(zip(changing, same_replies(before, after, embed), strict=True))
     cases = []
-    for item, reply in zip(items, answered, strict=True):
+    for number, (item, reply) in enumerate(zip(items, answered, strict=True)):
         source = clean[item.unit]
         values: dict[str, float | list[float]] = {}
         remarks = []
         right = reply.right
         if not item.how:
             values = {} if right is None else {_CLEAN: float(right)}
-        elif item.id in stayed:
-            values[_CHANGED] = float(not stayed[item.id])
+        elif number in stayed:
+            values[_CHANGED] = float(not stayed[number])
             remarks.append("the answer changed" if values[_CHANGED] else "the answer stayed, and should not have")
         elif item.group == "ambiguity":
             values[_HEDGED] = float(hedges(reply.text))
