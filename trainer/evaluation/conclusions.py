@@ -21,7 +21,7 @@ from trainer.reporting import Reporter
 
 LEVEL = 0.05
 USERS = 1  # whose latency the gate goes by: one clinician who waits
-_ECE = "calibration error"
+_ECE = "Expected calibration error"
 _KINDS: tuple[Literal["general", "general medical"], ...] = ("general", "general medical")
 
 
@@ -94,7 +94,7 @@ def _gates(report: EvaluationReport) -> list[Gate]:
     kinds = {one.group: one.main for one in general.groups} if general else {}
     for kind in _KINDS:
         lost = kinds.get(kind)
-        found.append(gates.forgetting(kind, lost.difference if lost else None, lost.difference.units if lost else 0))
+        found.append(gates.forgetting(kind, lost.difference if lost else None))
     tuned = report.latency.get("tuned")
     load = next((one for one in tuned.loads if one.users == USERS), None) if tuned else None
     found.append(gates.latency(load))

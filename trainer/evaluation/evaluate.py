@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 from evaluators import scores
 from evaluators.attacks import gradient
@@ -33,7 +33,7 @@ from trainer import jobs, runs
 from trainer.data.canaries import canary_items
 from trainer.data.rows import Row
 from trainer.evaluation import conclusions, latency
-from trainer.evaluation.evaluations import CASES, REPORT
+from trainer.evaluation.evaluations import CASES, REPORT, Side
 from trainer.evaluation.items import own_test_items, read_items
 from trainer.evaluation.report import Compared, EvaluationReport, Group, SuiteReport
 from trainer.evaluation.request import OWN, EvaluationRequest, RequestError, SuiteChoice
@@ -55,7 +55,6 @@ SUITES: dict[str, ModuleType] = {
     "consistency": consistency,
     "robustness": robustness,
 }
-Side = Literal["base", "tuned"]
 SIDES: tuple[Side, ...] = ("base", "tuned")
 FEWEST_IN_A_GROUP = 10  # below, a group's interval is wider than anything one would say of it
 
@@ -134,12 +133,6 @@ class _Sides:
         return [(number, side) for number in range(suites) for side in SIDES]
 
 
-def read_cases(folder: Path, cases: str, side: Side) -> list[Case]:
-    """A suite's cases of one side, as the evaluation in `folder` kept them."""
-    lines = (folder / CASES / f"{cases}.{side}.jsonl").read_text(encoding="utf-8").splitlines()
-    return [Case.model_validate_json(line) for line in lines]
-
-
 def _items(choice: SuiteChoice, request: EvaluationRequest, run: runs.Run) -> list[Item]:
     if choice.suite == "memorisation":
         items = canary_items(run.config)
@@ -171,12 +164,12 @@ def _compare(
 ) -> SuiteReport:
     suite = SUITES[choice.suite]
     pairs = _paired(suite.scores, base, tuned)
-    groups = [
-        Group(group=group, main=_paired(suite.scores, *own)[0])
-        for group in sorted({case.group for case in base if case.group})
-        if len((own := [[case for case in side if case.group == group] for side in (base, tuned)])[0])
-        >= FEWEST_IN_A_GROUP
-    ]
+    groups = []
+    for group in sorted({case.group for case in base if case.group}):
+        own = [[case for case in side if case.group == group] for side in (base, tuned)]
+        main = _paired(suite.scores, *own)[0]
+        if main.tuned.n >= FEWEST_IN_A_GROUP:
+            groups.append(Group(group=group, main=main))
     options = [len(item.options) for item in items if item.options]
     return SuiteReport(
         suite=choice.suite,

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import ValidationError
 
+from evaluators.cases import Case
 from trainer import config as run_config
 from trainer import events, jobs, runs
 from trainer.evaluation import request as requests
@@ -20,6 +21,7 @@ from trainer.evaluation.request import EvaluationRequest, RequestError
 from trainer.jobs import ACTIVE, Job, RunError, RunState
 
 REQUEST, REPORT, CASES = "request.yaml", "report.json", "cases"
+Side = Literal["base", "tuned"]
 
 
 class Evaluation(Job):
@@ -109,6 +111,12 @@ def delete(evaluation: Evaluation) -> None:
     if evaluation.status.state in ACTIVE and evaluation.status.pid is not None:
         raise RunError(f"Evaluation {evaluation.id} is {evaluation.status.state}; stop it first.")
     shutil.rmtree(evaluation.folder)
+
+
+def read_cases(folder: Path, cases: str, side: Side) -> list[Case]:
+    """A suite's cases of one side, as the evaluation in `folder` kept them."""
+    lines = (folder / CASES / f"{cases}.{side}.jsonl").read_text(encoding="utf-8").splitlines()
+    return [Case.model_validate_json(line) for line in lines]
 
 
 def _ids() -> list[str]:

@@ -14,7 +14,6 @@ from pydantic import BaseModel
 from evaluators.cases import Case
 from trainer import events, jobs, runs
 from trainer.evaluation import evaluations
-from trainer.evaluation.evaluate import read_cases
 from trainer.evaluation.request import EvaluationRequest
 from trainer.reporting import Reporter
 from trainer.sections import AdversarialSection, RunConfig
@@ -104,7 +103,7 @@ def _failed(folder: Path, section: AdversarialSection) -> str | None:
     for path in sorted((folder / evaluations.CASES).glob("*.tuned.jsonl")):
         name = path.name.removesuffix(".tuned.jsonl")
         if name.partition("-")[2] in ATTACKED:
-            failed += [case for case in read_cases(folder, name, "tuned") if case.right is False]
+            failed += [case for case in evaluations.read_cases(folder, name, "tuned") if case.right is False]
     if not failed:
         return section.hard_cases
     target = folder / HARD_CASES

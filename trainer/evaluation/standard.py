@@ -55,7 +55,9 @@ def suites_of(data: Sequence[Path], items: int) -> list[SuiteChoice]:
     """
     chosen: list[SuiteChoice] = []
     for path in data:
-        found = [(suite, str(path)) for suite in suites_for(str(path))] if path.exists() else []
+        found: list[tuple[Suite, str]] = (
+            [(suite, str(path)) for suite in suites_for(str(path))] if path.exists() else []
+        )
         folders = [one for one in path.iterdir() if one.is_dir()] if path.is_dir() else []
         if folders:
             found = discover(str(path))
