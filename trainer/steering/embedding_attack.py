@@ -90,8 +90,10 @@ class EmbeddingAttack:
         def disturb(module: Any, arguments: Any, embedded: torch.Tensor) -> torch.Tensor:
             if not self.model.training:
                 return embedded
-            own = embedded.detach().float() * disturbed[..., None]
-            return embedded + (_norms(own) * disturbance).to(embedded)
+            where = disturbed[..., None]
+            scale = _norms(embedded.detach().float() * where)
+            # By the product with `where`, the gradient of all other tokens is 0 too.
+            return embedded + (scale * where * disturbance).to(embedded)
 
         hook = self.model.get_input_embeddings().register_forward_hook(disturb)
         try:
