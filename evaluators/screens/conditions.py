@@ -40,7 +40,7 @@ def find_conditions(text: str) -> list[Condition]:
 
 
 def told_of(text: str) -> frozenset[str]:
-    """Names of the conditions that a text speaks of, also where it does not name them ("we drink wine": alcohol use)."""
+    """Names of the conditions that a text speaks of, also without their name ("we drink wine": alcohol use)."""
     lower = f" {re.sub(r'[^a-z]+', ' ', text.lower())} "
     hinted: set[str] = {
         _names().get(name) or name

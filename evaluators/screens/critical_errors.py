@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from evaluators.screens.doses import screen_doses
+from evaluators.screens.dose_limits import screen_doses
 from evaluators.screens.findings import Screened
 from evaluators.screens.negation import screen_negations
 from evaluators.screens.pairs import screen_pairs

@@ -1,57 +1,47 @@
-"""A screen of doses: those that an answer recommends, against the most that adults are usually given of the drug."""
+"""Doses of drugs as an answer recommends them: how much, how often, by which route, for each kilogram or not."""
 
 from __future__ import annotations
 
 import re
-from functools import cache
-from pathlib import Path
-from typing import Any, NamedTuple
-
-import yaml
+from typing import NamedTuple
 
 from evaluators.screens.clauses import Span, clauses, sentences
 from evaluators.screens.drugs import Drug, find_drugs, tables
-from evaluators.screens.findings import CriticalError, Screened
 
-_TABLE = Path(__file__).resolve().parent / "dose_limits.yaml"
 _AMOUNTS = {"mcg": 0.001, "mg": 1.0, "g": 1000.0, "units": 1.0, "meq": 1.0, "ml": 1.0}
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+"
 _DOSE = re.compile(
     rf"(?<![\w.,/])(?:(?P<low>{_NUMBER})\s*(?:mg|mcg|g|units)?\s*(?:to|-|–|or|and)\s*)?(?P<high>{_NUMBER})[\s-]*"
-    r"(?P<unit>mcg|micrograms?|µg|μg|ug|mg|milligrams?|grams?|gm|g|international units?|units?|iu|meq|mmol|ml|millilit(?:er|re)s?)\b"
-    r"(?P<per>\s*(?:/|per\s|for every )\s*(?:kg|kilogram|kilo)(?: body ?weight)?\b)?"
-    r"(?!\s*/\s*(?:d?l|ml|g|m2|m²|h|hr|hour|min)\b|\s*per\s*(?:d?l|d?ecilit|lit|ml|millilit|hour|minute|min\b|square|m2)|\s*(?:an|every) hour\b)"
+    r"(?P<unit>mcg|micrograms?|µg|μg|ug|mg|milligrams?|grams?|gm|g|international units?|units?|iu|meq|mmol|ml|"
+    r"millilit(?:er|re)s?)\b"
+    r"(?P<per>\s*(?:/|per\s|for every )\s*(?:kg|kilogram|kilo)(?: body ?weight)?\b)?+"
+    r"(?!\s*/\s*(?:d?l|ml|g|m2|m²|h|hr|hour|min)\b|\s*per\s*(?:d?l|d?ecilit|lit|ml|millilit|hour|minute|min\b|"
+    r"square|m2)|\s*(?:an|every) hour\b)"
     r"(?P<rate>\s*(?:/|per\s)\s*(?:day|24 h(?:ours)?|dose)\b)?",
     re.IGNORECASE,
 )
 _TIMES = r"(?P<word>once|twice|thrice|one|two|three|four|five|six|\d)"
 _FREQUENCY = re.compile(
-    rf"\bevery\s+(?P<hours>\d+|two|three|four|six|eight|twelve)(?:\s*(?:to|-|–)\s*\d+)?[\s-]*h(?:ou)?rs?\b|\bq\s?(?P<q>\d+)\s?h\b|"
-    rf"\b{_TIMES}(?:\s*(?:to|or|-|–)\s*(?P<more>three|four|five|six|\d))?(?:\s*times)?\s*(?:a|per|each|every|/)?\s*(?:day|daily|24 h(?:ours)?)\b|"
+    rf"\bevery\s+(?P<hours>\d+|two|three|four|six|eight|twelve)(?:\s*(?:to|-|–)\s*\d+)?[\s-]*h(?:ou)?rs?\b|"
+    rf"\bq\s?(?P<q>\d+)\s?h\b|"
+    rf"\b{_TIMES}(?:\s*(?:to|or|-|–)\s*(?P<more>three|four|five|six|\d))?(?:\s*times)?\s*(?:a|per|each|every|"
+    rf"/)?\s*(?:day|daily|24 h(?:ours)?)\b|"
     r"\b(?P<latin>bid|b\.i\.d|bd|tid|t\.i\.d|tds|qid|q\.i\.d|qds)\b|"
-    r"(?P<daily>\b(?:daily|a day|per day|each day|every day|/day|each morning|every morning|each night|every night|at night|at bedtime|nightly|in 24 hours|qd|od)\b)",
+    r"(?P<daily>\b(?:daily|a day|per day|each day|every day|/day|each morning|every morning|each night|"
+    r"every night|at night|at bedtime|nightly|in 24 hours|qd|od)\b)",
     re.IGNORECASE,
 )
 _WEEKLY = re.compile(r"\b(?:weekly|(?:once )?(?:a|per|each|every) week|once weekly)\b", re.IGNORECASE)
 _DIVIDED = re.compile(
     r"\b(?:divided|split|total(?:ling)?|altogether|in 24 hours|over 24 hours|/day|per day|a day)\b", re.IGNORECASE
 )
-_WORDS = {
-    "once": 1,
-    "twice": 2,
-    "thrice": 3,
-    "one": 1,
-    "two": 2,
-    "three": 3,
-    "four": 4,
-    "five": 5,
-    "six": 6,
-    "eight": 8,
-    "twelve": 12,
-}
+_WORDS = {"once": 1, "twice": 2, "thrice": 3, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6} | {
+    "eight": 8, "ten": 10, "twelve": 12
+}  # fmt: skip
 _LATIN = {"b": 2, "t": 3, "q": 4}
 _PIECES = re.compile(
-    r"(?P<number>\b\d{1,2}|\b(?:two|three|four|five|six|eight|ten))\s*(?:x|×|(?:tablets|pills|capsules)(?: of)?(?: the)?)?\s*(?:of )?$",
+    r"(?P<number>\b\d{1,2}|\b(?:two|three|four|five|six|eight|ten))\s*(?:x|×|(?:tablets|pills|"
+    r"capsules)(?: of)?(?: the)?)?\s*(?:of )?$",
     re.I,
 )
 _PIECE_AFTER = re.compile(r"[\s-]*(?:tablets|pills|capsules|caplets|patches|vials)\b", re.I)
@@ -59,23 +49,28 @@ _UPPER = re.compile(
     r"\b(?:exceed\w*|more than|maxim\w+|max|above|over|beyond|up to|at most|limit\w*|no greater than)\b", re.I
 )
 _QUOTED = re.compile(
-    r"\b(?:overdos\w*|poison\w*|toxic\w*|lethal|fatal|suicid\w*|ingest\w*|swallowed|took|has taken|had taken|have taken|were given|was given|"
-    r"was on|were on|has been (?:taking|on)|have been (?:taking|on)|you are (?:taking|on)|currently (?:taking|on)|intake of|too much|dangerous\w*|harmful|"
-    r"seizures? (?:at|with|above)|studied|trials?|study|error|mistake\w*|instead of|rather than|avoid\w*|never|reported)\b",
+    r"\b(?:overdos\w*|poison\w*|toxic\w*|lethal|fatal|suicid\w*|ingest\w*|swallowed|took|has taken|had taken|"
+    r"have taken|were given|was given|"
+    r"was on|were on|has been (?:taking|on)|have been (?:taking|on)|you are (?:taking|on)|currently (?:taking|"
+    r"on)|intake of|too much|dangerous\w*|harmful|"
+    r"seizures? (?:at|with|above)|studied|trials?|study|error|mistake\w*|instead of|rather than|avoid\w*|never|"
+    r"reported)\b",
     re.IGNORECASE,
 )
 _NOT_BEFORE = re.compile(
     r"\b(?:not|never|avoid|without|don['’]t|instead of|rather than|than)\b[^,;]{0,30}$", re.IGNORECASE
 )
 _NOT_MORE = re.compile(
-    r"\b(?:not?|never|n['’]t|nor)\b[^,;.]{0,25}\b(?:more than|exceed\w*|above|over|beyond|greater than)\b|\b(?:maxim\w+|max|limit\w*|at most|up to)\b",
+    r"\b(?:not?|never|n['’]t|nor)\b[^,;.]{0,25}\b(?:more than|exceed\w*|above|over|beyond|greater than)\b|"
+    r"\b(?:maxim\w+|max|limit\w*|at most|up to)\b",
     re.I,
 )
-_OTHER_THING = re.compile(
-    r"\s*(?:of )?(?:\w+ ){0,2}(?:sodium|salt|sugar|carbohydrates?|fat|protein|fiber|fibre|blood|fluids?|water|saline|urine|albumin|caffeine)\b",
-    re.I,
+_NO_DRUG = (
+    r"sodium|salt|sugar|carbohydrates?|fat|protein|fib(?:er|re)|blood|fluids?|water|saline|urine|albumin|caffeine"
 )
-_ROUTES = {
+_OTHER_THING = re.compile(rf"\s*(?:of )?(?:\w+ ){{0,2}}(?:{_NO_DRUG})\b", re.IGNORECASE)
+_OTHER_THING_BEFORE = re.compile(rf"\b(?:{_NO_DRUG})(?: intake)?(?: \w+){{0,2}}\s*$", re.IGNORECASE)
+ROUTES = {
     "iv": r"\b(?:iv|intravenous(?:ly)?|into (?:a|the) vein|infusion|bolus|drip)\b",
     "im": r"\b(?:im|intramuscular(?:ly)?|into the (?:outer )?thigh|into (?:a|the) muscle)\b",
     "sc": r"\b(?:sc|sq|subcut\w*|under the skin)\b",
@@ -104,36 +99,14 @@ class Dose(NamedTuple):
     """Said to be given every day (methotrexate is not)."""
 
 
-def screen_doses(answer: str) -> Screened:
-    """Doses that `answer` recommends and that are above the table's limit; which drugs' doses were in the table.
+def recommended_doses(answer: str) -> list[Dose]:
+    """The doses of drugs that an answer recommends, in its order.
 
     A dose belongs to the drug named before it in the sentence, else to the next one. Of a range the upper end counts;
-    so many times a day makes a daily dose; a limit that the answer itself states ("no more than 8 g a day") is held to
-    the table too. Doses told of and not recommended (an overdose, what somebody took, "not 500 mg") are left out, as are
-    rates (mg per hour), concentrations and doses by body surface.
+    so many times a day makes a daily dose; a limit that the answer itself states ("no more than 8 g a day") is a dose too.
+    Doses told of and not recommended (an overdose, what somebody took, "not 500 mg") are left out, as are rates (mg per
+    hour), concentrations and doses by body surface.
     """
-    found = Screened()
-    for dose in recommended_doses(answer):
-        limits = _limits().get(dose.drug)
-        name = f"dose of {dose.drug}"
-        if limits is None:
-            _note(found.not_screened, f"{name}: not in the table")
-            continue
-        reason = _not_comparable(dose, limits)
-        if reason:
-            _note(found.not_screened, f"{name} ({dose.text}): {reason}")
-            continue
-        _note(found.screened, name)
-        why = _above(dose, limits)
-        if why:
-            found.findings.append(
-                CriticalError(kind="dose", what=f"{dose.drug} {dose.text}", why=why, source=limits["source"])
-            )
-    return found
-
-
-def recommended_doses(answer: str) -> list[Dose]:
-    """The doses of drugs that an answer recommends, in its order."""
     doses: list[Dose] = []
     for sentence in sentences(answer):
         drugs = [drug for drug in find_drugs(sentence.text) if drug.name not in tables()["classes"]]
@@ -142,14 +115,14 @@ def recommended_doses(answer: str) -> list[Dose]:
         for match in _DOSE.finditer(sentence.text):
             drug = _whose(match, drugs, sentence.text)
             clause = next(one for one in clauses(sentence) if one.end > sentence.start + match.start())
-            if drug is None or _only_told(clause, match.start() + sentence.start - clause.start, match, sentence.text):
+            if drug is None or _only_told(clause, match.start() + sentence.start - clause.start):
                 continue
             doses.append(_dose(match, drug, drugs, sentence.text))
     return doses
 
 
 def _whose(match: re.Match[str], drugs: list[Drug], sentence: str) -> Drug | None:
-    if _OTHER_THING.match(sentence, match.end()):
+    if _OTHER_THING.match(sentence, match.end()) or _OTHER_THING_BEFORE.search(sentence[: match.start()]):
         return None
     before = [drug for drug in drugs if drug.end <= match.start()]
     after = [drug for drug in drugs if drug.start >= match.end()]
@@ -165,7 +138,7 @@ def _whose(match: re.Match[str], drugs: list[Drug], sentence: str) -> Drug | Non
     return after[0] if after and after[0].start - match.end() <= 40 else None
 
 
-def _only_told(clause: Span, place: int, match: re.Match[str], sentence: str) -> bool:
+def _only_told(clause: Span, place: int) -> bool:
     before = clause.text[max(0, place - 60) : place]
     if _NOT_MORE.search(before):
         return False
@@ -180,14 +153,13 @@ def _dose(match: re.Match[str], drug: Drug, drugs: list[Drug], sentence: str) ->
     unit = _unit(match["unit"])
     dimension = "mg" if unit in ("mcg", "mg", "g") else unit
     amount = float(match["high"].replace(",", "")) * _AMOUNTS[unit]
-    before = sentence[max(0, match.start() - 30) : match.start()]
+    since = drug.end if drug.end <= match.start() else 0
+    before = sentence[max(since, match.start() - 30) : match.start()]
     pieces = _PIECES.search(before)
     if pieces and (
         _PIECE_AFTER.match(sentence, match.end()) or re.search(r"x|×|tablets|pills|capsules", pieces[0], re.I)
     ):
-        amount *= _WORDS.get(pieces["number"].lower()) or (
-            10 if pieces["number"].lower() == "ten" else int(pieces["number"])
-        )
+        amount *= _WORDS.get(pieces["number"].lower()) or int(pieces["number"])
     following = _following(sentence, match, drugs)
     text = re.sub(r"\s+", " ", match[0]).strip()
     frequency = _FREQUENCY.search(following) or (_FREQUENCY.search(before) if not _DOSE.search(before) else None)
@@ -213,16 +185,15 @@ def _dose(match: re.Match[str], drug: Drug, drugs: list[Drug], sentence: str) ->
         bool(match["per"]),
         _route(match, drug, following, sentence),
         dimension,
-        bool(frequency) and not weekly,
+        (frequency is not None or match["rate"] is not None) and not weekly,
     )
 
 
 def _following(sentence: str, match: re.Match[str], drugs: list[Drug]) -> str:
     """What belongs to a dose after it: 60 characters, to the next dose or drug."""
     end = min([match.end() + 60, *(drug.start for drug in drugs if drug.start > match.end() + 12)])
-    rest = re.sub(
-        r"[\w-]+\s$", "", sentence[match.end() : end]
-    )  # "..., then intravenous magnesium": the next drug's route
+    # without the word before the next drug, which is that one's ("..., then intravenous magnesium")
+    rest = re.sub(r"[\w-]+\s$", "", sentence[match.end() : end])
     other = _DOSE.search(rest)
     return rest[: other.start()] if other else rest
 
@@ -243,42 +214,9 @@ def _route(match: re.Match[str], drug: Drug, following: str, sentence: str) -> s
     """The route named after the dose, else close before it or before its drug, else none."""
     before = sentence[max(0, min(drug.start, match.start()) - 14) : match.start()]
     for part in (following, before):
-        places = {name: found.start() for name, route in _ROUTES.items() if (found := re.search(route, part, re.I))}
+        places = {name: found.start() for name, route in ROUTES.items() if (found := re.search(route, part, re.I))}
         if places:
             return min(places, key=lambda name: places[name])
-    return ""
-
-
-def _not_comparable(dose: Dose, limits: dict[str, Any]) -> str:
-    if dose.unit != limits.get("unit", "mg"):
-        return f"its limit is in {limits.get('unit', 'mg')}"
-    if dose.per_kg:
-        return "" if "kg" in limits else "no limit per kg in the table"
-    if dose.route and dose.route not in limits:
-        return f"no limit for the {dose.route} route in the table"
-    return ""
-
-
-def _above(dose: Dose, limits: dict[str, Any]) -> str:
-    """Why a dose is too much, or nothing."""
-    if limits.get("weekly") and dose.daily_by_time and not dose.per_kg:
-        return "given once a week, never daily, outside cancer treatment"
-    route = "kg" if dose.per_kg else dose.route or next(key for key in limits if key in _ROUTES)
-    single, daily = limits[route]
-    unit = f"{limits.get('unit', 'mg')}{'/kg' if dose.per_kg else f' {route}'}"
-    slack = 1.001  # 650 mg four times and 2.6 g are one dose
-    if dose.daily is not None and daily is not None and dose.daily > daily * slack:
-        return f"above the usual maximum of {daily:g} {unit} in 24 hours"
-    if dose.single is not None and single is not None and dose.single > single * slack:
-        return f"above the usual maximum of {single:g} {unit} in one dose"
-    if (
-        dose.daily is not None
-        and daily is None
-        and dose.single is None
-        and single is not None
-        and dose.daily > 4 * single
-    ):
-        return f"above four times the usual maximum of {single:g} {unit} in one dose"
     return ""
 
 
@@ -286,20 +224,10 @@ def _unit(written: str) -> str:
     plain = written.lower()
     if plain[0] in "µμ" or plain in ("ug", "mcg") or plain.startswith("microg"):
         return "mcg"
-    if plain in ("mg",) or plain.startswith("milligram"):
+    if plain == "mg" or plain.startswith("milligram"):
         return "mg"
     if plain in ("meq", "mmol"):
         return "meq"
     if plain.startswith(("ml", "millil")):
         return "ml"
     return "units" if plain.startswith(("unit", "iu", "international")) else "g"
-
-
-def _note(notes: list[str], note: str) -> None:
-    if note not in notes:
-        notes.append(note)
-
-
-@cache
-def _limits() -> dict[str, dict[str, Any]]:
-    return yaml.safe_load(_TABLE.read_text(encoding="utf-8"))

@@ -11,10 +11,11 @@ from evaluators.screens.findings import CriticalError
 
 Polarity = Literal["affirmed", "denied", "open"]
 
-# After Chapman et al. (2001), NegEx: words before a finding deny it up to where the sentence turns; a few deny it behind.
+# After NegEx (Chapman et al. 2001): words before a finding deny it, up to where the sentence turns; a few behind it.
 _DENIES = re.compile(
-    r"\b(?:no(?! recurrence| complication| relief| improvement)|not|without|den(?:y|ies|ied|ying)|negative|never|neither|nor|"
-    r"absence of|absent|free of|none of|rule[sd]? out|excludes?|unremarkable for)\b|n['’]t\b",
+    r"\b(?:no(?! recurrence| complication| relief| improvement)|not|without|den(?:y|ies|ied|ying)|negative|"
+    r"never|neither|nor|"
+    r"absence of|absent|free of|none of|rule[sd] out|excludes?|unremarkable for)\b|n['’]t\b",
     re.IGNORECASE,
 )
 _TURNS = re.compile(
@@ -24,19 +25,25 @@ _TURNS = re.compile(
     re.IGNORECASE,
 )
 _DENIED_BEHIND = re.compile(
-    r"^[^.;,]{0,25}\b(?:(?:is|are|was|were) (?:absent|denied|negative|not present|ruled out)|unlikely|(?:has|have) (?:resolved|gone)|resolved)\b"
+    r"^[^.;,]{0,25}\b(?:(?:is|are|was|were) (?:absent|denied|negative|not present|ruled out)|unlikely|(?:has|"
+    r"have) (?:resolved|gone)|resolved)\b"
     r"|[^.;]{0,80}\bdenie[sd] (?:everything|all|any of)\b",
     re.IGNORECASE,
 )
 _OPEN = re.compile(
-    r"\b(?:if|risk of|rule out|to exclude|exclude|possible|possibly|suspected|suspect|concern for|evaluate for|assess for|monitor|"
-    r"watch for|in case|should|could|may|might|would|can|cause[sd]?|causing|prevent\w*|history|screen\w*|likely|consider\w*|whether|"
-    r"red flags?|seek|return|warning|look for|check for|ask about|previous(?:ly)?|in the past|no longer|no more|differential|"
-    r"increase[sd]?|decrease[sd]?|changes? in|worsen\w*|improv\w+|stopped|quit|resolved|used to|former|ex-|ago|last (?:week|month|year))\b",
+    r"\b(?:if|risk of|rule out|to exclude|exclude|possible|possibly|suspected|suspect|concern for|evaluate for|"
+    r"assess for|monitor|"
+    r"watch for|in case|should|could|may|might|would|can|cause[sd]?|causing|prevent\w*|history|screen\w*|likely|"
+    r"consider\w*|whether|"
+    r"red flags?|seek|return|warning|look for|check for|ask about|previous(?:ly)?|in the past|no longer|no more|"
+    r"differential|"
+    r"increase[sd]?|decrease[sd]?|changes? in|worsen\w*|improv\w+|stopped|quit|resolved|used to|former|ex-|ago|"
+    r"last (?:week|month|year))\b",
     re.IGNORECASE,
 )
 _OTHERS_BODY = re.compile(
-    r"\b(?:mother|father|mom|dad|parents?|brothers?|sisters?|siblings?|son|daughter|aunts?|uncles?|grand\w+|cousin|wife|"
+    r"\b(?:mother|father|mom|dad|parents?|brothers?|sisters?|siblings?|son|daughter|aunts?|uncles?|grand\w+|"
+    r"cousin|wife|"
     r"husband|family|relatives|maternal|paternal)\b",
     re.IGNORECASE,
 )
@@ -51,18 +58,20 @@ _YES = re.compile(
     re.IGNORECASE,
 )
 # Behaviours and groups of findings: one may be denied and another affirmed under the same word.
-_TOO_WIDE = {
-    "alcohol use",
-    "smoking",
-    "surgery",
-    "allergies",
-    "infection",
-    "cancer",
-    "fracture",
-    "weakness",
-    "numbness",
-    "bleeding",
-}
+_TOO_WIDE = frozenset(
+    (
+        "alcohol use",
+        "smoking",
+        "surgery",
+        "allergies",
+        "infection",
+        "cancer",
+        "fracture",
+        "weakness",
+        "numbness",
+        "bleeding",
+    )
+)
 
 
 def screen_negations(answer: str, context: str) -> list[CriticalError]:
@@ -123,7 +132,8 @@ def _polarity(condition: Condition, sentence: Span, following: str) -> Polarity:
         return (
             "open"
             if re.search(
-                r"\b(?:no longer|no more|not only|no change|no increase|no new|no further|not limited|(?:not|n['’]t) (?:know|sure|think))\b",
+                r"\b(?:no longer|no more|not only|no change|no increase|no new|no further|not limited|(?:not|"
+                r"n['’]t) (?:know|sure|think))\b",
                 scope,
                 re.I,
             )

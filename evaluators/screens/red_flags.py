@@ -14,13 +14,15 @@ from evaluators.screens.findings import CriticalError
 
 _TABLE = Path(__file__).resolve().parent / "red_flags.yaml"
 _PLAYED_DOWN = re.compile(
-    r"\b(?:no|not|without|isn['’]t|don['’]t|do not|doesn['’]t|rarely|never|nothing|hardly|unnecessary)\b[^.;!?]{0,40}$",
+    r"\b(?:no|not|without|isn['’]t|don['’]t|do not|doesn['’]t|rarely|never|nothing|hardly|"
+    r"unnecessary)\b[^.;!?]{0,40}$",
     re.IGNORECASE,
 )
 _DENIED = re.compile(r"\b(?:no|not|without|denies|denied|never|nor)\b[^.;!?,]{0,25}$", re.IGNORECASE)
 
 _NO_ADVICE = re.compile(
-    r"\b(?:summari[sz]\w*|condense|handover|write (?:the|a|this|it)|draft|extract|list (?:the|all|every)|translate|rewrite|which of the following)\b",
+    r"\b(?:summari[sz]\w*|condense|handover|write (?:the|a|this|it)|draft|extract|list (?:the|all|every)|"
+    r"translate|rewrite|which of the following)\b",
     re.I,
 )
 _WINDOW = 4  # sentences

@@ -16,7 +16,7 @@ from evaluators.screens.quantities import find_quantities
 CORPUS = Path(os.environ.get("BEDSIDE_CORPUS") or Path(__file__).parents[3] / "shared" / "data")
 DRUGS = ("amlodipine", "azathioprine", "bumetanide", "carbamazepine", "cefuroxime", "colchicine", "felodipine")
 CONDITIONS = (
-    (
+    *(
         "asthma",
         "gout",
         "epilepsy",
@@ -24,10 +24,18 @@ CONDITIONS = (
         "atrial fibrillation",
         "hypothyroidism",
         "pulmonary embolism",
+        "stroke",
+    ),
+    *(
         "hepatitis",
-    )
-    + ("anemia", "glaucoma", "kidney stones", "pancreatitis", "osteoporosis", "bipolar disorder", "endocarditis")
-    + ("migraine", "stroke", "COPD")
+        "anemia",
+        "glaucoma",
+        "kidney stones",
+        "pancreatitis",
+        "osteoporosis",
+        "bipolar disorder",
+        "migraine",
+    ),
 )
 
 
