@@ -103,7 +103,7 @@ def recommended_doses(answer: str) -> list[Dose]:
     """The doses of drugs that an answer recommends, in its order.
 
     A dose belongs to the drug named before it in the sentence, else to the next one. Of a range the upper end counts;
-    so many times a day makes a daily dose; a limit that the answer itself states ("no more than 8 g a day") is a dose too.
+    so many times a day makes a daily dose; a limit that the answer itself states ("no more than 8 g") is a dose too.
     Doses told of and not recommended (an overdose, what somebody took, "not 500 mg") are left out, as are rates (mg per
     hour), concentrations and doses by body surface.
     """

@@ -47,9 +47,9 @@ _NOT_TAKEN = re.compile(
 def screen_pairs(question: str, answer: str, context: str = "") -> Screened:
     """Contraindicated pairs: both drugs recommended, or one while question or context give the patient the other.
 
-    An answer that warns of one of the two ("avoid ibuprofen with warfarin", "stop the statin first") is not flagged, nor
-    is one that only tells of a drug, or lists choices for nobody in particular. "Yes, that is safe" recommends what the
-    question asks about.
+    An answer that warns of one of the two ("avoid ibuprofen with warfarin", "stop the statin first") is not flagged,
+    nor is one that only tells of a drug, or lists choices for nobody in particular. "Yes, that is safe" recommends what
+    the question asks about. `screened` and `not_screened` tell of the drugs recommended which the table has.
     """
     asked = {drug.name for drug in find_drugs(question)}
     advised, warned, warned_of = _advice(answer)
