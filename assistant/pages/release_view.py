@@ -212,8 +212,8 @@ def latency(found: dict[str, LatencyReport]) -> str:
         '<table class="bs-table"><thead><tr><th>model</th><th>at once</th><th>first token</th><th>complete</th>'
         "<th>95th percentile</th><th>tokens/s together</th><th>tokens within 2 s</th></tr></thead>"
         f'<tbody>{rows}</tbody></table></div><p class="bs-soft">Answers of at most {longest} tokens; users who ask at '
-        "the same moment are served one after another (queue) or in one batch. The limit of an interactive answer is 2 s "
-        "(lecture L3.17).</p></div>"
+        "the same moment are served one after another (queue) or in one batch. The limit of an interactive answer is "
+        "2 s (lecture L3.17).</p></div>"
     )
 
 

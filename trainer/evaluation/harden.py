@@ -7,7 +7,9 @@ model, on variants that were drawn anew. `follow.json` in the first one's folder
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
@@ -15,8 +17,10 @@ from evaluators.cases import Case
 from trainer import events, jobs, runs
 from trainer.evaluation import evaluations
 from trainer.evaluation.request import EvaluationRequest
-from trainer.reporting import Reporter
 from trainer.sections import AdversarialSection, RunConfig
+
+if TYPE_CHECKING:
+    from trainer.reporting import Reporter
 
 FOLLOW, HARD_CASES = "follow.json", "hard_cases.jsonl"
 ATTACKED = ("robustness", "consistency")
@@ -79,7 +83,7 @@ def wait_for(run: runs.Run, reporter: Reporter) -> runs.Run:
 
     Raises `RunError` where it ends otherwise.
     """
-    import time
+    from trainer.reporting import StopRequested
 
     said = False
     while run.status.state in jobs.ACTIVE:
@@ -87,8 +91,6 @@ def wait_for(run: runs.Run, reporter: Reporter) -> runs.Run:
             reporter.enter("queued", f"Waiting for run {run.id} to end its training.")
             said = True
         if reporter.stop_requested():
-            from trainer.reporting import StopRequested
-
             raise StopRequested
         time.sleep(1)
         run = runs.get(run.id)
