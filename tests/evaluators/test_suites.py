@@ -38,6 +38,10 @@ def test_the_option_that_an_answer_settles_on(answer: str, option: int | None):
     assert settled(answer, OPTIONS) == option
 
 
+def test_an_option_that_begins_like_another_is_told_from_it():
+    assert settled("It is angina at rest, I think.", ["Angina", "Angina at rest"]) == 1
+
+
 def test_a_copied_question_settles_on_no_option():
     item = Item(id="1", prompt=[{"role": "user", "content": "A man of 40. What is it?"}], options=OPTIONS, answer=0)
     asked = lettered(item)[-1]["content"]
