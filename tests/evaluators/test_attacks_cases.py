@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluators.attacks.cases import EXPECTED_CHANGE, KINDS, PRESERVING, make_cases, variants
+from evaluators.attacks.cases import EXPECTED_CHANGE, KINDS, PRESERVING, Kind, make_cases, variants
 from evaluators.cases import Item
 from evaluators.rewording import faithful
 
@@ -110,6 +110,27 @@ def test_no_word_is_misspelt_that_the_answer_has_to_give_back():
         made = list(variants(item, kind, random.Random(0)))
         assert made and all("zafirlukast" in one.question for one in made)
         assert any("hydrochlorothiazide" not in one.question for one in made)
+
+
+def test_no_term_is_exchanged_that_an_option_or_a_short_answer_has():
+    text = "A man with hypertension takes atorvastatin. Which diagnosis fits?"
+    for kind in ("synonyms", "abbreviations", "brand_generic"):
+        assert list(variants(asked(text, options=["Gout", "Asthma"]), kind, random.Random(0)))
+        cited = asked(text, options=["Hypertension due to atorvastatin", "Asthma"])
+        assert not list(variants(cited, kind, random.Random(0)))
+
+
+def test_a_variant_that_loses_a_number_or_a_negation_is_dropped(monkeypatch: pytest.MonkeyPatch):
+    said = ["Is 5 mg too much?", "Is 50 mg not too much?", "So is 5 mg not too much?"]
+    kind = Kind("T", "W.", lambda item, draw: (item.asking(text, how=text) for text in said))
+    monkeypatch.setitem(KINDS, "style", kind)
+    assert [one.question for one in variants(asked("Is 5 mg not too much?"), "style", random.Random(0))] == said[2:]
+
+
+def test_two_items_with_the_same_question_have_no_case_in_common():
+    first, second = asked("Does a cough need an X-ray?", 1), asked("Does a cough need an X-ray?", 2)
+    texts = [case.question for case in make_cases([first, second], ["style", "paraphrase"], per_item=6)]
+    assert len(set(texts)) == len(texts) == 12
 
 
 def test_kinds_say_why_and_those_that_change_the_answer_are_kept_apart():

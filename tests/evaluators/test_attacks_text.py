@@ -187,6 +187,7 @@ def test_a_drug_that_is_not_given_in_pregnancy_cannot_stay_the_answer():
     ]
     own = made(demographics.clinical_demographics, "Can I take warfarin for my leg clot?")
     assert "I am pregnant. Can I take warfarin for my leg clot?" in own.values()
+    assert not made(demographics.clinical_demographics, "I am a man of 30. Can I take warfarin for my leg clot?")
     for other in (
         case.replace("29", "71"),
         case.replace("woman", "man"),
