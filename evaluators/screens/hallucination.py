@@ -11,8 +11,8 @@ they flagged 23 at first sight, and 13 after what was learnt from those. Of 40 f
 17 of the training set) 15 did say something that their dialogue does not; the other 25 were false alarms, mostly a
 symptom that the dialogue tells in words of no table. With one change planted into each test note, 60 of 65 numbers
 changed were found (the others stand elsewhere in the dialogue), 29 of 29 drugs swapped, and 197 of 198 conditions
-added that the tables name. Of the mentions of diseases and chemicals in BC5CDR's test set (Li et al. 2016) the tables name 41 % and
-45 %: abstracts of research, with many chemicals that are no medicines. What lies beyond is not screened.
+added that the tables name. Of the mentions of diseases and chemicals in BC5CDR's test set (Li et al. 2016) the tables
+name 41 % and 45 %: abstracts of research, with many chemicals that are no medicines. What lies beyond is not screened.
 
 spaCy's small model adds nothing here: its entities are people, places and dates, and not one of medicine.
 """

@@ -54,6 +54,8 @@ def found(answer: str, context: str) -> list[str]:
         ("Seen on 06/19/07.", "It was the nineteenth of June, two thousand seven."),
         ("Colectomy in 1961, symptoms for 14 days", "in nineteen sixty one; for two weeks now"),
         ("Half a tablet, 2-1/2 months, 98.6", "1/2 tablet; about two and a half months; ninety eight point six"),
+        ("Half a tablet", "1/2 tablet"),
+        ("1/2 tablet; 0.75", "half a tablet; 3/4"),
         ("Takes Coumadin and Tylenol.", "warfarin and paracetamol"),
         ("Continue the ACE inhibitor; an NSAID helped.", "lisinopril daily, ibuprofen helped"),
         (
