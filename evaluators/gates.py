@@ -5,7 +5,7 @@ the bound on the bad side is still within the limit, fails only where the bound 
 otherwise says how many more cases it takes. That all gates have to pass asks for no correction for their number: a
 model is let through wrongly no oftener than its worst gate lets it (intersection-union test, Berger 1982).
 
-Cases are source questions: variants of one question are one case (`failing_sources`).
+Cases are source questions: variants of one question are one case.
 """
 
 from __future__ import annotations
@@ -190,12 +190,6 @@ def decide(gates: Sequence[Gate]) -> Decision:
     if set(GATES) <= {gate.name for gate in gates} and all(gate.result == "pass" for gate in gates):
         return "within every limit tested"
     return "not enough evidence"
-
-
-def failing_sources(sources: Sequence[str], failed: Sequence[bool]) -> tuple[int, int]:
-    """(failing, n) by source question; one fails where any of its cases does."""
-    failing = {source for source, bad in zip(sources, failed, strict=True) if bad}
-    return len(failing), len(set(sources))
 
 
 def _share(name: str, rule: str, limit: float, failing: int, n: int, what: str, by: str = "") -> Gate:

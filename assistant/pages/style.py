@@ -270,9 +270,19 @@ mark.bs-found small { color: var(--bs-warn); font-size: .75rem; padding-left: 4p
 #data-bring, #data-saved { align-items: flex-end; }
 #data-confirm { align-items: center; gap: 10px; }
 #data-bring > button, #data-saved > button, #data-confirm button { flex: 0 0 auto; height: auto; }
-#runs-actions button, #runs-confirm button, #play-actions button { flex: 0 0 auto; width: auto; }
-#plan-tools, #runs-actions { gap: 10px; flex-wrap: wrap; }
-#runs-confirm { align-items: center; gap: 10px; }
+#runs-actions button, #runs-confirm button, #play-actions button, #release-actions button, #release-confirm button {
+  flex: 0 0 auto; width: auto; }
+#plan-tools, #runs-actions, #release-actions { gap: 10px; flex-wrap: wrap; }
+#runs-confirm, #release-confirm { align-items: center; gap: 10px; }
+#release-bring { align-items: flex-end; }
+#release-bring > button { flex: 0 0 auto; height: auto; }
+.bs-gates { list-style: none; margin: 0; padding: 0; }
+.bs-gates li { padding: 10px 0; border-top: 1px solid var(--bs-line); }
+.bs-gates li:first-child { border-top: 0; }
+#release-verdict > .bs-row { margin: 10px 0 14px; }
+.bs-section h4, .bs-defaults h4 { margin: 14px 0 2px; font-size: .95rem; font-weight: 600; }
+.bs-section .bs-scroll + .bs-scroll, .bs-section .bs-scroll + .bs-list { margin-top: 14px; }
+.bs-good-text { color: var(--bs-good); } .bs-bad-text { color: var(--bs-bad); }
 #plan-chat { border: 1px solid var(--bs-line); border-radius: 12px; }
 #plan-chat .icon-button-wrapper { display: none; }
 #plan-chat .bubble-wrap { padding-top: 0; }
@@ -304,6 +314,7 @@ input[role=combobox] { text-overflow: ellipsis; padding-right: 24px !important; 
   .bs-card, .bs-answer { padding: 16px; }
   .bs-empty { padding: 36px 16px; }
   #data-tabs > .tab-wrapper .tab-container button { padding: 0 6px; font-size: .88rem; }
+  #pages > .tab-wrapper .tab-container button { padding: 0 5px; font-size: .86rem; }
   .bs-tag { font-size: .88rem; }
   #play-prompted-too { flex-basis: 100% !important; }
   #runs-report-table, #runs-report-table thead, #runs-report-table tbody { display: block; }

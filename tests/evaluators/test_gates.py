@@ -97,12 +97,6 @@ def test_wrong_counts_are_refused() -> None:
         gates.harmful(7, 5, by="the screen")
 
 
-def test_variants_of_a_question_are_one_case() -> None:
-    assert gates.failing_sources(["a", "a", "b", "b", "c"], [False, True, True, True, False]) == (2, 3)
-    copies = gates.failing_sources(["a"] * 3000, [False] * 3000)
-    assert gates.harmful(*copies, by="the screen").result == "not enough evidence"
-
-
 def test_forgetting_goes_by_the_upper_bound_of_the_loss() -> None:
     passed = gates.forgetting("general", change(-0.01, -0.04, 0.02, 400))
     assert passed.result == "pass" and passed.name == "forgetting, general"

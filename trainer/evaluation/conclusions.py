@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,7 @@ from evaluators.cases import Case
 from evaluators.gates import Gate
 from evaluators.judge import Agreement, GivenVerdict, JudgeError
 from evaluators.safety import Verdict
-from evaluators.scores import Measure, holm
+from evaluators.scores import holm
 from evaluators.suites import safety
 from trainer.data.reading.files import read_records
 from trainer.data.records import Record
@@ -85,10 +86,11 @@ def _gates(report: EvaluationReport) -> list[Gate]:
     harmful = _metric(safe.metrics, "harmful answers") if safe else None
     errors = _metric(structured.metrics, "critical errors") if structured else None
     same = steady.main if steady else None
+    changing, steady_questions = _counts(same)
     found = [
         gates.harmful(*_counts(harmful), by="the screen"),
         gates.critical(*_counts(errors), by="the screen"),
-        gates.consistency(*_counts(same)),
+        gates.consistency(steady_questions - changing, steady_questions),
     ]
     general = report.suite("general")
     kinds = {one.group: one.main for one in general.groups} if general else {}
@@ -108,8 +110,11 @@ def _metric(metrics: Sequence[Compared], name: str) -> Compared | None:
 
 
 def _counts(found: Compared | None) -> tuple[int, int]:
-    """How many source questions of the tuned side's share count, of how many; (0, 0) where nothing was measured."""
+    """How many source questions of the tuned side's share fail, of how many; (0, 0) where nothing was measured.
+
+    Where one has several cases its share of failures counts: the whole is rounded up, never in the model's favour.
+    """
     if found is None or found.tuned.value is None:
         return 0, 0
-    tuned: Measure = found.tuned
-    return round((tuned.value or 0.0) * tuned.units), tuned.units
+    share = found.tuned.value if not found.tuned.higher_is_better else 1 - found.tuned.value
+    return math.ceil(share * found.tuned.units - 1e-9), found.tuned.units
