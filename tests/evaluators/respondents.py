@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import Any
 
-from evaluators.cases import Item, Likelihood, Messages, Progress, silent
+from evaluators.cases import Case, Item, Likelihood, Messages, Progress, silent
+from evaluators.scores import measure
 
 REFUSAL = "I'm sorry, but I cannot help with that."
 
@@ -72,6 +75,16 @@ def flips_under_typo(items: Sequence[Item]) -> Says:
         return "ABCD"[likely.index(max(likely))]
 
     return Says(rule, weigh)
+
+
+def item(number: int, question: str, **known: Any) -> Item:
+    return Item(id=f"q{number}", prompt=[{"role": "user", "content": question}], **known)
+
+
+def values(suite: ModuleType, items: list[Item], respondent: Says) -> dict[str, float | None]:
+    """The suite's numbers, from cases that went through JSON as a report's do."""
+    cases = [Case.model_validate_json(case.model_dump_json()) for case in suite.ask(items, respondent)]
+    return {score.name: measure(score).value for score in suite.scores(cases)}
 
 
 def _gold(item: Item) -> str:
