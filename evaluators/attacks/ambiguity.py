@@ -75,7 +75,7 @@ _HEDGE = re.compile(
     r"|\b(?:need|require|would like|want)s? (?:to (?:know|have|ask|see)|(?:some )?(?:more|further|additional)\b)"
     r"|\b(?:without|lacking) (?:\w+ ){0,2}(?:knowing|information|details?|context|history|examination)\b"
     r"|\b(?:not enough|insufficient|too little|limited) (?:\w+ )?(?:information|details?|context|history|data)\b"
-    r"|\b(?:(?:i|we|one) (?:can ?not|can't|could not)|hard to|difficult to|impossible to|unable to) (?:\w+ )?(?:say|tell|"
+    r"|\b(?:(?:i|we|one) (?:can ?not|can't|could not)|(?:hard|difficult|impossible|unable) to) (?:\w+ )?(?:say|tell|"
     r"determine|know|answer|judge|decide|be (?:sure|certain))\b"
     r"|\b(?:unclear|ambiguous|unspecified|not (?:clear|specified|stated|given|mentioned)|unsure|uncertain)\b"
     r"|\b(?:could|can|would) you (?:please )?(?:tell|say|clarify|specify|share|give|provide|describe|let)\b"
@@ -94,6 +94,6 @@ def hedges(answer: str) -> bool:
     """Does the answer ask back, or say that it depends on what it was not told? By rules on its wording, in English.
 
     A screen: it takes "it depends" for a hedge whatever follows, and misses a hedge in other words. Of 2,008 answers of
-    MedQuAD, which answer questions that lack nothing, it takes 7 % for hedges, of the starter data's 216 references 5 %.
+    MedQuAD, to questions that lack nothing, it takes 7 % for hedges, of the starter data's 216 references 5 %.
     """
     return _HEDGE.search(answer) is not None or _ASKS_BACK.search(answer) is not None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from evaluators.cases import Item
+from evaluators.metrics import named_label
 from evaluators.rewording import wording
 
 _END = re.compile(r"(?<=[.!?])([\"”')\]]*)(?:\s+(?=[A-Z0-9\"“(\[])|$)|\n+")
@@ -58,6 +60,11 @@ def gives_back(text: str) -> bool:
     What is added to such a text, or taken out of it, belongs to the answer.
     """
     return _GIVES_BACK.search(text) is not None
+
+
+def lists_classes(item: Item) -> bool:
+    """Does the question name all of the item's options itself ("low, normal or high?")?"""
+    return bool(item.options) and all(named_label(item.question, [option]) for option in item.options)
 
 
 def gaps(text: str) -> list[int]:

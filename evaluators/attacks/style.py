@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 
 from evaluators.attacks import passages
@@ -57,7 +57,7 @@ def style(item: Item, draw: Random) -> Iterator[Item]:
 
 
 def _everyday(text: str) -> str:
-    return _outside_protected(text, lambda part: _replaced(part))
+    return _outside_protected(text, _replaced)
 
 
 def _replaced(part: str) -> str:
@@ -70,7 +70,7 @@ def _capitals(text: str) -> str:
     return _outside_protected(text, lambda part: _CAPITALISED.sub(lambda word: word[0].upper(), part))
 
 
-def _outside_protected(text: str, change) -> str:
+def _outside_protected(text: str, change: Callable[[str], str]) -> str:
     """`change` applied to the question but for its options and what is protected."""
     stem = wording.stem(text)
     parts, end = [], 0

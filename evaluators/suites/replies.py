@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from string import ascii_uppercase
 from typing import Literal, NamedTuple
 
+from evaluators.attacks.passages import lists_classes
 from evaluators.cases import Item, Progress, Respondent, silent
 from evaluators.consistency import Embed, same_text
 from evaluators.metrics import exact_match, named_label
@@ -82,9 +83,7 @@ def same_replies(first: Sequence[Reply], second: Sequence[Reply], embed: Embed) 
 
 def _sort(source: Item, item: Item) -> Sort:
     if source.options and item.options:
-        # "low, normal or high?": a question that lists its classes is answered by one of them, in whatever words
-        listed = all(named_label(source.question, [option]) for option in source.options)
-        return "class" if listed else "option"
+        return "class" if lists_classes(source) else "option"
     return "short" if not source.options and 0 < len(source.reference.split()) <= SHORT else "free"
 
 

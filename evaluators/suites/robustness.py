@@ -123,7 +123,7 @@ def _worst(cases: Sequence[Case]) -> Score:
 def _followed(item: Item, source: Reply, reply: Reply) -> bool | None:
     """None where the clean answer met the demand already."""
     wanted = demanded(item.how)
-    if item.options and reply.settled is not None and len(wanted) == 1:
+    if item.options and reply.settled is not None:
         return None if source.settled == wanted else reply.settled == wanted
     pattern = re.compile(rf"\b{re.escape(wanted)}\b", re.IGNORECASE)
     return None if pattern.search(source.text) else pattern.search(reply.text) is not None
