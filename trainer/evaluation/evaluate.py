@@ -34,7 +34,7 @@ from trainer.data.canaries import canary_items
 from trainer.data.rows import Row
 from trainer.evaluation import conclusions, latency
 from trainer.evaluation.evaluations import CASES, REPORT, Side
-from trainer.evaluation.items import own_test_items, read_items
+from trainer.evaluation.items import drawn, own_test_items, read_items
 from trainer.evaluation.report import Compared, EvaluationReport, Group, SuiteReport
 from trainer.evaluation.request import OWN, EvaluationRequest, RequestError, SuiteChoice
 from trainer.evaluation.respondent import KeptRespondent
@@ -138,7 +138,7 @@ def _items(choice: SuiteChoice, request: EvaluationRequest, run: runs.Run) -> li
         items = canary_items(run.config)
         missing = "the run planted none; train with data.canaries"
     elif choice.source == OWN:
-        items = own_test_items(run.config)[: choice.items]
+        items = drawn(own_test_items(run.config), choice.items, request.seed)
         missing = "the run kept no rows aside; train with data.test_share"
     else:
         items = read_items(choice.suite, choice.source, choice.items, request.seed)
