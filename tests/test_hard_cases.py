@@ -20,8 +20,8 @@ TOPICS = ["hypertension", "pneumonia", "appendicitis", "asthma", "pancreatitis",
 ROWS = [f"Patient {n} is {20 + n} and has {TOPICS[n % 8]}; what should be done first?" for n in range(48)]
 
 
-def case(ask: str, source: str = "s1", right: bool | None = False, **values: str) -> Case:
-    return Case(id=f"{source}/v", source=source, question=ask, answer="no", right=right, **values)
+def case(ask: str, source: str = "s1", right: bool | None = False) -> Case:
+    return Case(id=f"{source}/v", source=source, question=ask, answer="no", right=right)
 
 
 def mined(cases: Sequence[Case], rows: Sequence[str] = ROWS) -> hard_cases.Mined:

@@ -127,13 +127,14 @@ def _task(config: RunConfig, answers: Answers) -> list[Reason]:
     reasons.append(Reason(field="task.system_prompt", value=config.task.system_prompt, why=why, source="lecture L2.3"))
     kinds = {
         "preference": "Preference alignment is not built yet; this plan is the supervised run that it starts from.",
-        "adversarial": "Adversarial training is not built yet; this plan is the supervised run that it is added to.",
+        "adversarial": "Adversarial training is supervised too: the same answers to clean and to disturbed questions. "
+        "Refusing harmful requests is another thing, learnt from rows that refuse.",
     }
     why = kinds.get(answers.objective or "", "Examples with answers are learnt by supervised fine-tuning.")
     source = (
         "lecture L3.4"
         if answers.objective == "preference"
-        else "lecture L3.5"
+        else "lecture L3.5-L3.7"
         if answers.objective == "adversarial"
         else "lecture L2.1"
     )

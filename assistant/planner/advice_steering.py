@@ -12,6 +12,7 @@ from assistant.planner.advice_data import DataFound, fitting_template
 from assistant.planner.advice_method import FEW_SHOT
 from assistant.planner.advice_models import Reason
 from assistant.planner.answers import Answers, uses_starter
+from evaluators.attacks.cases import PRESERVING
 from trainer.combinations import faults
 from trainer.data import recipes
 from trainer.duration import trainings
@@ -32,6 +33,8 @@ _LEAVE_ONE_OUT = 20
 _MOST_HOURS = 2.0
 """That all trainings of a validation by folds may take together."""
 REPTILE_STEPS = 100
+_EXCHANGING = ("synonyms", "abbreviations", "brand_generic", "paraphrase")
+"""Ways of disturbing a question that exchange its words, which an answer that cites it hardly ever allows."""
 
 
 class _Proposals:
@@ -59,9 +62,11 @@ def steering(config: RunConfig, answers: Answers, data: DataFound) -> list[Reaso
 
     Comes after the rhythm of the measurements, which the looks at forgetting and harm follow.
     """
-    if starter_run.is_default_run(config, answers):
-        return []
     found, tasks = _Proposals(config, answers), [config.task.name, *config.task.other_tasks]
+    if answers.objective == "adversarial":
+        _against_attacks(found)
+    if starter_run.is_default_run(config, answers):
+        return found.reasons
     if data.rows is not None and data.rows <= FEW_SHOT:
         _few_examples(found, answers)
     if isinstance(config.method, FullMethod) and data.rows is not None and data.rows <= _SMALL:
@@ -138,6 +143,26 @@ def _layers_of_a_small_set(found: _Proposals) -> None:
     found.add("schedule.layer_rate_ratio", 10.0, why, "lecture L1.7")
     why = "Over the first third of the steps the layers join in, the top ones first."
     found.add("schedule.unfreezing_share", 0.3, why, "lecture L1.7")
+
+
+def perturbations(task: str) -> list[str]:
+    """The ways of disturbing questions that fit a task: all that keep the meaning, or those that exchange no word."""
+    return [kind for kind in PRESERVING if task not in _CITING or kind not in _EXCHANGING]
+
+
+def _against_attacks(found: _Proposals) -> None:
+    kinds = perturbations(found.config.task.name)
+    why = (
+        "Questions with typos, in another style, with asides and planted instructions, and the same answers: the model "
+        "learns to read over what does not change the meaning. Noise on the embeddings (NEFTune) is no defence."
+    )
+    if len(kinds) < len(PRESERVING):
+        why += " None exchanges words, since these answers cite the question."
+    found.add("adversarial.perturbations", kinds, why, "lecture L3.5, L3.7, L3.9")
+    if found.config.adversarial.perturbations:
+        why = "One disturbed question for each clean one, so that nothing of the clean ones is lost; training takes "
+        why += "twice as long."
+        found.add("adversarial.share", 0.5, why, "Goodfellow et al. 2015")
 
 
 def _several_tasks(found: _Proposals) -> None:

@@ -181,8 +181,10 @@ _TERMS: list[tuple[str, str, str]] = [
     (
         "adversarial training",
         r"adversarial|red[\s-]team\w*|robust\w*",
-        "Adversarial training adds rows with typos, paraphrases and traps, so that answers stay the same under them "
-        "(lecture L3.5).",
+        "Adversarial training adds rows with typos, paraphrases and traps and the same answers, so that answers stay "
+        "the same under them. It can also hold the answer to a disturbed question to that of the clean one, attack the "
+        "embeddings while training, and take more rows like those that the last evaluation failed on (lecture "
+        "L3.5-L3.7, L3.9).",
     ),
     (
         "supervised tuning",

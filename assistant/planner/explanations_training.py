@@ -165,6 +165,25 @@ TERMS: list[tuple[str, str, str]] = [
         "(lecture L3.3; Nichol et al. 2018).",
     ),
     (
+        "FGM and FreeLB",
+        r"fgm|fast gradient\w*|free-?\s?lb|embedding attacks?|attacks? on (?:the )?embeddings",
+        "FGM and FreeLB train under attack: the embeddings of the question are moved in the direction that raises the "
+        "loss most, and the answer is learnt there too. FGM takes one step and two passes (Miyato et al. 2017), FreeLB "
+        "several of each (Zhu et al. 2020). Epsilon is how far, as a share of the embeddings' norm (lecture L3.6).",
+    ),
+    (
+        "the consistency loss",
+        r"consistency(?: (?:loss|term|training|regulari[sz]\w+))?",
+        "The consistency loss holds what is said to a disturbed question to what is said to the clean one, word by "
+        "word of the answer; it needs rows that are disturbed (as Miyato et al. 2018; lecture L3.7).",
+    ),
+    (
+        "hard cases",
+        r"hard[\s-]cases?(?: mining)?|hard[\s-]example mining",
+        "Hard cases are questions that the last evaluation failed on. Training rows like them, never they themselves, "
+        "come up to four times (lecture L3.7).",
+    ),
+    (
         "the harm monitor",
         r"harm\w*|unsafe answers?",
         "The harm monitor puts a fixed set of harmful requests to the model now and then and screens the answers by "

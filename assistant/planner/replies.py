@@ -155,8 +155,14 @@ def summary(plan: Plan, answers: Answers, refusals: list[str]) -> str:
         said.append(_REMOVED[config.data.deidentify])
     if answers.objective == "preference":
         said.append("Preference alignment is not built yet; this plan is the supervised run that it starts from.")
+    if config.adversarial.perturbations:
+        share = config.adversarial.share
+        said.append(
+            f"Of the training rows {share:.0%} ask with typos, in another style or with what does not matter "
+            "(section adversarial), and have the same answers; on the Release page the run can be attacked again."
+        )
     if answers.objective == "adversarial":
-        said.append("Adversarial training is not built yet; this plan is the supervised run that it is added to.")
+        said.append("If it is to refuse harmful requests, your examples need some with such a refusal.")
     if not refusals:
         said.append("Look at the values and their reasons beside the chat, change what you like, and start the run.")
         return " ".join(said)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from assistant.planner.advice_steering import REPTILE_STEPS
+from assistant.planner.advice_steering import REPTILE_STEPS, perturbations
 from assistant.planner.reading_number_words import number_value
 from assistant.planner.reading_text import Message
 from trainer.sections import RunConfig
@@ -18,6 +18,7 @@ Settings = dict[str, Any]
 EWC_STRENGTH = 0.03
 L2_SP_STRENGTH = 0.01
 DISTILLATION_STRENGTH = 1.0
+CONSISTENCY_STRENGTH = 1.0
 
 _NUMBER = r"(?:\d+(?:\.\d+)?(?:e-?\d+)?|\.\d+)"
 _STRENGTH = rf"(?:\s*(?:with|at|of|=|:|\(|strength|lambda|alpha)+\s*(?:strength|lambda|alpha)?\s*(?P<value>{_NUMBER}))?"
@@ -89,6 +90,21 @@ _SWITCHES: list[tuple[str, str, Any, Any]] = [
     ),
     (r"\b(?:reptile|meta-?\s?learn\w*)\b", "steering.reptile_steps", REPTILE_STEPS, 0),
     (
+        rf"\bconsistency\s+(?:loss|term|regulari[sz]\w+|training)\b{_STRENGTH}",
+        "adversarial.consistency",
+        CONSISTENCY_STRENGTH,
+        0.0,
+    ),
+    (r"\bfgm\b|\bfast\s+gradient(?:\s+(?:sign\s+)?method)?\b", "adversarial.embedding", "fgm", "off"),
+    (
+        r"\bfree-?\s?lb\b|\battacks?\s+on\s+(?:the\s+)?(?:input\s+)?embeddings\b"
+        r"|\badversarial\s+(?:training\s+)?(?:on|of|in)\s+(?:the\s+)?(?:input\s+)?embeddings\b",
+        "adversarial.embedding",
+        "freelb",
+        "off",
+    ),
+    (rf"\bepsilon\s*(?:of|=|:|to)?\s*(?P<value>{_NUMBER})", "adversarial.epsilon", None, None),
+    (
         r"\b(?:leave[- ]one[- ]out|loo-?cv)\b(?:\s+cross[- ]?validation)?",
         "evaluation.validation",
         "leave_one_out",
@@ -149,6 +165,11 @@ _WATCHED = {"worst task": "worst_task_loss", "validation loss": "loss"}
 _LEAST_GAIN = re.compile(
     rf"\b(?:(?:min(?:imum)?[- _])?delta|least gain)\s*(?:of|=|:|to)?\s*(?P<value>{_NUMBER})", re.IGNORECASE
 )
+_DISTURBED = re.compile(
+    r"\b(?:disturb|perturb)\w*\s+(?:(?P<share>\d{1,2})\s*%\s+(?:of\s+)?)?(?:the\s+|all\s+|my\s+|some\s+)?(?:training\s+)?"
+    r"(?:questions?|rows?|examples?|data)\b|\b(?P<of>\d{1,2})\s*%\s+(?:disturbed|perturbed)\b|\bperturbations\b",
+    re.IGNORECASE,
+)
 _EVERY = re.compile(
     r"\b(?:evaluat|validat|measur)\w*\s+(?:it\s+)?(?:every|each)\s+(?P<value>\d{1,5})\s*steps\b", re.IGNORECASE
 )
@@ -179,6 +200,7 @@ def read_steering(message: Message, planned: RunConfig) -> tuple[Settings, list[
         for match in message.take(pattern):
             named = match.groupdict().get("value")
             wanted[field] = off if message.negated(match.start()) else float(named) if named else on
+    wanted = _disturbed(message, planned, wanted)
     for match in message.take(_CONFLICT):
         wanted["steering.conflict_every"] = None if message.negated(match.start()) else planned.evaluation.every
     for match in message.take(_FOLDS):
@@ -222,6 +244,20 @@ def _harm(message: Message, planned: RunConfig) -> Settings:
         if match["verb"] and match["verb"].lower() in ("stop", "warn"):
             wanted["steering.harm_action"] = match["verb"].lower()
     return wanted
+
+
+def _disturbed(message: Message, planned: RunConfig, wanted: Settings) -> Settings:
+    """What was found so far, behind the disturbed rows that were asked for or that a consistency loss needs."""
+    rows: Settings = {}
+    for match in message.take(_DISTURBED):
+        if message.negated(match.start()):
+            return {"adversarial.perturbations": [], "adversarial.consistency": 0.0} | wanted
+        rows["adversarial.perturbations"] = planned.adversarial.perturbations or perturbations(planned.task.name)
+        if share := match["share"] or match["of"]:
+            rows["adversarial.share"] = int(share) / 100
+    if wanted.get("adversarial.consistency") and not planned.adversarial.perturbations:
+        rows.setdefault("adversarial.perturbations", perturbations(planned.task.name))
+    return rows | wanted
 
 
 def _trackers(message: Message, planned: RunConfig) -> Settings:

@@ -8,6 +8,7 @@ import pytest
 from assistant.planner import starter_run
 from assistant.planner.advice import Plan, advise
 from assistant.planner.answers import Answers
+from evaluators.attacks.cases import PRESERVING
 from trainer import catalogue
 from trainer import config as run_config
 from trainer.hardware import GpuDevice, Machine
@@ -329,9 +330,37 @@ def test_patient_data_is_never_assumed_to_be_absent():
     assert plan(contains_phi=True, dataset="starter").config.data.contains_phi is True
 
 
-@pytest.mark.parametrize("objective", ["preference", "adversarial"])
-def test_an_objective_that_is_not_built_becomes_the_supervised_run_and_says_so(objective):
-    made = plan(objective=objective)
+def test_robustness_is_a_supervised_run_with_the_adversarial_section():
+    made = plan(task="diagnosis", objective="adversarial")
+    section, plain = made.config.adversarial, plan(task="diagnosis").config.adversarial
+    assert made.config.objective.kind == "sft" and (plain.perturbations, section.share) == ([], 0.5)
+    assert tuple(section.perturbations) == PRESERVING and (section.consistency, section.embedding) == (0, "off")
+    why = reason(made, "adversarial.perturbations")
+    assert "NEFTune) is no defence" in why.why and why.source == "lecture L3.5, L3.7, L3.9"
+    assert "rows that refuse" in reason(made, "objective.kind").why
+    hours = [one.estimate.hours for one in (made, plan(task="diagnosis")) if one.estimate]
+    assert hours[0] and hours[1] and hours[0].high == pytest.approx(2 * hours[1].high, rel=0.05)
+    # Answers that cite the question: no word of it is exchanged.
+    citing = plan(task="ner", objective="adversarial").config.adversarial.perturbations
+    assert "typos" in citing and not {"synonyms", "abbreviations", "brand_generic", "paraphrase"} & set(citing)
+    asked = {"adversarial.perturbations": ["typos"], "adversarial.share": 0.3}
+    own = plan(objective="adversarial", settings=asked).config.adversarial
+    assert (own.perturbations, own.share) == (["typos"], 0.3)
+
+
+def test_the_default_run_can_be_hardened():
+    made = plan(gpu="cpu", dataset="starter", examples=None, contains_phi=None, objective="adversarial")
+    assert made.config.adversarial.perturbations and made.config.schedule.learning_rate == starter_run.LEARNING_RATE
+
+
+def test_attacks_on_embeddings_take_as_long_as_their_passes():
+    once, attacked = (plan(settings=one).estimate for one in ({}, {"adversarial.embedding": "freelb"}))
+    assert once and attacked and once.hours and attacked.hours
+    assert attacked.hours.high == pytest.approx(3 * once.hours.high, rel=0.2)
+
+
+def test_an_objective_that_is_not_built_becomes_the_supervised_run_and_says_so():
+    made = plan(objective="preference")
     assert made.config.objective.kind == "sft"
     assert "not built yet; this plan is the supervised run" in reason(made, "objective.kind").why
 

@@ -67,6 +67,11 @@ REQUESTS = [
     ("evaluate every 100 steps", {"evaluation.every": 100}),
     ("patience 4 and evaluate every 100 steps", {"evaluation.every": 100, "schedule.patience": 4}),
     ("log to wandb", {"output.trackers": ["wandb"]}),
+    (
+        "adversarial training on the embeddings, epsilon 0.1",
+        {"adversarial.embedding": "freelb", "adversarial.epsilon": 0.1},
+    ),
+    ("with FGM", {"adversarial.embedding": "fgm"}),
 ]
 
 
@@ -179,6 +184,10 @@ QUESTIONS = [
     ("what is a curriculum?", "begins with facts"),
     ("what is PCGrad?", "takes the conflicting part out"),
     ("why this forgetting limit?", "steering.forgetting_limit is 5"),
+    ("what is FreeLB?", "moved in the direction that raises the loss most"),
+    ("what does the consistency loss do?", "what is said to the clean one"),
+    ("what are hard cases?", "never they themselves"),
+    ("what is adversarial training?", "typos, paraphrases and traps"),
 ]
 
 
@@ -187,6 +196,21 @@ def test_a_question_is_answered_with_its_source_and_changes_nothing(text, words)
     before, after = talk(PLANNED), talk(PLANNED, text)
     assert words in said(after)
     assert (after.answers, after.history) == (before.answers, before.history)
+
+
+def test_a_consistency_loss_brings_the_disturbed_rows_that_it_needs():
+    settings = talk(PLANNED, "with a consistency loss of strength 2").answers.settings
+    assert settings["adversarial.consistency"] == 2 and "typos" in settings["adversarial.perturbations"]
+    section = config(talk(PLANNED, "perturb 30 % of the training rows", "no perturbed rows")).adversarial
+    assert (section.perturbations, section.share) == ([], 0.3)
+    draft = talk(PLANNED, "with mixup", "FreeLB please")
+    assert "FreeLB cannot go with mixup" in said(draft) and "adversarial.embedding" not in draft.answers.settings
+
+
+def test_robustness_is_planned_and_told():
+    draft = talk(PLANNED, "make it robust to typos")
+    assert config(draft).adversarial.perturbations
+    assert "Of the training rows 50% ask with typos" in said(draft)
 
 
 def test_a_question_and_a_fact_in_one_message_are_both_served():
