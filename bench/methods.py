@@ -26,9 +26,10 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from method_tables import Measured, Table, print_methods, print_order, print_retention
+from pydantic import BaseModel
 
 from trainer import config, events, models, runs
 from trainer.jobs import ACTIVE
@@ -37,6 +38,7 @@ from trainer.runs import Run
 from trainer.sections import RunConfig
 
 Changes = dict[str, dict[str, Any]]
+Row = TypeVar("Row", bound=BaseModel)
 
 TOKENS_A_ROW = {"starter/clinical": 230, "starter/lab": 67, "starter/orders": 71}
 """Mean length with the embedded model's template, measured."""
@@ -114,36 +116,47 @@ def main() -> int:
     names = arguments.only or list(SETTINGS[table])
     if unknown := [name for name in names if name not in SETTINGS[table]]:
         parser.error(f"--only: {', '.join(unknown)}; the rows of {table} are {', '.join(SETTINGS[table])}")
-    out: Path = arguments.out.absolute()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # The converted base model is taken from where it is; runs and prepared data go to a home of their own.
-    os.environ["BEDSIDE_CACHE"] = str(models.cache_folder())
-    os.environ["BEDSIDE_HOME"] = str(out.parent / "home")
+    out = begin(arguments.out)
     failed = 0
     for seed in seeds:
         for name in names:
-            done = [row for row in finished(out) if (row.table, row.setting, row.seed) == (table, name, seed)]
+            done = [row for row in finished(out, Measured) if (row.table, row.setting, row.seed) == (table, name, seed)]
             if any(row.budget == arguments.tokens for row in done):
                 continue
             row = measure(table, name, seed, arguments.tokens)
             if row is None:
                 failed += 1
                 continue
-            with out.open("a", encoding="utf-8") as file:
-                file.write(row.model_dump_json() + "\n")
+            keep(out, row)
             print(f"{name}, seed {seed}: loss {row.loss:.3f} after {row.minutes:.1f} min", file=sys.stderr, flush=True)
-    rows = [row for row in finished(out) if row.table == table and row.budget == arguments.tokens]
+    rows = [row for row in finished(out, Measured) if row.table == table and row.budget == arguments.tokens]
     rows = [row for row in rows if row.seed in seeds and row.setting in names]
     {"methods": print_methods, "retention": print_retention, "order": print_order}[table](rows)
     return 1 if failed else 0
 
 
-def finished(out: Path) -> list[Measured]:
+def begin(out: Path) -> Path:
+    """Make the folder of `--out`, and a home beside it for runs and prepared data; returns the absolute path."""
+    out = out.absolute()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # The converted base model is taken from where it is.
+    os.environ["BEDSIDE_CACHE"] = str(models.cache_folder())
+    os.environ["BEDSIDE_HOME"] = str(out.parent / "home")
+    return out
+
+
+def finished(out: Path, kind: type[Row]) -> list[Row]:
     """The rows that stand in the file; half a line that a kill left is passed over, and its row is run again."""
     if not out.exists():
         return []
     complete = out.read_bytes().rpartition(b"\n")[0].splitlines()
-    return [Measured.model_validate_json(line) for line in complete]
+    return [kind.model_validate_json(line) for line in complete]
+
+
+def keep(out: Path, row: BaseModel) -> None:
+    """Add a finished row to the file."""
+    with out.open("a", encoding="utf-8") as file:
+        file.write(row.model_dump_json() + "\n")
 
 
 def run_file(table: Table, name: str, seed: int, tokens: int) -> RunConfig:
@@ -190,9 +203,19 @@ def run_file(table: Table, name: str, seed: int, tokens: int) -> RunConfig:
 
 
 def measure(table: Table, name: str, seed: int, tokens: int) -> Measured | None:
-    """Run it in a process of its own and read what it tells; None where it failed, with the reason on stderr."""
-    wanted = run_file(table, name, seed, tokens)
+    """Run it and read what it tells; None where it failed."""
     began = time.monotonic()
+    run = run_to_its_end(run_file(table, name, seed, tokens))
+    found = run.report() if run else None
+    if run is None or found is None:
+        return None
+    row = _measured(run, Report.model_validate(found), table, name, tokens, (time.monotonic() - began) / 60)
+    runs.delete(run)
+    return row
+
+
+def run_to_its_end(wanted: RunConfig) -> Run | None:
+    """Train in a process of its own; None where that failed, with the reason on stderr."""
     run = runs.start(runs.create(wanted))
     try:
         while run.status.state in ACTIVE:
@@ -201,13 +224,11 @@ def measure(table: Table, name: str, seed: int, tokens: int) -> Measured | None:
     except BaseException:
         runs.stop(run)
         raise
-    found = run.report()
-    if run.status.state != "done" or found is None:
-        print(f"{name}, seed {seed}: {run.status.error or run.status.state}; see {run.folder}", file=sys.stderr)
+    if run.status.state != "done":
+        named = f"{wanted.output.name}, seed {wanted.schedule.seed}"
+        print(f"{named}: {run.status.error or run.status.state}; see {run.folder}", file=sys.stderr)
         return None
-    row = _measured(run, Report.model_validate(found), table, name, tokens, (time.monotonic() - began) / 60)
-    runs.delete(run)
-    return row
+    return run
 
 
 def _measured(run: Run, report: Report, table: Table, name: str, budget: int, minutes: float) -> Measured:
