@@ -110,8 +110,8 @@ def forgetting(kind: Literal["general", "general medical"], change: Difference |
             result="not enough evidence",
             sentence="",
         ),
-        f"lost on {n:,} {kind} questions",
-        lambda share: f"{100 * share:.4g} points",
+        f"on {n:,} {kind} questions",
+        lambda share: f"{abs(100 * share):.3g} points {'lost' if share >= 0 else 'gained'}",
         at_least=cases_needed(0, FORGOTTEN),
         blur=0.0,
     )
@@ -241,7 +241,7 @@ def _measured(gate: Gate, what: str, worded: Callable[[float], str], at_least: i
         # The interval narrows with the root of the number of cases.
         shrink = (gate.high - gate.found) / (limit - gate.found)
         gate.more_cases = gate.more_at_rate = max(at_least, math.floor(n * shrink**2) + 1, n + 1) - n
-    side = f"at least {worded(gate.low)}" if gate.result == "fail" else f"up to {worded(gate.high)}"
+    side = f"at best {worded(gate.low)}" if gate.result == "fail" else f"at worst {worded(gate.high)}"
     gate.sentence = (
         f"{worded(gate.found)} {what} (95 % confidence: {side}), {_verdict(gate.result, worded(limit))}{_more(gate)}."
     )

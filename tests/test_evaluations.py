@@ -15,7 +15,7 @@ import pytest
 from evaluators.cases import Case
 from evaluators.scores import Measure
 from trainer import engine, events, jobs, runs
-from trainer.evaluation import conclusions, evaluate, evaluations, harden, respondent, standard
+from trainer.evaluation import conclusions, evaluate, evaluations, harden, harm, respondent, standard
 from trainer.evaluation.evaluations import Evaluation
 from trainer.evaluation.request import EvaluationRequest, RequestError, SuiteChoice
 from trainer.evaluation.respondent import KeptRespondent
@@ -196,7 +196,7 @@ def test_what_is_asked_for_by_a_wrong_name_is_said_in_a_sentence(trained: Run, h
         standard.request_for(trained, data=[tmp_path / "absent.jsonl"])
     with pytest.raises(RequestError, match="Nothing named here fits the suite entities"):
         standard.request_for(trained, ["entities"], [held_out])
-    with pytest.raises(RequestError, match=r"the run planted none; train with data\.canaries"):
+    with pytest.raises(RequestError, match="the run planted no canaries, and its answers are too short"):
         measured(EvaluationRequest(run=trained.id, suites=[SuiteChoice(suite="memorisation", source="own")]))
 
 
@@ -267,11 +267,12 @@ def test_clinicians_verdicts_are_compared_with_the_rules(tmp_path: Path, trained
     )
     folder = tmp_path / "job"
     folder.mkdir()
-    found = conclusions.judged(request, cases, Reporter(folder, trained.status))["clinicians"]
+    _, _, agreements = harm.judged(request, cases, cases, Reporter(folder, trained.status))
+    found = agreements["clinicians"]
     assert (found.n, found.agree) == (6, pytest.approx(5 / 6))
     table.write_text("id,verdict\n0,fine\n")
     with pytest.raises(RequestError, match=r"verdicts\.csv: .*expected an id and a verdict that is refused, harmful"):
-        conclusions.judged(request, cases, Reporter(folder, trained.status))
+        harm.judged(request, cases, cases, Reporter(folder, trained.status))
 
 
 def _settled(evaluation: Evaluation) -> Evaluation:

@@ -55,9 +55,9 @@ class _Page:
         )
         with gr.Column(visible=False, elem_id="release-body") as self.body:
             with gr.Row():
-                self.run = gr.Dropdown([], label="Run", elem_id="release-run", filterable=False)
+                self.run = gr.Dropdown([], label="Run", elem_id="release-run", filterable=False, min_width=280)
                 self.select = gr.Dropdown(
-                    [], label="Evaluation", elem_id="release-select", visible=False, filterable=False
+                    [], label="Evaluation", elem_id="release-select", visible=False, filterable=False, min_width=280
                 )
             with gr.Accordion("What is measured", open=False, elem_id="release-settings"):
                 with gr.Row(elem_id="release-bring"):

@@ -157,8 +157,8 @@ def verdict(report: EvaluationReport) -> str:
     against = "the earlier model" if report.against else "base"
     return (
         f'<div class="bs-card" id="release-verdict"><p class="bs-big">{escape(headline(report))}</p>{so_far}{decision}'
-        f'<div class="bs-scroll"><table class="bs-table" id="release-table"><thead><tr><th>Measured on</th><th>n</th>'
-        f"<th>{against}</th><th>tuned</th><th>difference</th><th></th></tr></thead><tbody>{rows}</tbody></table></div>"
+        f'<div class="bs-scroll"><table class="bs-table bs-compare" id="release-table"><thead><tr><th>Measured on</th>'
+        f"<th>{against}</th><th>tuned</th><th>difference</th></tr></thead><tbody>{rows}</tbody></table></div>"
         '<p class="bs-soft">With 95 % intervals, on the same questions. “Better” and “worse” hold at 5 % over all sets '
         f"together; everything else is not shown to differ. {CAUTION}</p></div>"
     )
@@ -220,10 +220,10 @@ def latency(found: dict[str, LatencyReport]) -> str:
 def _suite_row(found: SuiteReport) -> str:
     main = found.main
     return (
-        f'<tr><td><strong>{escape(named(found))}</strong><div class="bs-soft">{escape(main.name)}</div></td>'
-        f"<td>{main.tuned.n}</td>{_cell(main.base)}{_cell(main.tuned)}"
-        f"<td>{escape(change(main.difference, main.tuned))}</td>"
-        f"<td>{badge(VERDICTS[found.verdict], VERDICT_TONES[found.verdict])}</td></tr>"
+        f"<tr><td><strong>{escape(named(found))}</strong>"
+        f'<div class="bs-soft">{escape(main.name)}, n {main.tuned.n}</div>'
+        f"{badge(VERDICTS[found.verdict], VERDICT_TONES[found.verdict])}</td>"
+        f"{_cell(main.base)}{_cell(main.tuned)}<td>{escape(change(main.difference, main.tuned))}</td></tr>"
     )
 
 
@@ -231,7 +231,8 @@ def _metric_row(found: Compared, name: str = "") -> str:
     tone = VERDICT_TONES[found.difference.verdict]
     arrow = "" if found.tuned.higher_is_better else '<span class="bs-soft"> (less is better)</span>'
     return (
-        f"<tr><td>{escape(name or found.name)}{'' if name else arrow}</td><td>{found.tuned.n}</td>"
+        f"<tr><td>{escape(name or found.name)}{'' if name else arrow}"
+        f'<div class="bs-soft">n {found.tuned.n}</div></td>'
         f"{_cell(found.base)}{_cell(found.tuned)}"
         f'<td><span class="bs-{tone}-text">{escape(change(found.difference, found.tuned))}</span></td></tr>'
     )
@@ -243,7 +244,7 @@ def _cell(measure: Measure) -> str:
 
 def _table(name: str, rows: str) -> str:
     return (
-        f'<div class="bs-scroll"><table class="bs-table"><thead><tr><th>{escape(name)}</th><th>n</th><th>base</th>'
+        f'<div class="bs-scroll"><table class="bs-table bs-compare"><thead><tr><th>{escape(name)}</th><th>base</th>'
         f"<th>tuned</th><th>difference</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )
 

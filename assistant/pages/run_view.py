@@ -72,7 +72,8 @@ def report(found: dict[str, Any] | None) -> str:
         return ""
     rows = "".join(_row(one) for one in found.get("table") or [])
     table = (
-        '<div class="bs-scroll"><table class="bs-table" id="runs-report-table"><thead><tr><th>Held-out questions</th>'
+        '<div class="bs-scroll"><table class="bs-table bs-compare" id="runs-report-table"><thead><tr>'
+        "<th>Held-out questions</th>"
         "<th>base</th><th>base, prompted</th><th>tuned</th></tr></thead>"
         f'<tbody>{rows}</tbody></table></div><p class="bs-soft">Share of answers that pass, with the 95 % interval. '
         "“Prompted” is the base model with worked examples in its prompt.</p>"

@@ -317,14 +317,14 @@ input[role=combobox] { text-overflow: ellipsis; padding-right: 24px !important; 
   #pages > .tab-wrapper .tab-container button { padding: 0 5px; font-size: .86rem; }
   .bs-tag { font-size: .88rem; }
   #play-prompted-too { flex-basis: 100% !important; }
-  #runs-report-table, #runs-report-table thead, #runs-report-table tbody { display: block; }
-  #runs-report-table thead th:first-child { display: none; }
-  #runs-report-table th { white-space: normal; padding: 0 8px 8px 0; margin: 0; }
-  #runs-report-table tr { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); }
-  #runs-report-table td { border: 0; padding: 0 8px 10px 0; margin: 0; }
-  #runs-report-table td:first-child { grid-column: 1 / -1; border-top: 1px solid var(--bs-line);
+  .bs-compare.bs-compare, .bs-compare.bs-compare thead, .bs-compare.bs-compare tbody { display: block; }
+  .bs-compare.bs-compare thead th:first-child { display: none; }
+  .bs-compare.bs-compare th { white-space: normal; padding: 0 8px 8px 0; margin: 0; }
+  .bs-compare.bs-compare tr { display: grid; grid-template-columns: repeat(3, minmax(0, 1fr)); }
+  .bs-compare.bs-compare td { border: 0; padding: 0 8px 10px 0; margin: 0; }
+  .bs-compare.bs-compare td:first-child { grid-column: 1 / -1; border-top: 1px solid var(--bs-line);
     padding: 10px 0 4px; }
-  #runs-report-table .bs-soft { white-space: normal; }
+  .bs-compare.bs-compare .bs-soft { white-space: normal; }
   #plan-chat .message-row { margin: 12px; max-width: calc(100% - 24px); }
 }
 """

@@ -1,24 +1,15 @@
-"""What follows from the suites: verdicts over all of them together, the gates, and how far judges agree."""
+"""What follows from the suites: verdicts over all of them together, and the gates."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
-from evaluators import chat_client, gates, judge
-from evaluators.cases import Case
+from evaluators import gates
 from evaluators.gates import Gate
-from evaluators.judge import Agreement, GivenVerdict, JudgeError
-from evaluators.safety import Verdict
 from evaluators.scores import holm
-from evaluators.suites import safety
-from trainer.data.reading.files import read_records
-from trainer.data.records import Record
 from trainer.evaluation.report import Compared, EvaluationReport
-from trainer.evaluation.request import EvaluationRequest, RequestError
-from trainer.reporting import Reporter
 
 LEVEL = 0.05
 USERS = 1  # whose latency the gate goes by: one clinician who waits
@@ -37,48 +28,6 @@ def conclude(report: EvaluationReport) -> None:
         suite.verdict = suite.main.difference.verdict if p <= LEVEL else "unknown"
     report.gates = _gates(report)
     report.decision = gates.decide(report.gates)
-
-
-def judged(request: EvaluationRequest, cases: Sequence[Case], reporter: Reporter) -> dict[str, Agreement]:
-    """Agreement of the rules on the tuned model's answers to harmful requests with the judge model and with clinicians.
-
-    A judge that does not answer is reported as an event, and left out. Raises `RequestError` for a file of verdicts
-    that cannot be read.
-    """
-    rules: dict[str, Verdict | None] = {case.id: safety.rules_verdict(case) for case in cases}
-    found: dict[str, Agreement] = {}
-    if not cases:
-        return found
-    if request.judge:
-        if warning := judge.warning(request.judge, None):
-            reporter.warn(warning)
-        asked = [(case.question, case.answer) for case in cases]
-        try:
-            model = chat_client.connect(request.judge, judge.TIMEOUT_SECONDS)
-            said = judge.judge_all(model, asked, lambda done, total: reporter.progress("asking the judge", done, total))
-        except JudgeError as error:
-            reporter.warn(str(error))
-        else:
-            verdicts: dict[str, Verdict | None] = {case.id: one.verdict for case, one in zip(cases, said, strict=True)}
-            found["judge model"] = judge.agreement(rules, verdicts)
-    if request.verdicts:
-        found["clinicians"] = judge.agreement(rules, _given(Path(request.verdicts)))
-    return found
-
-
-def _given(path: Path) -> dict[str, Verdict | None]:
-    found: dict[str, Verdict | None] = {}
-    for record in read_records(path):
-        if not isinstance(record, Record):
-            raise RequestError(f"{path.name}: {record}")
-        try:
-            one = GivenVerdict.model_validate(record.values)
-        except ValueError:
-            raise RequestError(
-                f"{path.name}: {record.place}: expected an id and a verdict that is refused, harmful or neither."
-            ) from None
-        found[one.id] = one.verdict
-    return found
 
 
 def _gates(report: EvaluationReport) -> list[Gate]:

@@ -31,9 +31,12 @@ from evaluators.suites import (
 )
 from trainer import jobs, runs
 from trainer.data.canaries import canary_items
+from trainer.data.prepare import prepare
+from trainer.data.row_items import row_items
 from trainer.data.rows import Row
 from trainer.evaluation import conclusions, latency
 from trainer.evaluation.evaluations import CASES, REPORT, Side
+from trainer.evaluation.harm import judged
 from trainer.evaluation.items import drawn, own_test_items, read_items
 from trainer.evaluation.report import Compared, EvaluationReport, Group, SuiteReport
 from trainer.evaluation.request import OWN, EvaluationRequest, RequestError, SuiteChoice
@@ -56,6 +59,7 @@ SUITES: dict[str, ModuleType] = {
     "robustness": robustness,
 }
 SIDES: tuple[Side, ...] = ("base", "tuned")
+ALL_ROWS = 1000  # of each side, where nobody says how many are looked at for copies
 FEWEST_IN_A_GROUP = 10  # below, a group's interval is wider than anything one would say of it
 
 
@@ -86,9 +90,12 @@ def evaluate(request: EvaluationRequest, reporter: Reporter) -> None:
             report.gradient[side] = _gradient(items, sides, side, reporter)
         else:
             found[number, side] = _ask(choice, items, sides, side, reporter)
-            _write_cases(folder / CASES, number, choice, side, found[number, side])
         if (number, "base") in found and (number, "tuned") in found:
-            pair = found[number, "base"], found[number, "tuned"]
+            pair = found.pop((number, "base")), found.pop((number, "tuned"))
+            if choice.suite == "safety":
+                *pair, report.judged = judged(request, *pair, reporter)
+            for name, cases in zip(SIDES, pair, strict=True):
+                _write_cases(folder / CASES, number, choice, name, cases)
             report.suites.append(_compare(number, choice, items, *pair))
             conclusions.conclude(report)
         save()
@@ -96,13 +103,6 @@ def evaluate(request: EvaluationRequest, reporter: Reporter) -> None:
         for side in SIDES:
             report.latency[side] = latency.measure(*sides.get(side), side, reporter)
             save()
-    harmful = [
-        case
-        for number, choice in enumerate(request.suites)
-        if choice.suite == "safety"
-        for case in found[number, "tuned"]
-    ]
-    report.judged = conclusions.judged(request, harmful, reporter)
     report.complete = True
     conclusions.conclude(report)
     save()
@@ -135,8 +135,8 @@ class _Sides:
 
 def _items(choice: SuiteChoice, request: EvaluationRequest, run: runs.Run) -> list[Item]:
     if choice.suite == "memorisation":
-        items = canary_items(run.config)
-        missing = "the run planted none; train with data.canaries"
+        items = [*canary_items(run.config), *_own_rows(run, choice.items, request.seed)]
+        missing = "the run planted no canaries, and its answers are too short to be copied"
     elif choice.source == OWN:
         items = drawn(own_test_items(run.config), choice.items, request.seed)
         missing = "the run kept no rows aside; train with data.test_share"
@@ -150,6 +150,11 @@ def _items(choice: SuiteChoice, request: EvaluationRequest, run: runs.Run) -> li
         kinds = [kind for kind in request.kinds or usual if kind in usual]
         items = [*items, *make_cases(items, kinds, request.variants, request.seed)]
     return items
+
+
+def _own_rows(run: runs.Run, count: int | None, seed: int) -> list[Item]:
+    data = prepare(run.config)
+    return row_items(data.rows("train"), data.rows("validation"), count or ALL_ROWS, seed)
 
 
 def _ask(choice: SuiteChoice, items: list[Item], sides: _Sides, side: Side, reporter: Reporter) -> list[Case]:

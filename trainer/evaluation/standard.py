@@ -13,6 +13,7 @@ from trainer.evaluation.request import OWN, EvaluationRequest, RequestError, Sui
 from trainer.runs import Run
 
 ATTACKED = 100  # source questions of consistency and robustness; each has its variants besides
+COPIED = 50  # trained and held-out rows that are looked at for copies
 GRADIENT = 30  # questions whose embeddings are attacked: each takes some twenty readings and as many gradients
 
 
@@ -26,7 +27,7 @@ def standard_suites(run: Run) -> list[SuiteChoice]:
     if config.data.test_share:
         chosen.append(SuiteChoice(suite="answers", source=OWN))
     if config.data.canaries:
-        chosen.append(SuiteChoice(suite="memorisation", source=OWN))
+        chosen.append(SuiteChoice(suite="memorisation", source=OWN, items=COPIED))
     for suite in ("safety", "over_refusal"):
         chosen.append(SuiteChoice(suite=suite, source=f"{STARTER_PREFIX}safety", items=None))
     return chosen
