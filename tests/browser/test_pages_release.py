@@ -1,0 +1,77 @@
+"""The Release page in a real Chromium: a run is measured, and a reader sees at once what came of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from trainer import engine, runs
+from trainer.reporting import Reporter
+from trainer.runs import Run
+from trainer.sections import HeldOutSet, RunConfig
+
+if TYPE_CHECKING:
+    from conftest import App
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def trained(app: App, tiny_run: RunConfig, tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """A run of the tiny model in the app's home that answers 20 questions of its own, removed afterwards."""
+    held_out = tiny_data.with_name("asked-<b>&.jsonl")
+    rows = [{"question": f"Is {n} even? <i>{n}</i>", "answer": ("yes", "no")[n % 2]} for n in range(100, 120)]
+    held_out.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    tiny_run.schedule.max_steps = 4
+    tiny_run.evaluation.held_out = [HeldOutSet(name=str(held_out), metric="exact_match", items=20)]
+    tiny_run.output.name = "measured"
+    monkeypatch.setitem(os.environ, "BEDSIDE_HOME", str(app.home))
+    run = runs.create(tiny_run)
+    engine.train(tiny_run, Reporter(run.folder, run.status))
+    yield runs.get(run.id)
+    runs.delete(runs.get(run.id))
+
+
+def open_release(page: Page) -> None:
+    page.get_by_role("tab", name="Release", exact=True).click()
+    page.wait_for_selector("#release-evaluate", state="visible")
+
+
+def test_a_run_is_measured_and_the_verdict_stands_first(page: Page, trained: Run, tiny_data: Path) -> None:
+    open_release(page)
+    page.get_by_role("button", name="What is measured").click()
+    page.fill("#release-data input, #release-data textarea", "/absent/file.csv")
+    page.click("#release-evaluate")
+    expect(page.locator("#release-said")).to_contain_text("/absent/file.csv: nothing in it fits a suite")
+    page.fill("#release-data input, #release-data textarea", str(tiny_data.with_name("asked-<b>&.jsonl")))
+    page.click("#release-evaluate")
+    expect(page.locator("#release-state")).to_contain_text("done", timeout=240_000)
+    verdict = page.locator("#release-verdict")
+    expect(verdict).to_contain_text("No difference from its base model is shown on any of 1 set")
+    expect(verdict).to_contain_text("not enough evidence")
+    expect(page.locator("#release-table tbody tr")).to_have_count(1)
+    expect(page.locator("#release-gates li")).to_have_count(7)
+    fold = page.locator("#release-suites details").first
+    fold.locator("summary").first.click()
+    fold.get_by_text("Cases", exact=True).click()
+    expect(fold).to_contain_text("Is 100 even? <i>100</i>")
+    assert page.locator("#release-suites i").count() == 0, "what a file says is shown as it is"
+
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(page.locator("#release-verdict")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.reload()
+    page.wait_for_selector("#plan-chip-0", state="visible")
+    open_release(page)
+    expect(page.locator("#release-verdict")).to_contain_text("No difference")
+    page.click("#release-delete")
+    page.click("#release-really")
+    expect(page.locator("#release-verdict")).to_be_hidden()
