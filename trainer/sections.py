@@ -338,10 +338,11 @@ class AdversarialSection(Section):
         "al. 2017); freelb, several (Zhu et al. 2020) (lecture L3.6).",
     )
     epsilon: float = Field(
-        default=0.05,
+        default=0.02,
         ge=0.0,
         le=1.0,
-        description="Norm of that attack on a row, as a share of the norm of its question's embeddings.",
+        description="Norm of that attack on a row, as a share of the norm of its question's embeddings (Miyato et al. "
+        "2017: about 0.02).",
     )
     embedding_steps: int = Field(default=3, ge=1, le=10, description="Passes of freelb over each batch.")
     hard_cases: Text | None = Field(

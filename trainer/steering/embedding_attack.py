@@ -12,6 +12,10 @@ says. A row that is an answer throughout (plain text) has nothing to disturb.
 - freelb: begins with uniform noise in the ball, climbs along g / |g| with steps of 2.5 x epsilon / passes (Madry et al.
   2018), back into the ball where it leaves it; the gradients of all passes are averaged.
 
+The usual epsilon of 0.02 (about that of Miyato et al.: a norm of 5 on 400 embeddings of 128 numbers, scaled to a
+variance of 1) raises the untouched embedded model's loss on 16 starter rows from 2.65 to 3.40 nats in one step and to
+3.62 in FreeLB's second; noise of such a norm leaves it where it was. 0.1 makes it 4.1 and 4.7.
+
 Both take as many forward and backward passes as they have, each with the same dropout (Zhu et al., section 3.3).
 """
 
