@@ -10,7 +10,7 @@ from evaluators.entity_overlap import counts, entity_scores
 from evaluators.scores import Score
 
 TITLE = "Entities"
-ANSWER_TOKENS = 160
+ANSWER_TOKENS = 96
 _MARK = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s*")
 _IN_BRACKETS = re.compile(r"^(.+?)\s*[(\[]([^()\[\]]+)[)\]]$")
 _ALL = "all"

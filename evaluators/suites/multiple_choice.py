@@ -15,8 +15,8 @@ from evaluators.classification import accuracy, macro_accuracy
 from evaluators.scores import Score, mean
 
 TITLE = "Multiple choice"
-ANSWER_TOKENS = 64
-"""Of the written answer: a letter and its option, or a short reason before it."""
+ANSWER_TOKENS = 24
+"""Of the written answer: a letter and its option. One that reasons at length first counts as settling on none."""
 # A and I are words too: "the answer is A patient" names no option.
 _LETTER = r"(?:[B-HJ]\b(?!['’])|[AI]\b(?!['’]|\s+(?!because|since|as|for|due)[a-z]))"
 _SAID = re.compile(rf"(?i:\b(?:answer|option|choice)(?:\s+(?:is|would be|must be)|\s*:))[\s:*(\[\"“]*({_LETTER})")

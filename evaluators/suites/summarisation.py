@@ -10,7 +10,7 @@ from evaluators.screens.hallucination import unsupported
 from evaluators.suites.answers import answer_tokens, likeness, overlap
 
 TITLE = "Summarisation"
-MOST_TOKENS = 192
+MOST_TOKENS = 128
 
 
 def ask(items: Sequence[Item], respondent: Respondent, progress: Progress = silent) -> list[Case]:
