@@ -74,7 +74,9 @@ def attack(
         list[str] | None, typer.Option(help="Only this way of disturbing a question; may be repeated.")
     ] = None,
     variants: Annotated[int, typer.Option(min=1, max=50, help="Disturbed questions for each one.")] = 10,
-    gradient: Annotated[bool, typer.Option(help="Also disturb the embeddings, by the gradient.")] = True,
+    deep: Annotated[
+        bool, typer.Option(help="Also by the gradient of the embeddings, and by searching for what flips an answer.")
+    ] = False,
     harden: Annotated[
         bool, typer.Option(help="Then train again with such questions, and attack both models anew.")
     ] = False,
@@ -88,7 +90,7 @@ def attack(
     """Attack a run's model: typos, other words, context, injections, gradients; --harden trains against it."""
     from trainer import config as run_config
     from trainer.evaluation import harden as hardening
-    from trainer.evaluation.standard import request_for
+    from trainer.evaluation.standard import BY_NAME, request_for
 
     if settings and not harden:
         raise BadInput("--set says how to train against attacks, so it needs --harden.")
@@ -97,7 +99,7 @@ def attack(
     if harden:
         wanted = hardening.usual(run.config)
         section = run_config.with_values(wanted, as_settings(settings or [])).adversarial
-    suites = ["robustness", "consistency", *(["gradient"] if gradient else [])]
+    suites = ["robustness", "consistency", *(BY_NAME if deep else ())]
     request = request_for(
         run, suites, data or [], items, kinds=kind or [], variants=variants, harden=section, seed=seed, latency=False
     )

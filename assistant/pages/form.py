@@ -22,7 +22,7 @@ Kind = Literal["choice", "choices", "switch", "known", "integer", "number", "tex
 
 METHOD_KIND = ("method", "kind")
 """The entry that decides which others of its section are shown."""
-_FOLDED = ("steering", "evaluation", "hardware", "output")
+_FOLDED = ("steering", "adversarial", "evaluation", "hardware", "output")
 """Sections that most runs leave as the planner made them."""
 
 

@@ -26,6 +26,7 @@ from evaluators.suites import (
     pubmedqa,
     robustness,
     safety,
+    search,
     structured,
     summarisation,
 )
@@ -57,6 +58,7 @@ SUITES: dict[str, ModuleType] = {
     "memorisation": memorisation,
     "consistency": consistency,
     "robustness": robustness,
+    "search": search,
 }
 SIDES: tuple[Side, ...] = ("base", "tuned")
 ALL_ROWS = 1000  # of each side, where nobody says how many are looked at for copies

@@ -29,7 +29,8 @@ LOOKED_AT = 200
 """Records by which it is told which suites a file fits."""
 _KEPT_FOR_TESTS = re.compile(r"(?:^|[^a-z])(?:test|held.?out)", re.IGNORECASE)
 _PEOPLE = {"person", "name", "patient"}
-_DERIVED: tuple[Suite, ...] = ("consistency", "robustness", "gradient")
+_WITH_OPTIONS: tuple[Suite, ...] = ("gradient", "search")
+_DERIVED: tuple[Suite, ...] = ("consistency", "robustness", *_WITH_OPTIONS)
 """Suites that take the items of another one."""
 _SUITE_OF: dict[DataFormat, list[Suite]] = {
     "multiple_choice": ["multiple_choice"],
@@ -48,8 +49,8 @@ def read_items(suite: Suite, source: str, count: int | None, seed: int) -> list[
 
     `source` is a file or folder of the user's or of a published format, a catalogue set, or one of the starter's. Of a
     folder the files that fit the suite are read, and of these the ones kept for tests where their names say so.
-    Consistency, robustness and gradient take the items of whatever the source is for. Raises `DataError` naming file,
-    row and field where one cannot be used, since a score has to be of all of them.
+    Attacks and consistency take the items of whatever the source is for. Raises `DataError` naming file, row and field
+    where one cannot be used, since a score has to be of all of them.
     """
     names = [f"{STARTER_PREFIX}questions", f"{STARTER_PREFIX}instructions"] if source == GENERAL else [source]
     items = [item for name in names for item in _all_items(suite, name)]
@@ -115,8 +116,10 @@ def _all_items(suite: Suite, source: str) -> list[Item]:
             own = fitting[0] if (fitting := _suites_of(file)) else "answers"
         made = list(items_of(own, file))
         if suite in _DERIVED:
-            # Many answers follow an instruction, so none is the same or right; a gradient attack needs options.
-            made = [item for item in made if item.options or (item.group != INSTRUCTIONS and suite != "gradient")]
+            # Many answers follow an instruction, so none is the same or right; a gradient and a search need options.
+            made = [
+                item for item in made if item.options or (item.group != INSTRUCTIONS and suite not in _WITH_OPTIONS)
+            ]
         if not made:
             raise DataError(f"{file.name}: holds nothing for the suite {suite}; name another file.")
         # Its own ids where they tell its rows apart; else the places, with the file's name where there are several.

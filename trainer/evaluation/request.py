@@ -25,6 +25,7 @@ Suite = Literal[
     "consistency",
     "robustness",
     "gradient",
+    "search",
 ]
 OWN = "own"
 """As a suite's source: the rows that the run kept aside for the last test (data.test_share), or planted."""

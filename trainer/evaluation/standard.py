@@ -14,7 +14,8 @@ from trainer.runs import Run
 
 ATTACKED = 100  # source questions of consistency and robustness; each has its variants besides
 COPIED = 50  # trained and held-out rows that are looked at for copies
-GRADIENT = 30  # questions whose embeddings are attacked: each takes some twenty readings and as many gradients
+BY_NAME: tuple[Suite, ...] = ("gradient", "search")  # attacks that take long: only where they are asked for
+DEEP = 30  # questions of these: each takes some forty readings, or twenty and as many gradients
 
 
 def standard_suites(run: Run) -> list[SuiteChoice]:
@@ -34,10 +35,9 @@ def standard_suites(run: Run) -> list[SuiteChoice]:
 
 
 def attacks(run: Run, source: str | None = None, items: int = ATTACKED) -> list[SuiteChoice]:
-    """Consistency, robustness and gradient attacks on at most `items` questions of `source`.
+    """Consistency, robustness, gradient and search attacks on at most `items` questions of `source`.
 
-    Without one: questions with short answers that the run is for, else general ones. Gradients are taken on questions
-    with options.
+    Without one: questions with short answers that the run is for, else general ones. The last two need options.
     """
     short = [one.name for one in run.config.evaluation.held_out if one.metric != "structure"]
     general = f"{STARTER_PREFIX}questions"
@@ -45,7 +45,7 @@ def attacks(run: Run, source: str | None = None, items: int = ATTACKED) -> list[
     return [
         SuiteChoice(suite="consistency", source=source or own, items=items),
         SuiteChoice(suite="robustness", source=source or own, items=items),
-        SuiteChoice(suite="gradient", source=source or general, items=min(items, GRADIENT)),
+        *(SuiteChoice(suite=suite, source=source or general, items=min(items, DEEP)) for suite in BY_NAME),
     ]
 
 
@@ -80,8 +80,8 @@ def request_for(
 ) -> EvaluationRequest:
     """An evaluation of `run`: on `data` where some is named, else on the standard sets; of these `suites` alone.
 
-    On data that is named, and for gradients, attacks have to be asked for by name. Raises `RequestError` for a suite or
-    a kind that there is not, or a suite that nothing named here fits.
+    On data that is named, attacks have to be asked for by name, and those that take long always. Raises `RequestError`
+    for a suite or a kind that there is not, or a suite that nothing named here fits.
     """
     for word, asked, known in (("suite", suites, get_args(Suite)), ("way of disturbing", kinds, tuple(KINDS))):
         if unknown := [one for one in asked if one not in known]:
@@ -93,5 +93,5 @@ def request_for(
         if missing := [suite for suite in suites if suite not in {one.suite for one in chosen}]:
             raise RequestError(f"Nothing named here fits the suite {missing[0]}; name its data with --data.")
     else:
-        chosen = usual if data else [*usual, *(one for one in attacked if one.suite != "gradient")]
+        chosen = usual if data else [*usual, *(one for one in attacked if one.suite not in BY_NAME)]
     return EvaluationRequest.model_validate({"run": run.id, "suites": chosen, "kinds": list(kinds), **fields})
