@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from trainer.data.sources import Progress
@@ -18,6 +19,17 @@ class Told:
     text: str
     done: bool = False
     result: Any = None
+
+
+def said(sentence: str, tone: str = "quiet") -> str:
+    """A sentence on what is being done, or why it was not, as a page shows it."""
+    return f'<div class="bs-notice bs-{tone}" role="status">{escape(sentence)}</div>'
+
+
+def in_a_sentence(error: Exception) -> str:
+    """What a page says of an error that it did not expect: the first line of its text, else its name."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def with_progress(work: Callable[[Progress], Any]) -> Iterator[Told]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from html import escape
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
 import gradio as gr
 
+from assistant.pages.attribution_view import Asked, WordsFold
+from assistant.pages.background import in_a_sentence, said
+from assistant.pages.loaded import loaded
 from assistant.pages.markdown import plain
 from assistant.pages.runs import label
 from assistant.pages.style import QUIET, empty, html
@@ -19,9 +20,6 @@ from evaluators.generation import Answer, Sampling
 from trainer import runs
 from trainer.methods import saved
 from trainer.runs import Run, RunError
-
-if TYPE_CHECKING:
-    from trainer.comparison import Comparison
 
 DRAW_SECONDS = 0.08  # a page that is drawn more often than this reads no better and costs the model its time
 SIDES = {"base": "Base", "tuned": "Tuned", "prompted base": "Base, prompted"}
@@ -45,45 +43,6 @@ def build() -> PlaygroundPage:
     return PlaygroundPage(select=page.select, outputs=page.outputs, open=page.open)
 
 
-class _Loaded:
-    """The one comparison that the app keeps in memory; loading another run's drops it.
-
-    The lock is held for a load or a single token, never while a page is drawn: an answer that is stopped is simply
-    not asked for its next token, and would otherwise keep the lock.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._key: tuple[str, float] | None = None
-        self._comparison: Comparison | None = None
-
-    def has(self, run: Run) -> bool:
-        """Is this run, as it is trained now, the one in memory?"""
-        return self._comparison is not None and self._key == _key(run)
-
-    def get(self, run: Run) -> Comparison:
-        """The run's comparison, loaded where it is not the one in memory."""
-        with self._lock:
-            if self._comparison is None or self._key != _key(run):
-                from trainer.comparison import load_comparison
-
-                self._comparison = None  # two models at once may not fit
-                self._comparison = load_comparison(run)
-                self._key = _key(run)
-            return self._comparison
-
-    def step(self, answers: Iterator[dict[str, Answer]]) -> dict[str, Answer] | None:
-        """The answers after one more token; None at their end."""
-        with self._lock:
-            return next(answers, None)
-
-
-def _key(run: Run) -> tuple[str, float]:
-    # A run that was resumed has a new adapter under the same id.
-    return run.id, run.weights[0].stat().st_mtime
-
-
-_loaded = _Loaded()
 _stopped: set[str] = set()  # sessions whose Stop button was pressed
 
 
@@ -127,6 +86,8 @@ class _Page:
                 )
             self._draw_settings()
             self.status = html(visible=False, elem_id="play-status")
+            self.asked = gr.State(None)
+            self.words: list[WordsFold] = []
             with gr.Row(equal_height=True, visible=False, elem_id="play-answers") as self.answers:
                 self.boxes = [self._draw_side(side) for side in SIDES]
         self.outputs = [self.nothing, self.body, self.select, self.adapters, self.question]
@@ -172,12 +133,15 @@ class _Page:
             html(f"<h3>{SIDES[side]}</h3>")
             text = gr.Markdown(elem_id=f"play-{name}", sanitize_html=True, latex_delimiters=[], line_breaks=True)
             speed = html(elem_id=f"play-{name}-speed")
+            if side != "prompted base":  # its prompt holds worked examples too, and it is there to compare
+                self.words.append(WordsFold(side))
         return column, text, speed
 
     def connect(self) -> None:
         """Every event of the page."""
         parts = [one for box in self.boxes for one in box]
-        shown = [self.status, self.answers, self.ask, self.stop, *parts]
+        folds = [one for words in self.words for one in (words.fold, words.map)]
+        shown = [self.status, self.answers, self.ask, self.stop, self.asked, *parts, *folds]
         inputs = [self.select, self.adapters, self.question, self.prompted, *self.settings]
         # Said at once: the answer itself may have to wait for another window's.
         asked = gr.on(
@@ -199,6 +163,8 @@ class _Page:
         # Not Gradio's `cancels`: after an event that is cancelled before its first answer, the page asks no more.
         self.stop.click(self._stop, None, self.status, queue=False, **QUIET)
         self.select.input(self._of_run, self.select, [self.adapters, self.question], **QUIET)
+        for words in self.words:
+            words.connect(self.asked)
 
     def open(self, identity: str | None) -> Updates:
         """The page with every run that has trained something; the newest is chosen where there is none of this id."""
@@ -239,7 +205,7 @@ class _Page:
         }
 
     def _said(self, sentence: str, tone: str = "quiet") -> Any:
-        return gr.HTML(f'<div class="bs-notice bs-{tone}" role="status">{escape(sentence)}</div>', visible=True)
+        return gr.HTML(said(sentence, tone), visible=True)
 
     def _ask(
         self,
@@ -270,17 +236,17 @@ class _Page:
             session = str(request.session_hash)
             _stopped.discard(session)
             yield self._waiting(run, prompted)
-            comparison = _loaded.get(run)
-            answers = comparison.ask(question.strip(), sampling, prompted, adapters or [])
-            yield from self._stream(answers, session, "" if comparison.together else TURNS)
+            comparison = loaded.get(run)
+            asked = Asked(run.id, question.strip(), adapters or [])
+            answers = comparison.ask(asked.question, sampling, prompted, asked.adapters)
+            yield from self._stream(asked, answers, session, "" if comparison.together else TURNS)
         except Exception as error:  # whatever a library raises becomes one sentence, never a traceback on the page
             logging.getLogger(__name__).exception("no answer")
-            sentence = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            yield self._idle() | {self.status: self._said(sentence, "bad")}
+            yield self._idle() | {self.status: self._said(in_a_sentence(error), "bad")}
 
     def _waiting(self, run: Run, prompted: bool) -> Updates:
         loading = f"Loading {run.config.model.name} and what was trained…"
-        sentence = "Reading the question…" if _loaded.has(run) else loading
+        sentence = "Reading the question…" if loaded.has(run) else loading
         page: Updates = {
             self.status: self._said(sentence),
             self.answers: gr.Row(visible=True),
@@ -289,19 +255,29 @@ class _Page:
         }
         for side, (column, text, speed) in zip(SIDES, self.boxes, strict=True):
             page |= {column: gr.Column(visible=prompted or side != "prompted base"), text: "", speed: ""}
-        return page
+        return page | self._answered(None)
 
-    def _stream(self, answers: Iterator[dict[str, Answer]], session: str, said: str) -> Iterator[Updates]:
+    def _stream(
+        self, asked: Asked, answers: Iterator[dict[str, Answer]], session: str, remark: str
+    ) -> Iterator[Updates]:
         drawn, last = 0.0, {}
-        answering = self._said(said) if said else gr.HTML(visible=False)
-        while session not in _stopped and (sides := _loaded.step(answers)) is not None:
+        answering = self._said(remark) if remark else gr.HTML(visible=False)
+        while session not in _stopped and (sides := loaded.step(answers)) is not None:
             last = sides
             if time.perf_counter() - drawn >= DRAW_SECONDS:
                 first, drawn = drawn == 0.0, time.perf_counter()
                 yield self._sides(last) | ({self.status: answering} if first else {})
         cut = "stopped" if session in _stopped else "cut at the longest answer"
         _stopped.discard(session)
-        yield self._sides(last, cut) | self._idle() | {self.status: answering}
+        answered = replace(asked, answers={side: answer.text for side, answer in last.items()})
+        yield self._sides(last, cut) | self._idle() | self._answered(answered) | {self.status: answering}
+
+    def _answered(self, asked: Asked | None) -> Updates:
+        """What the folds under the answers go by; None while there is no whole answer."""
+        page: Updates = {self.asked: asked}
+        for words in self.words:
+            page |= words.when(asked)
+        return page
 
     def _sides(self, answers: dict[str, Answer], cut: str = "") -> Updates:
         page: Updates = {}

@@ -244,6 +244,12 @@ details[open] > summary::after { content: "\\2212"; }
 mark.bs-trained { background: var(--bs-good-bg); box-shadow: inset 0 -2px 0 #2a9d74; }
 mark.bs-found { background: var(--bs-warn-bg); box-shadow: inset 0 -2px 0 #d49a2a; }
 mark.bs-found small { color: var(--bs-warn); font-size: .75rem; padding-left: 4px; }
+mark.bs-up, mark.bs-down { border-radius: 3px 3px 0 0; padding: 1px 0; color: var(--body-text-color); }
+mark.bs-up { background: color-mix(in srgb, var(--bs-accent) var(--bs-strength), transparent);
+  border-bottom: 2px solid var(--bs-accent); }
+mark.bs-down { background: color-mix(in srgb, var(--bs-warn) var(--bs-strength), transparent);
+  border-bottom: 2px dashed var(--bs-warn); }
+.bs-text + p + .bs-legend { margin: 12px 0; }
 .bs-chart { margin: 0 0 14px; }
 .bs-chart figcaption, .bs-legend { color: var(--bs-soft); font-size: .88rem; }
 .bs-plot { display: grid; grid-template-columns: max-content minmax(0, 1fr); gap: 0 8px; max-width: 760px;
@@ -298,7 +304,6 @@ mark.bs-found small { color: var(--bs-warn); font-size: .75rem; padding-left: 4p
 .bs-answer { background: var(--bs-card); border: 1px solid var(--bs-line); border-radius: 12px; padding: 20px 22px;
   gap: 10px; }
 .bs-answer > .block { margin: 0; flex: none; }
-.bs-answer > .block:last-child { margin-top: auto; }
 .bs-answer .prose { font-size: 1.02rem; line-height: 1.6; overflow-wrap: anywhere; min-height: 5em; }
 .bs-answer-tuned { border-color: var(--bs-accent); }
 #play-actions { align-items: center; gap: 12px 16px; flex-wrap: wrap; }
