@@ -13,7 +13,8 @@ from assistant.results import DataKept, Deleted, KeptData, PreparedData, Publish
 from assistant.terminal import BadInput, as_settings, say
 from trainer import config as run_config
 from trainer.data.sources import Progress
-from trainer.sections import DataSource, RunConfig
+from trainer.data_sections import DataSource
+from trainer.sections import RunConfig
 
 data_app = typer.Typer(help="Bring data in, look at it, prepare it, and delete it.", no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]

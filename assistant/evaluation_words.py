@@ -84,7 +84,7 @@ def chance_note(suite: SuiteReport) -> str:
 def report_lines(report: EvaluationReport) -> list[str]:
     """The report for a terminal: headline, a table of all metrics, gates, latency, agreement, notes."""
     lines = [headline(report), ""]
-    rows = [("set and metric", "n", "base", "tuned", "difference (95 %)", "")]
+    rows: list[tuple[str, ...]] = [("set and metric", "n", "base", "tuned", "difference (95 %)", "")]
     for suite in report.suites:
         for place, one in enumerate(suite.metrics):
             name, verdict = f"  {one.name}", ""

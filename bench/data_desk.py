@@ -125,7 +125,7 @@ def ours(file: Path) -> Iterator[Row]:
     from trainer.data.loading import Loading
     from trainer.data.records import Fault
     from trainer.data.sources import locate
-    from trainer.sections import DataSource
+    from trainer.data_sections import DataSource
 
     rows = Loading(DataSource(name=str(file)), locate(str(file))).rows()
     return (row for row in rows if not isinstance(row, Fault))

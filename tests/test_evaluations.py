@@ -22,7 +22,8 @@ from trainer.evaluation.respondent import KeptRespondent
 from trainer.jobs import RunError
 from trainer.reporting import Reporter, StopRequested
 from trainer.runs import Run
-from trainer.sections import AdversarialSection, HeldOutSet, RunConfig
+from trainer.sections import HeldOutSet, RunConfig
+from trainer.steering_sections import AdversarialSection
 from trainer.tuned import Tuned
 
 

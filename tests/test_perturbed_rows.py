@@ -14,7 +14,8 @@ from trainer.data import prepare
 from trainer.data.perturbed import Counts, clean_twin, perturbed_rows
 from trainer.data.rows import Row, question, row_id
 from trainer.data.tokenised import tokenise
-from trainer.sections import AdversarialSection, RunConfig
+from trainer.sections import RunConfig
+from trainer.steering_sections import AdversarialSection
 
 KINDS = ["typos", "style", "irrelevant_context"]
 TOPICS = ["hypertension", "pneumonia", "appendicitis", "hypothyroidism", "pancreatitis", "osteoporosis", "migraine"]

@@ -25,8 +25,9 @@ from trainer.data import kept, recipes
 from trainer.data.records import DataError
 from trainer.data.sources import locate, needs_fetching
 from trainer.data.survey import Survey
+from trainer.data_sections import DataFormat, DataSection, DataSource
 from trainer.models import ModelError
-from trainer.sections import DataFormat, DataSection, DataSource, RunConfig
+from trainer.sections import RunConfig
 
 Updates = dict[Any, Any]
 _FORMATS = [("as recognised", ""), *((name.replace("_", " "), name) for name in get_args(DataFormat))]

@@ -12,7 +12,7 @@ from trainer.data.inspection.first_batch import TokenView
 from trainer.data.inspection.lengths import Lengths
 from trainer.data.records import DataError
 from trainer.data.survey import NearDuplicates, Survey
-from trainer.sections import DataSection
+from trainer.data_sections import DataSection
 
 _MOST_BARS = 8
 _MIXES = (

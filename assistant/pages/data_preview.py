@@ -20,8 +20,9 @@ from trainer.data.sources import Progress, locate
 from trainer.data.survey import Survey, survey
 from trainer.data.tokenised import token_counter
 from trainer.data.tokens import encode
+from trainer.data_sections import DataSection, DataSource
 from trainer.models import EMBEDDED, load_tokenizer
-from trainer.sections import DataSection, DataSource, TaskSection
+from trainer.sections import TaskSection
 
 LOOKED_AT = 5000
 """Rows that the page looks at; `bedside data inspect` looks at all."""

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from trainer.config import parse
-from trainer.sections import DataSection
+from trainer.data_sections import DataSection
 
 _PHI = [("not known", "unknown"), ("no", "no"), ("yes", "yes")]
 _MEANT = {"unknown": None, "no": False, "yes": True}

@@ -12,7 +12,7 @@ from assistant.pages.data_view import rendered
 from assistant.pages.style import QUIET, html, notice
 from trainer.data import recipes, task_templates
 from trainer.data.records import DataError
-from trainer.sections import DataSection, DataSource
+from trainer.data_sections import DataSection, DataSource
 
 Updates = dict[Any, Any]
 

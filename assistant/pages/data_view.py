@@ -14,7 +14,7 @@ from trainer.data.inspection.first_batch import TokenView
 from trainer.data.prepare import Data
 from trainer.data.records import DataError, Fault
 from trainer.data.survey import Survey
-from trainer.sections import DataSection
+from trainer.data_sections import DataSection
 
 _MOST_FAULTS = 12
 

@@ -18,7 +18,8 @@ from trainer.data.reading.files import read_records
 from trainer.data.records import DataError, Record
 from trainer.data.rows import texts
 from trainer.data.sources import locate
-from trainer.sections import DataSource, RunConfig
+from trainer.data_sections import DataSource
+from trainer.sections import RunConfig
 
 _MEDICAL_SHARES = {"high": 0.95, "moderate": 0.8, "low": 0.6}
 _ROWS_LOOKED_AT = 300

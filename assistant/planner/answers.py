@@ -11,9 +11,9 @@ from trainer import catalogue
 from trainer.catalogue.datasets import data_set
 from trainer.config import ConfigError
 from trainer.data import recipes
+from trainer.data_sections import DataSection
 from trainer.method_sections import METHOD_KINDS
 from trainer.section import Task
-from trainer.sections import DataSection
 
 Question = Literal["task", "examples", "gpu", "contains_phi"]
 QUESTIONS: tuple[Question, ...] = ("task", "examples", "gpu", "contains_phi")

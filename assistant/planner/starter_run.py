@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from assistant.planner.advice_models import EMBEDDED
 from assistant.planner.answers import Answers, uses_starter
-from trainer.sections import DataSource, HeldOutSet, RunConfig
+from trainer.data_sections import DataSource
+from trainer.sections import HeldOutSet, RunConfig
 
 SOURCES = [
     DataSource(name="starter/clinical", rows=120),

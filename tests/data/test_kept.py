@@ -10,7 +10,8 @@ from trainer.data import corrections, kept, recipes
 from trainer.data.corrections import Correction
 from trainer.data.prepare import prepare
 from trainer.data.records import DataError
-from trainer.sections import DataSection, DataSource, RunConfig
+from trainer.data_sections import DataSection, DataSource
+from trainer.sections import RunConfig
 
 
 def write(path: Path) -> Path:

@@ -9,7 +9,7 @@ from trainer.data.loading import DUPLICATE, Loading, read_rows
 from trainer.data.records import DataError, Fault
 from trainer.data.rows import Row, row_id
 from trainer.data.sources import locate
-from trainer.sections import DataSource
+from trainer.data_sections import DataSource
 
 
 def write(path: Path, rows: list) -> Path:

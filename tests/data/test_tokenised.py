@@ -10,8 +10,9 @@ import pytest
 
 from trainer.data import prepare
 from trainer.data.tokenised import tokenise
+from trainer.data_sections import DataSource
 from trainer.method_sections import LayerNormMethod
-from trainer.sections import DataSource, RunConfig
+from trainer.sections import RunConfig
 
 WALKS = [{"question": f"How far is it to town {number}?", "answer": f"{number * 3} miles."} for number in range(60)]
 

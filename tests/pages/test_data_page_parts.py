@@ -14,7 +14,8 @@ from assistant.pages.data_settings import Settings
 from trainer.config import ConfigError
 from trainer.data import corrections, recipes
 from trainer.data.records import DataError, Fault
-from trainer.sections import DataSection, DataSource, RunConfig
+from trainer.data_sections import DataSection, DataSource
+from trainer.sections import RunConfig
 
 EVIL = "<script>alert(1)</script>"
 

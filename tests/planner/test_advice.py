@@ -13,7 +13,8 @@ from trainer import catalogue
 from trainer import config as run_config
 from trainer.hardware import GpuDevice, Machine
 from trainer.method_sections import METHOD_KINDS, FullMethod, LoraMethod
-from trainer.sections import RunConfig, SteeringSection
+from trainer.sections import RunConfig
+from trainer.steering_sections import SteeringSection
 
 MACHINE = Machine(cpu_name="CPU", cores=2, memory_gib=23.5, cpu_bf16=True)
 

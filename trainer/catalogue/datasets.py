@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import Field
 
 from trainer.catalogue import CatalogueRow, plain_name, table
+from trainer.data_sections import DataFormat
 from trainer.section import Task
-from trainer.sections import DataFormat
 
 
 class DataSetRow(CatalogueRow):

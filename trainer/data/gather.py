@@ -22,7 +22,7 @@ from trainer.data.loading import Loading, no_rows
 from trainer.data.records import Fault
 from trainer.data.rows import Row
 from trainer.data.sources import Located, Progress, content_hash
-from trainer.sections import DataSection, DataSource
+from trainer.data_sections import DataSection, DataSource
 
 EVERY = 2000  # rows between two words on progress
 MOST_PROCESSES = 4  # of de-identification; each holds a model of its own, 660 MB

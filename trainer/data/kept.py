@@ -13,7 +13,7 @@ from trainer import config
 from trainer.config import ConfigError
 from trainer.data import recipes
 from trainer.data.records import DataError
-from trainer.sections import DataSection
+from trainer.data_sections import DataSection
 
 
 class Kept(BaseModel):

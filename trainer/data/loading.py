@@ -13,7 +13,7 @@ from trainer.data.reading.files import read_records
 from trainer.data.records import DataError, Fault, Record
 from trainer.data.rows import Row, RowError, row_id
 from trainer.data.sources import Located
-from trainer.sections import DataSource
+from trainer.data_sections import DataSource
 
 LOOKED_AT = 1000
 """Records by which a format is recognised."""

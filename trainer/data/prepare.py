@@ -27,7 +27,8 @@ from trainer.data.reading.rejected import write_rejected
 from trainer.data.records import DataError
 from trainer.data.rows import Row, question, question_and_answer, texts
 from trainer.data.sources import STARTER_PREFIX, Located, Progress, content_hash, locate
-from trainer.sections import DataSource, RunConfig
+from trainer.data_sections import DataSource
+from trainer.sections import RunConfig
 
 VERSION = 2
 """Of what these steps do; raised with a change, so that older prepared data is made anew."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from trainer import config
-from trainer.sections import DataSection
+from trainer.data_sections import DataSection
 
 SUFFIX = ".data.yaml"
 

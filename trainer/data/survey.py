@@ -15,7 +15,7 @@ from trainer.data.reading.containers import recognise
 from trainer.data.records import Fault
 from trainer.data.rows import Row, question_and_answer
 from trainer.data.sources import Progress, locate
-from trainer.sections import DataFormat, DataSource
+from trainer.data_sections import DataFormat, DataSource
 
 CountTokens = Callable[[Row], tuple[int, int]]  # trained tokens, all tokens
 SHOWN = 5  # groups of near-duplicates that are named, and rows of each

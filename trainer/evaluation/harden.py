@@ -17,7 +17,8 @@ from evaluators.cases import Case
 from trainer import events, jobs, runs
 from trainer.evaluation import evaluations
 from trainer.evaluation.request import EvaluationRequest
-from trainer.sections import AdversarialSection, RunConfig
+from trainer.sections import RunConfig
+from trainer.steering_sections import AdversarialSection
 
 if TYPE_CHECKING:
     from trainer.reporting import Reporter

@@ -18,9 +18,10 @@ from trainer.data.reading.files import read_records
 from trainer.data.records import DataError, Record
 from trainer.data.rows import Row, RowError, answer, kind_of, question
 from trainer.data.sources import STARTER_PREFIX, locate
+from trainer.data_sections import DataFormat
 from trainer.evaluation.records_as_items import INSTRUCTIONS, asked_by, group_of, items_of
 from trainer.evaluation.request import Suite
-from trainer.sections import DataFormat, RunConfig
+from trainer.sections import RunConfig
 from trainer.steering.stratified_sample import stratified_sample
 
 GENERAL = f"{STARTER_PREFIX}general"

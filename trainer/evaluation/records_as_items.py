@@ -14,8 +14,8 @@ from trainer.data.formats.values import text
 from trainer.data.reading.files import read_records
 from trainer.data.records import DataError, Fault, Record
 from trainer.data.rows import Row, RowError, answer, kind_of
+from trainer.data_sections import DataFormat
 from trainer.evaluation.request import Suite
-from trainer.sections import DataFormat
 
 INSTRUCTIONS = "instructions"
 _GROUPS = ("specialty", "subject_name", "subject", "category", "qtype", "meta_info", "topic", "kind")

@@ -9,7 +9,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from trainer.section import Section, Text
-from trainer.sections import AdversarialSection
+from trainer.steering_sections import AdversarialSection
 
 Suite = Literal[
     "multiple_choice",

@@ -11,7 +11,7 @@ from trainer.data.formats import about, column_names
 from trainer.data.formats.readings import READINGS, Reading
 from trainer.data.formats.values import Fields
 from trainer.data.rows import RowError
-from trainer.sections import DataFormat
+from trainer.data_sections import DataFormat
 
 KEY_FIELDS: dict[str, Literal[0, 1]] = {"answer_from_0": 0, "answer_from_1": 1}
 """How a column of keys is given by hand: what the number of the first option is."""

@@ -16,7 +16,7 @@ from trainer.data.formats.columns import KEY_FIELDS, Columns, fields_of, look, n
 from trainer.data.formats.readings import READINGS, Reading
 from trainer.data.formats.values import Convert, Fields, is_empty
 from trainer.data.rows import Row, RowError, kind_of
-from trainer.sections import DataFormat
+from trainer.data_sections import DataFormat
 
 LOOKED_AT = 1000
 

@@ -11,7 +11,7 @@ from trainer.data.formats.column_names import Names
 from trainer.data.formats.multiple_choice import KeyBase
 from trainer.data.formats.values import Convert, Fields, is_empty, parsed
 from trainer.data.rows import RowError
-from trainer.sections import DataFormat
+from trainer.data_sections import DataFormat
 
 
 class Reading(NamedTuple):
