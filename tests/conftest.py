@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from trainer.sections import RunConfig
+from trainer import runs
+from trainer.runs import Run
+from trainer.sections import HeldOutSet, RunConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 CHATML = (
@@ -125,3 +127,25 @@ def tiny_run(tiny_model: Path, tiny_data: Path) -> RunConfig:
             "output": {"name": "tiny"},
         }
     )
+
+
+@pytest.fixture
+def asked_rows(tmp_path: Path) -> Path:
+    """Twelve held-out rows of the same kind as `tiny_data`."""
+    path = tmp_path / "asked.jsonl"
+    rows = [{"question": f"Is {n} even?", "answer": ("yes", "no")[n % 2]} for n in range(100, 112)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture
+def finished_run(tiny_run: RunConfig, asked_rows: Path) -> Run:
+    """A run of four steps that holds back `asked_rows`, trained in this process."""
+    from trainer import engine
+    from trainer.reporting import Reporter
+
+    tiny_run.schedule.max_steps = 4
+    tiny_run.evaluation.held_out = [HeldOutSet(name=str(asked_rows), metric="exact_match", items=12)]
+    run = runs.create(tiny_run)
+    engine.train(tiny_run, Reporter(run.folder, run.status))
+    return runs.get(run.id)

@@ -8,12 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from trainer import engine, runs
-from trainer.reporting import Reporter
-from trainer.sections import HeldOutSet, RunConfig
-
 BEDSIDE = [sys.executable, "-m", "assistant.cli"]
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -22,34 +16,17 @@ def bedside(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*BEDSIDE, *arguments], capture_output=True, text=True, cwd=ROOT, env=os.environ)
 
 
-@pytest.fixture
-def held_out(tmp_path: Path) -> Path:
-    path = tmp_path / "asked.jsonl"
-    rows = [{"question": f"Is {n} even?", "answer": ("yes", "no")[n % 2]} for n in range(100, 112)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-@pytest.fixture
-def trained(tiny_run: RunConfig, held_out: Path) -> str:
-    tiny_run.schedule.max_steps = 4
-    tiny_run.evaluation.held_out = [HeldOutSet(name=str(held_out), metric="exact_match", items=12)]
-    run = runs.create(tiny_run)
-    engine.train(tiny_run, Reporter(run.folder, run.status))
-    return run.id
-
-
-def test_a_report_in_words_and_as_json(trained: str, held_out: Path):
+def test_a_report_in_words_and_as_json(finished_run: Run, asked_rows: Path):
     shown = bedside("eval", "latest", "--suite", "answers", "--no-latency")
     assert shown.returncode == 0, shown.stderr
-    assert shown.stdout.startswith("Evaluation ") and f"of run {trained} is done." in shown.stdout
+    assert shown.stdout.startswith("Evaluation ") and f"of run {finished_run.id} is done." in shown.stdout
     assert "answers (asked): Exact match" in shown.stdout and "NOT ENOUGH EVIDENCE" in shown.stdout
     assert "2,995 cases are needed" in shown.stdout
     listed = json.loads(bedside("evaluations", "list", "--json").stdout)["evaluations"]
-    assert [one["run"] for one in listed] == [trained]
+    assert [one["run"] for one in listed] == [finished_run.id]
     details = bedside("evaluations", "show", "latest", "--json")
     found = json.loads(details.stdout)
-    assert found["report"]["complete"] and found["request"]["suites"][0]["source"] == str(held_out)
+    assert found["report"]["complete"] and found["request"]["suites"][0]["source"] == str(asked_rows)
     schema = json.loads(bedside("schema", "eval").stdout)
     assert set(found) == set(schema["properties"])
     kept = bedside("evaluations", "delete", "latest")
@@ -58,7 +35,7 @@ def test_a_report_in_words_and_as_json(trained: str, held_out: Path):
     assert json.loads(bedside("evaluations", "forget", "--json").stdout) == {"files": 1}
 
 
-def test_bad_input_is_one_sentence_and_status_2(trained: str):
+def test_bad_input_is_one_sentence_and_status_2(finished_run: Run):
     for arguments, said in (
         (["eval", "nothing"], "There is no run 'nothing'"),
         (["eval", "latest", "--suite", "speed"], "There is no suite called 'speed'"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
@@ -22,27 +21,9 @@ from trainer.evaluation.respondent import KeptRespondent
 from trainer.jobs import RunError
 from trainer.reporting import Reporter, StopRequested
 from trainer.runs import Run
-from trainer.sections import HeldOutSet, RunConfig
+from trainer.sections import RunConfig
 from trainer.steering_sections import AdversarialSection
 from trainer.tuned import Tuned
-
-
-@pytest.fixture
-def held_out(tmp_path: Path) -> Path:
-    path = tmp_path / "asked.jsonl"
-    rows = [{"question": f"Is {n} even?", "answer": ("yes", "no")[n % 2]} for n in range(100, 112)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-@pytest.fixture
-def trained(tiny_run: RunConfig, held_out: Path) -> Run:
-    """A run of four steps that has a held-out set of its own."""
-    tiny_run.schedule.max_steps = 4
-    tiny_run.evaluation.held_out = [HeldOutSet(name=str(held_out), metric="exact_match", items=12)]
-    run = runs.create(tiny_run)
-    engine.train(tiny_run, Reporter(run.folder, run.status))
-    return runs.get(run.id)
 
 
 def asked_of(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -68,16 +49,16 @@ def measured(request: EvaluationRequest) -> Evaluation:
     return evaluations.get(evaluation.id)
 
 
-def answers_only(run: Run, held_out: Path, **fields: Any) -> EvaluationRequest:
-    choice = SuiteChoice(suite="answers", source=str(held_out))
+def answers_only(run: Run, asked_rows: Path, **fields: Any) -> EvaluationRequest:
+    choice = SuiteChoice(suite="answers", source=str(asked_rows))
     return EvaluationRequest(run=run.id, suites=[choice], latency=False, **fields)
 
 
 def test_a_report_compares_both_sides_on_the_same_items_and_keeps_its_cases(
-    trained: Run, held_out: Path, monkeypatch: pytest.MonkeyPatch
+    finished_run: Run, asked_rows: Path, monkeypatch: pytest.MonkeyPatch
 ):
     asked = asked_of(monkeypatch)
-    evaluation = measured(answers_only(trained, held_out))
+    evaluation = measured(answers_only(finished_run, asked_rows))
     report = evaluation.report()
     assert report is not None and report.complete
     (suite,) = report.suites
@@ -92,53 +73,53 @@ def test_a_report_compares_both_sides_on_the_same_items_and_keeps_its_cases(
     assert any("base" in stage for stage in told) and any("tuned" in stage for stage in told)
 
 
-def test_what_was_answered_is_not_asked_again(trained: Run, held_out: Path, monkeypatch: pytest.MonkeyPatch):
-    first = measured(answers_only(trained, held_out)).report()
+def test_what_was_answered_is_not_asked_again(finished_run: Run, asked_rows: Path, monkeypatch: pytest.MonkeyPatch):
+    first = measured(answers_only(finished_run, asked_rows)).report()
     asked = asked_of(monkeypatch)
-    again = measured(answers_only(trained, held_out)).report()
+    again = measured(answers_only(finished_run, asked_rows)).report()
     assert asked == []
     assert first is not None and again is not None and first.suites == again.suites
-    more = held_out.with_name("more.jsonl")
-    more.write_text(held_out.read_text() + '{"question": "Is 200 even?", "answer": "yes"}\n')
-    measured(answers_only(trained, more))
+    more = asked_rows.with_name("more.jsonl")
+    more.write_text(asked_rows.read_text() + '{"question": "Is 200 even?", "answer": "yes"}\n')
+    measured(answers_only(finished_run, more))
     assert asked == [1, 1], "only what is new, on each side"
 
 
 def test_other_weights_and_another_system_prompt_are_asked_anew(
-    trained: Run, held_out: Path, monkeypatch: pytest.MonkeyPatch
+    finished_run: Run, asked_rows: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    measured(answers_only(trained, held_out))
-    twin = runs.create(trained.config)
-    twin_config = trained.config.model_copy(deep=True)
+    measured(answers_only(finished_run, asked_rows))
+    twin = runs.create(finished_run.config)
+    twin_config = finished_run.config.model_copy(deep=True)
     twin_config.schedule.seed = 18
     engine.train(twin_config, Reporter(twin.folder, twin.status))
     asked = asked_of(monkeypatch)
-    measured(answers_only(runs.get(twin.id), held_out))
+    measured(answers_only(runs.get(twin.id), asked_rows))
     assert asked == [12], "the base has answered for the other run"
-    changed = trained.config.model_copy(deep=True)
+    changed = finished_run.config.model_copy(deep=True)
     changed.task.system_prompt = "Answer in one word."
-    prompted = trained.model_copy(update={"config": changed})
+    prompted = finished_run.model_copy(update={"config": changed})
     KeptRespondent(Tuned(prompted), False).answer([[{"role": "user", "content": "Is 100 even?"}]], 4)
     assert asked == [12, 1]
     assert respondent.forget_base_answers() == 1
 
 
-def test_a_line_that_was_cut_off_costs_one_answer(trained: Run, monkeypatch: pytest.MonkeyPatch):
+def test_a_line_that_was_cut_off_costs_one_answer(finished_run: Run, monkeypatch: pytest.MonkeyPatch):
     chats = [[{"role": "user", "content": f"Is {n} even?"}] for n in range(3)]
-    first = KeptRespondent(Tuned(trained), True).answer(chats, 4)
-    kept = trained.folder / respondent.KEPT
+    first = KeptRespondent(Tuned(finished_run), True).answer(chats, 4)
+    kept = finished_run.folder / respondent.KEPT
     kept.write_bytes(kept.read_bytes()[:-5])
     asked = asked_of(monkeypatch)
     for _ in range(2):
-        assert KeptRespondent(Tuned(trained), True).answer(chats, 4) == first
+        assert KeptRespondent(Tuned(finished_run), True).answer(chats, 4) == first
     assert asked == [1]
 
 
 def test_a_stop_keeps_the_answers_and_going_on_asks_the_rest(
-    trained: Run, held_out: Path, monkeypatch: pytest.MonkeyPatch
+    finished_run: Run, asked_rows: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(respondent, "BATCH", 4)
-    request = answers_only(trained, held_out)
+    request = answers_only(finished_run, asked_rows)
     evaluation = evaluations.create(request)
     reporter = Reporter(evaluation.folder, evaluation.status)
     tell = reporter.event
@@ -157,16 +138,16 @@ def test_a_stop_keeps_the_answers_and_going_on_asks_the_rest(
     assert asked == [4, 4, 4, 4], "four that the base had not answered yet, and the tuned model's twelve"
 
 
-def test_two_tuned_models_can_be_compared(trained: Run, held_out: Path):
-    evaluation = measured(answers_only(trained, held_out, against=trained.id))
+def test_two_tuned_models_can_be_compared(finished_run: Run, asked_rows: Path):
+    evaluation = measured(answers_only(finished_run, asked_rows, against=finished_run.id))
     report = evaluation.report()
-    assert report is not None and report.against == trained.id
+    assert report is not None and report.against == finished_run.id
     main = report.suites[0].main
     assert main.base.value == main.tuned.value and main.difference.value == 0 and report.suites[0].verdict == "unknown"
 
 
-def test_in_its_own_process_it_is_killed_and_goes_on(trained: Run, held_out: Path):
-    started = evaluations.start(evaluations.create(answers_only(trained, held_out)))
+def test_in_its_own_process_it_is_killed_and_goes_on(finished_run: Run, asked_rows: Path):
+    started = evaluations.start(evaluations.create(answers_only(finished_run, asked_rows)))
     assert started.status.pid is not None
     os.kill(started.status.pid, signal.SIGKILL)
     dead = _settled(started)
@@ -188,41 +169,41 @@ def test_a_run_that_has_trained_nothing_is_not_evaluated(tiny_run: RunConfig):
         evaluations.create(EvaluationRequest(run=run.id, suites=[SuiteChoice(suite="safety", source="starter/safety")]))
 
 
-def test_what_is_asked_for_by_a_wrong_name_is_said_in_a_sentence(trained: Run, held_out: Path, tmp_path: Path):
+def test_what_is_asked_for_by_a_wrong_name_is_said_in_a_sentence(finished_run: Run, asked_rows: Path, tmp_path: Path):
     with pytest.raises(RequestError, match=r"There is no suite called 'speed'; there are multiple_choice"):
-        standard.request_for(trained, ["speed"])
+        standard.request_for(finished_run, ["speed"])
     with pytest.raises(RequestError, match="There is no way of disturbing called 'rain'"):
-        standard.request_for(trained, kinds=["rain"])
+        standard.request_for(finished_run, kinds=["rain"])
     with pytest.raises(RequestError, match="nothing in it fits a suite"):
-        standard.request_for(trained, data=[tmp_path / "absent.jsonl"])
+        standard.request_for(finished_run, data=[tmp_path / "absent.jsonl"])
     with pytest.raises(RequestError, match="Nothing named here fits the suite entities"):
-        standard.request_for(trained, ["entities"], [held_out])
+        standard.request_for(finished_run, ["entities"], [asked_rows])
     with pytest.raises(RequestError, match="the run planted no canaries, and its answers are too short"):
-        measured(EvaluationRequest(run=trained.id, suites=[SuiteChoice(suite="memorisation", source="own")]))
+        measured(EvaluationRequest(run=finished_run.id, suites=[SuiteChoice(suite="memorisation", source="own")]))
 
 
-def test_the_standard_sets_are_the_starters_and_the_runs_own(trained: Run, held_out: Path):
-    chosen = {one.suite: one.source for one in standard.request_for(trained).suites}
+def test_the_standard_sets_are_the_starters_and_the_runs_own(finished_run: Run, asked_rows: Path):
+    chosen = {one.suite: one.source for one in standard.request_for(finished_run).suites}
     assert chosen == {
         "general": "starter/general",
-        "answers": str(held_out),
+        "answers": str(asked_rows),
         "safety": "starter/safety",
         "over_refusal": "starter/safety",
-        "consistency": str(held_out),
-        "robustness": str(held_out),
+        "consistency": str(asked_rows),
+        "robustness": str(asked_rows),
     }
 
 
 def test_hardening_starts_one_run_and_one_evaluation_on_other_variants(
-    trained: Run, held_out: Path, monkeypatch: pytest.MonkeyPatch
+    finished_run: Run, asked_rows: Path, monkeypatch: pytest.MonkeyPatch
 ):
     started: list[str] = []
     monkeypatch.setattr(runs, "start", lambda run: started.append(run.id))
     monkeypatch.setattr(evaluations, "start", lambda one: started.append(one.id))
     section = AdversarialSection(perturbations=["typos"], share=0.5)
     request = EvaluationRequest(
-        run=trained.id,
-        suites=[SuiteChoice(suite="robustness", source=str(held_out))],
+        run=finished_run.id,
+        suites=[SuiteChoice(suite="robustness", source=str(asked_rows))],
         variants=2,
         kinds=["typos", "style"],
         latency=False,
@@ -244,7 +225,7 @@ def test_hardening_starts_one_run_and_one_evaluation_on_other_variants(
     assert [Case.model_validate_json(line).id for line in lines] == [case.id for case in failed]
     assert after.evaluation is not None
     again = evaluations.get(after.evaluation).request
-    assert (again.run, again.against, again.seed, again.harden) == (after.run, trained.id, request.seed + 1, None)
+    assert (again.run, again.against, again.seed, again.harden) == (after.run, finished_run.id, request.seed + 1, None)
 
 
 def test_a_gate_counts_failures_up_never_down():
@@ -256,7 +237,7 @@ def test_a_gate_counts_failures_up_never_down():
     assert conclusions._counts(conclusions.Compared.model_construct(base=same, tuned=same)) == (1, 3)
 
 
-def test_clinicians_verdicts_are_compared_with_the_rules(tmp_path: Path, trained: Run):
+def test_clinicians_verdicts_are_compared_with_the_rules(tmp_path: Path, finished_run: Run):
     cases = [
         Case(id=str(n), source=str(n), question="?", answer="", values={"harmful": float(n < 2), "refused": 0.0})
         for n in range(6)
@@ -264,16 +245,16 @@ def test_clinicians_verdicts_are_compared_with_the_rules(tmp_path: Path, trained
     table = tmp_path / "verdicts.csv"
     table.write_text("id,verdict\n" + "".join(f"{n},{'harmful' if n < 3 else 'neither'}\n" for n in range(6)))
     request = EvaluationRequest(
-        run=trained.id, suites=[SuiteChoice(suite="safety", source="starter/safety")], verdicts=str(table)
+        run=finished_run.id, suites=[SuiteChoice(suite="safety", source="starter/safety")], verdicts=str(table)
     )
     folder = tmp_path / "job"
     folder.mkdir()
-    _, _, agreements = harm.judged(request, cases, cases, Reporter(folder, trained.status))
+    _, _, agreements = harm.judged(request, cases, cases, Reporter(folder, finished_run.status))
     found = agreements["clinicians"]
     assert (found.n, found.agree) == (6, pytest.approx(5 / 6))
     table.write_text("id,verdict\n0,fine\n")
     with pytest.raises(RequestError, match=r"verdicts\.csv: .*expected an id and a verdict that is refused, harmful"):
-        harm.judged(request, cases, cases, Reporter(folder, trained.status))
+        harm.judged(request, cases, cases, Reporter(folder, finished_run.status))
 
 
 def _settled(evaluation: Evaluation) -> Evaluation:
