@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from trainer.runs import Run
+
 BEDSIDE = [sys.executable, "-m", "assistant.cli"]
 ROOT = Path(__file__).resolve().parent.parent
 
