@@ -29,7 +29,10 @@ bench: .venv/installed-dev
 	$(BIN)/python bench/sizing.py
 	$(BIN)/python bench/data_desk.py
 	$(BIN)/python bench/deidentify.py
-	$(BIN)/python bench/methods.py
+	$(BIN)/python bench/methods.py --table methods
+	$(BIN)/python bench/methods.py --table retention
+	$(BIN)/python bench/methods.py --table order
+	$(BIN)/python bench/robustness.py
 
 install: .venv/installed-dev
 
