@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from trainer import runs
 from trainer.runs import Run
 
 BEDSIDE = [sys.executable, "-m", "assistant.cli"]
@@ -49,3 +52,21 @@ def test_bad_input_is_one_sentence_and_status_2(finished_run: Run):
         shown = bedside(*arguments)
         assert shown.returncode == 2 and said in shown.stderr, (arguments, shown.stderr)
         assert "Traceback" not in shown.stderr and shown.stdout == ""
+
+
+@pytest.mark.soak
+def test_attack_train_against_it_attack_again_in_one_command(finished_run: Run, asked_rows: Path):
+    shown = bedside(
+        "attack", "latest", "--harden", "--variants", "2", "--kind", "style", "--kind", "paraphrase",
+        "--set", "adversarial.consistency=0", "--set", "adversarial.perturbations=[style]", "--json",
+    )  # fmt: skip
+    assert shown.returncode == 0, shown.stderr
+    found = json.loads(shown.stdout)
+    assert found["state"] == "done" and found["request"]["against"] == finished_run.id
+    hardened = runs.get(found["request"]["run"])
+    assert hardened.config.output.name == "tiny hardened" and hardened.status.state == "done"
+    perturbed = json.loads((hardened.folder / "data" / "manifest.json").read_text())["perturbed_rows"]
+    assert perturbed > 0
+    assert [one["suite"] for one in found["report"]["suites"]] == ["consistency", "robustness"]
+    first = json.loads(bedside("evaluations", "list", "--json").stdout)["evaluations"][-1]
+    assert first["run"] == finished_run.id and first["state"] == "done"
