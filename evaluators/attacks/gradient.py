@@ -39,12 +39,15 @@ _REACH = 2.5  # all steps together, in radii of the ball (Madry et al. 2018): en
 
 
 class GradientPoint(BaseModel):
-    """Share of the questions still answered right with a change of norm `epsilon`."""
+    """Share of the questions that are right as they are and still right with a change of norm `epsilon`.
+
+    A question that is wrong as it is counts as wrong, whatever a change would make of it, and is not read again.
+    """
 
     epsilon: float
     fgsm: Proportion
     multi_step: Proportion
-    """A question counts as wrong once any point on the way has it wrong, the question as it is included."""
+    """Right at every point on the way."""
     noise: Proportion
     """Mean over the draws; the interval is that of the questions' number, since draws of one are not independent."""
 
@@ -109,16 +112,21 @@ def attack(
                 letters,
                 [items[index] for index in chosen],
             )
-            everyone = list(range(len(chosen)))
-            right, gradient = batch.gradient(everyone, torch.zeros_like(batch.embeds))
-            clean += sum(right)
-            randoms = [batch.noise([seed + draw * len(items) + index for index in chosen]) for draw in range(draws)]
-            for at, epsilon in enumerate(epsilons):
-                radius = epsilon * norm * batch.words.sum(1).sqrt()
-                fgsm[at] += sum(batch.right(everyone, of_norm(gradient.sign(), radius)))
-                multi_step[at] += _several_steps(batch, right, gradient, radius, steps)
-                noise[at] += sum(sum(batch.right(everyone, of_norm(one, radius))) for one in randoms)
-                progress(start * len(epsilons) + (at + 1) * len(chosen), len(items) * len(epsilons))
+            nothing = torch.zeros_like(batch.embeds)
+            right = [at for at, kept in enumerate(batch.right(list(range(len(chosen))), nothing)) if kept]
+            clean += len(right)
+            if right:
+                gradient = batch.gradient(right, nothing[right])[1]
+                seeds = [[seed + draw * len(items) + index for index in chosen] for draw in range(draws)]
+                randoms = [batch.noise(one)[right] for one in seeds]
+                lengths = batch.words.sum(1).sqrt()[right]
+                for at, epsilon in enumerate(epsilons):
+                    radius = epsilon * norm * lengths
+                    fgsm[at] += sum(batch.right(right, of_norm(gradient.sign(), radius)))
+                    multi_step[at] += _several_steps(batch, right, gradient, radius, steps)
+                    noise[at] += sum(sum(batch.right(right, of_norm(one, radius))) for one in randoms)
+                    progress(start * len(epsilons) + (at + 1) * len(chosen), len(items) * len(epsilons))
+            progress((start + len(chosen)) * len(epsilons), len(items) * len(epsilons))
     count = len(items)
     points = [
         GradientPoint(
@@ -138,25 +146,28 @@ def of_norm(direction: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:
     return direction * (radius[:, 0] / norms)[:, None, None]
 
 
-def _several_steps(batch: _Batch, right: list[bool], gradient: torch.Tensor, radius: torch.Tensor, steps: int) -> int:
-    """How many of the batch's questions are right at every point of the way; those that fell are not walked further."""
+def _several_steps(batch: _Batch, right: list[int], gradient: torch.Tensor, radius: torch.Tensor, steps: int) -> int:
+    """How many of these questions are right at every point of the way; those that fell are not walked further."""
     import torch
 
-    left = [index for index, kept in enumerate(right) if kept]
-    change = torch.zeros_like(batch.embeds)[left]
-    gradient, radius = gradient[left], radius[left]
-    for step in range(steps):
-        if not left:
-            return 0
-        change = change + of_norm(gradient, _REACH * radius / steps)
-        norms = change.flatten(1).norm(dim=-1, keepdim=True)
-        change = of_norm(change, torch.minimum(norms, radius))
-        if step == steps - 1:
-            return sum(batch.right(left, change))
+    left, change = list(right), torch.zeros_like(gradient)
+    for _ in range(steps - 1):
+        change = _step(change, gradient, radius, steps)
         kept, gradient = batch.gradient(left, change)
         left = [index for index, still in zip(left, kept, strict=True) if still]
+        if not left:
+            return 0
         change, gradient, radius = change[kept], gradient[kept], radius[kept]
-    return len(left)
+    return sum(batch.right(left, _step(change, gradient, radius, steps)))
+
+
+def _step(change: torch.Tensor, gradient: torch.Tensor, radius: torch.Tensor, steps: int) -> torch.Tensor:
+    """One step along the gradient (n, t, d), and back into the ball where it leaves it."""
+    import torch
+
+    change = change + of_norm(gradient, _REACH * radius / steps)
+    norms = change.flatten(1).norm(dim=-1, keepdim=True)
+    return of_norm(change, torch.minimum(norms, radius))
 
 
 @dataclass

@@ -88,7 +88,7 @@ def readings(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, Any, Any]]:
 def test_changes_have_the_norm_asked_for_and_leave_all_but_the_question_alone(pair: tuple[Any, Any], readings) -> None:
     items = all_right(*pair, tuned=True)
     curve = attack(*pair, items, SYSTEM, tuned=True, epsilons=(0.01,), steps=3, draws=2)
-    (words, nothing, clean), (_, fgsm, hurt), *steps, (_, noise, spared), (_, other, _) = readings
+    _, (words, nothing, clean), (_, fgsm, hurt), *steps, (_, noise, spared), (_, other, _) = readings
     radius = 0.01 * curve.embedding_norm * words.sum(1).sqrt()
     for change in (fgsm, noise, other):
         assert change.flatten(1).norm(dim=-1).tolist() == pytest.approx(radius.tolist(), rel=1e-5)
