@@ -130,7 +130,7 @@ def test_clean_accuracy_is_the_suites_own_for_base_and_tuned(pair: tuple[Any, An
         curve = attack(*pair, items, SYSTEM, tuned=tuned, epsilons=(0.2,), steps=1, draws=1)
         assert curve.clean.score == sum(choice == 0 for choice in chosen) / 4
         point = curve.points[0]
-        assert max(point.fgsm.score, point.multi_step.score, point.noise.score) <= curve.clean.score, "wrong stays wrong"
+        assert max(point.fgsm.score, point.multi_step.score, point.noise.score) <= curve.clean.score, "wrong stays so"
     assert asked(*pair, tuned=True)[1] != asked(*pair, tuned=False)[1], "sides that agree would show nothing"
 
 
