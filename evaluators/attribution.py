@@ -5,7 +5,7 @@ input embeddings of the question's own tokens. Gradient x input (Shrikumar et al
 Integrated gradients (Sundararajan et al. 2017) cost one for each step between a question of blanks ("_" in the place of
 each token) and the question as it is, and add up: the words' values sum to the difference in log-likelihood between the
 two, but for `delta`. Not captum's zeros: these models normalise what they read, so that a small share of a word looks
-like the whole word. Of four questions to the embedded model the sum was off by up to 38 % with 16 steps, by up to 9 %
+like the whole word. Of four questions to the embedded model the sum was off by up to 38 % with 16 steps, by up to 11 %
 with 32 and by up to 3 % with 48.
 
 A value says what the model's arithmetic leaned on, not why the answer is right.
