@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 
 from assistant.pages import release_view, uploads
+from assistant.pages.background import in_a_sentence, said
 from assistant.pages.history import history
 from assistant.pages.runs import REFRESH_SECONDS, label
 from assistant.pages.style import QUIET, empty, html
@@ -211,8 +212,7 @@ class _Page:
             evaluation = evaluations.start(evaluations.create(wanted(runs.get(identity))))
         except Exception as error:  # whatever a reader of files raises becomes one sentence, never a traceback
             logging.getLogger(__name__).exception("no evaluation")
-            sentence = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            return self.open(identity) | {self.said: _said(sentence)}
+            return self.open(identity) | {self.said: _said(in_a_sentence(error))}
         return self.open(identity) | self.show(evaluation.id)
 
     def _stop(self, identity: str) -> Updates:
@@ -253,6 +253,4 @@ def _paths(data: str) -> list[Path]:
 
 
 def _said(sentence: str) -> Any:
-    from html import escape
-
-    return gr.HTML(f'<div class="bs-notice bs-bad" role="alert">{escape(sentence)}</div>', visible=True)
+    return gr.HTML(said(sentence, "bad"), visible=True)
