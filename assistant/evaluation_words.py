@@ -38,6 +38,19 @@ def headline(report: EvaluationReport) -> str:
     return f"The tuned model is {', and '.join(parts)}, than {other}.{rest}".replace(", than", " than")
 
 
+def setbacks(suite: SuiteReport) -> list[str]:
+    """Further metrics of a suite that got worse, each with its change: what a better main metric may hide.
+
+    Each is a test of its own at 5 %; metrics apart from the main one are not corrected for their number, so that this
+    errs on the side of a warning.
+    """
+    return [
+        f"{one.name.lower()} {change(one.difference, one.tuned)}"
+        for one in suite.metrics[1:]
+        if one.difference.verdict == "worse"
+    ]
+
+
 def named(suite: SuiteReport) -> str:
     """A suite and what it was asked of, told apart from the others: "multiple choice (medqa_us)"."""
     return f"{suite.title.lower()} ({Path(suite.source).stem})"
@@ -83,7 +96,11 @@ def chance_note(suite: SuiteReport) -> str:
 
 def report_lines(report: EvaluationReport) -> list[str]:
     """The report for a terminal: headline, a table of all metrics, gates, latency, agreement, notes."""
-    lines = [headline(report), ""]
+    lines = [headline(report)]
+    lines += [
+        f"But worse in {named(suite)}: {'; '.join(found)}." for suite in report.suites if (found := setbacks(suite))
+    ]
+    lines.append("")
     rows: list[tuple[str, ...]] = [("set and metric", "n", "base", "tuned", "difference (95 %)", "")]
     for suite in report.suites:
         for place, one in enumerate(suite.metrics):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from assistant.evaluation_words import VERDICTS, chance_note, change, headline, interval, named, number
+from assistant.evaluation_words import VERDICTS, chance_note, change, headline, interval, named, number, setbacks
 from assistant.pages import release_charts
 from assistant.pages.history import History
 from assistant.pages.run_view import TONES, duration
@@ -222,9 +222,14 @@ def _suite_row(found: SuiteReport) -> str:
     return (
         f"<tr><td><strong>{escape(named(found))}</strong>"
         f'<div class="bs-soft">{escape(main.name)}, n {main.tuned.n}</div>'
-        f"{badge(VERDICTS[found.verdict], VERDICT_TONES[found.verdict])}</td>"
+        f"{badge(VERDICTS[found.verdict], VERDICT_TONES[found.verdict])}{_setbacks(found)}</td>"
         f"{_cell(main.base)}{_cell(main.tuned)}<td>{escape(change(main.difference, main.tuned))}</td></tr>"
     )
+
+
+def _setbacks(found: SuiteReport) -> str:
+    worse = setbacks(found)
+    return f'<div class="bs-bad-text">but worse: {escape("; ".join(worse))}</div>' if worse else ""
 
 
 def _metric_row(found: Compared, name: str = "") -> str:
