@@ -45,7 +45,7 @@ def setbacks(suite: SuiteReport) -> list[str]:
     errs on the side of a warning.
     """
     return [
-        f"{one.name.lower()} {change(one.difference, one.tuned)}"
+        f"{one.name} {change(one.difference, one.tuned)}"
         for one in suite.metrics[1:]
         if one.difference.verdict == "worse"
     ]

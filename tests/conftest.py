@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,19 +96,57 @@ def embedded_cache() -> Iterator[Path]:
 @pytest.fixture
 def tiny_data(tmp_path: Path) -> Path:
     """Forty short question-answer rows in a JSONL file."""
-    path = tmp_path / "rows.jsonl"
-    rows = [{"question": f"Is {number} even?", "answer": "yes" if number % 2 == 0 else "no"} for number in range(40)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+    return _even_rows(tmp_path / "rows.jsonl", range(40))
 
 
 @pytest.fixture
 def tiny_run(tiny_model: Path, tiny_data: Path) -> RunConfig:
     """A run of twelve steps in fp32 on the tiny model: what is tested is the machinery, not the answers."""
+    return _tiny_run(tiny_model, tiny_data)
+
+
+@pytest.fixture(scope="session")
+def asked_rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve held-out rows of the same kind as `tiny_data`."""
+    return _even_rows(tmp_path_factory.mktemp("asked") / "asked.jsonl", range(100, 112))
+
+
+@pytest.fixture(scope="session")
+def trained_folder(tiny_model: Path, asked_rows: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of four steps that holds back `asked_rows`, trained once for all tests."""
+    from trainer import engine
+    from trainer.reporting import Reporter
+
+    home = tmp_path_factory.mktemp("trained")
+    config = _tiny_run(tiny_model, _even_rows(home / "rows.jsonl", range(40)))
+    config.schedule.max_steps = 4
+    config.evaluation.held_out = [HeldOutSet(name=str(asked_rows), metric="exact_match", items=12)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BEDSIDE_HOME", str(home))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        run = runs.create(config)
+        engine.train(config, Reporter(run.folder, run.status))
+    return run.folder
+
+
+@pytest.fixture
+def finished_run(trained_folder: Path) -> Run:
+    """That run in this test's own home."""
+    shutil.copytree(trained_folder, runs.runs_folder() / trained_folder.name)
+    return runs.get(trained_folder.name)
+
+
+def _even_rows(path: Path, numbers: range) -> Path:
+    rows = [{"question": f"Is {number} even?", "answer": "yes" if number % 2 == 0 else "no"} for number in numbers]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def _tiny_run(model: Path, data: Path) -> RunConfig:
     return RunConfig.model_validate(
         {
-            "model": {"name": str(tiny_model)},
-            "data": {"sources": [{"name": str(tiny_data)}], "contains_phi": False},
+            "model": {"name": str(model)},
+            "data": {"sources": [{"name": str(data)}], "contains_phi": False},
             "method": {"kind": "lora", "rank": 4, "alpha": 8, "dropout": 0.1},
             "schedule": {
                 "max_steps": 12,
@@ -127,25 +166,3 @@ def tiny_run(tiny_model: Path, tiny_data: Path) -> RunConfig:
             "output": {"name": "tiny"},
         }
     )
-
-
-@pytest.fixture
-def asked_rows(tmp_path: Path) -> Path:
-    """Twelve held-out rows of the same kind as `tiny_data`."""
-    path = tmp_path / "asked.jsonl"
-    rows = [{"question": f"Is {n} even?", "answer": ("yes", "no")[n % 2]} for n in range(100, 112)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
-
-
-@pytest.fixture
-def finished_run(tiny_run: RunConfig, asked_rows: Path) -> Run:
-    """A run of four steps that holds back `asked_rows`, trained in this process."""
-    from trainer import engine
-    from trainer.reporting import Reporter
-
-    tiny_run.schedule.max_steps = 4
-    tiny_run.evaluation.held_out = [HeldOutSet(name=str(asked_rows), metric="exact_match", items=12)]
-    run = runs.create(tiny_run)
-    engine.train(tiny_run, Reporter(run.folder, run.status))
-    return runs.get(run.id)

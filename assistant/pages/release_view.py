@@ -222,14 +222,15 @@ def _suite_row(found: SuiteReport) -> str:
     return (
         f"<tr><td><strong>{escape(named(found))}</strong>"
         f'<div class="bs-soft">{escape(main.name)}, n {main.tuned.n}</div>'
-        f"{badge(VERDICTS[found.verdict], VERDICT_TONES[found.verdict])}{_setbacks(found)}</td>"
+        f"{badge(VERDICTS[found.verdict], VERDICT_TONES[found.verdict])}{_warnings(found)}</td>"
         f"{_cell(main.base)}{_cell(main.tuned)}<td>{escape(change(main.difference, main.tuned))}</td></tr>"
     )
 
 
-def _setbacks(found: SuiteReport) -> str:
-    worse = setbacks(found)
-    return f'<div class="bs-bad-text">but worse: {escape("; ".join(worse))}</div>' if worse else ""
+def _warnings(found: SuiteReport) -> str:
+    worse, chance = setbacks(found), chance_note(found)
+    told = f'<div class="bs-soft">{escape(chance)}</div>' if chance else ""
+    return told + (f'<div class="bs-bad-text">but worse: {escape("; ".join(worse))}</div>' if worse else "")
 
 
 def _metric_row(found: Compared, name: str = "") -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Page, expect
 
-from trainer import engine, runs
-from trainer.reporting import Reporter
+from trainer import runs
 from trainer.runs import Run
-from trainer.sections import HeldOutSet, RunConfig
 
 if TYPE_CHECKING:
     from conftest import App
@@ -23,19 +21,21 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
-def trained(app: App, tiny_run: RunConfig, tiny_data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """A run of the tiny model in the app's home that answers 20 questions of its own, removed afterwards."""
-    held_out = tiny_data.with_name("asked-<b>&.jsonl")
+def trained(app: App, trained_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """A run of the tiny model in the app's home, removed afterwards."""
+    monkeypatch.setenv("BEDSIDE_HOME", str(app.home))
+    shutil.copytree(trained_folder, runs.runs_folder() / trained_folder.name)
+    yield runs.get(trained_folder.name)
+    runs.delete(runs.get(trained_folder.name))
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Path:
+    """Twenty questions in a file, with markup in its name and its rows."""
+    path = tmp_path / "asked-<b>&.jsonl"
     rows = [{"question": f"Is {n} even? <i>{n}</i>", "answer": ("yes", "no")[n % 2]} for n in range(100, 120)]
-    held_out.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    tiny_run.schedule.max_steps = 4
-    tiny_run.evaluation.held_out = [HeldOutSet(name=str(held_out), metric="exact_match", items=20)]
-    tiny_run.output.name = "measured"
-    monkeypatch.setitem(os.environ, "BEDSIDE_HOME", str(app.home))
-    run = runs.create(tiny_run)
-    engine.train(tiny_run, Reporter(run.folder, run.status))
-    yield runs.get(run.id)
-    runs.delete(runs.get(run.id))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
 
 
 def open_release(page: Page) -> None:
@@ -43,13 +43,13 @@ def open_release(page: Page) -> None:
     page.wait_for_selector("#release-evaluate", state="visible")
 
 
-def test_a_run_is_measured_and_the_verdict_stands_first(page: Page, trained: Run, tiny_data: Path) -> None:
+def test_a_run_is_measured_and_the_verdict_stands_first(page: Page, trained: Run, asked: Path) -> None:
     open_release(page)
     page.get_by_role("button", name="What is measured").click()
     page.fill("#release-data input, #release-data textarea", "/absent/file.csv")
     page.click("#release-evaluate")
     expect(page.locator("#release-said")).to_contain_text("/absent/file.csv: nothing in it fits a suite")
-    page.fill("#release-data input, #release-data textarea", str(tiny_data.with_name("asked-<b>&.jsonl")))
+    page.fill("#release-data input, #release-data textarea", str(asked))
     page.click("#release-evaluate")
     expect(page.locator("#release-state")).to_contain_text("done", timeout=240_000)
     verdict = page.locator("#release-verdict")

@@ -88,10 +88,10 @@ def test_a_better_main_metric_does_not_hide_what_got_worse():
     found = suite("a", compared(0.3, 0.6, "better", 0.001))
     found.metrics.append(compared(0.1, 0.6, "worse", 0.001, "Unsupported notes"))
     found.metrics.append(compared(0.1, 0.2, "unknown", 0.4, "Length"))
-    assert setbacks(found) == ["unsupported notes +50 points (+45 to +55)"]
+    assert setbacks(found) == ["Unsupported notes +50 points (+45 to +55)"]
     shown = release_view.verdict(report(found))
-    assert "but worse: unsupported notes +50 points" in shown
-    assert any(line.startswith("But worse in multiple choice (a): unsupported") for line in report_lines(report(found)))
+    assert "but worse: Unsupported notes +50 points" in shown
+    assert any(line.startswith("But worse in multiple choice (a): Unsupported") for line in report_lines(report(found)))
 
 
 def test_cases_show_what_was_lost_and_what_a_file_says_is_text():
