@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Page, expect
 
+from assistant.pages.runs import label
 from trainer import runs
 from trainer.runs import Run
 
@@ -38,13 +39,16 @@ def asked(tmp_path: Path) -> Path:
     return path
 
 
-def open_release(page: Page) -> None:
+def open_release(page: Page, run: Run) -> None:
+    """The page with this run, whichever was looked at last."""
     page.get_by_role("tab", name="Release", exact=True).click()
     page.wait_for_selector("#release-evaluate", state="visible")
+    page.click("#release-run input")
+    page.get_by_role("option", name=label(run)).click()
 
 
 def test_a_run_is_measured_and_the_verdict_stands_first(page: Page, trained: Run, asked: Path) -> None:
-    open_release(page)
+    open_release(page, trained)
     page.get_by_role("button", name="What is measured").click()
     page.fill("#release-data input, #release-data textarea", "/absent/file.csv")
     page.click("#release-evaluate")
@@ -70,7 +74,7 @@ def test_a_run_is_measured_and_the_verdict_stands_first(page: Page, trained: Run
     page.set_viewport_size({"width": 1280, "height": 900})
     page.reload()
     page.wait_for_selector("#plan-chip-0", state="visible")
-    open_release(page)
+    open_release(page, trained)
     expect(page.locator("#release-verdict")).to_contain_text("No difference")
     page.click("#release-delete")
     page.click("#release-really")
