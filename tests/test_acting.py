@@ -61,7 +61,7 @@ def changed(run: RunConfig, **values: Any) -> RunConfig:
     for name, value in values.items():
         section, field = name.split("__")
         if (section, field) == ("method", "kind"):
-            data["method"] = config.of_kind(data["method"], value)
+            data["method"] = config.of_kind("method", data["method"], value)
         data[section][field] = value
     return config.parse(data)
 

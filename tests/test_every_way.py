@@ -56,7 +56,7 @@ def switched(run: RunConfig, *features: Feature) -> RunConfig:
         for name, value in feature.settings.items():
             section, _, field = name.partition(".")
             if name == "method.kind":
-                data["method"] = config.of_kind(data["method"], value)
+                data["method"] = config.of_kind("method", data["method"], value)
             data[section][field] = value
     if data["model"]["quantization"] == "nf4":
         data["hardware"]["precision"] = "auto"

@@ -12,8 +12,7 @@ from pydantic import ValidationError
 
 from trainer.combinations import Fault
 from trainer.combinations import faults as combination_faults
-from trainer.method_sections import METHOD_KINDS
-from trainer.sections import FORMAT_VERSION, RunConfig
+from trainer.sections import FORMAT_VERSION, TAGGED, RunConfig
 
 
 class ConfigError(ValueError):
@@ -81,8 +80,9 @@ def with_values(config: RunConfig, settings: dict[str, str]) -> RunConfig:
     """
     data = config.model_dump(mode="json")
     faults = []
-    if "method.kind" in settings:
-        data["method"] = of_kind(data["method"], settings["method.kind"])
+    for section in TAGGED:
+        if kind := settings.get(f"{section}.kind"):
+            data[section] = of_kind(section, data[section], kind)
     for name, text in settings.items():
         section, _, field = name.partition(".")
         if not isinstance(data.get(section), dict) or field not in data[section]:
@@ -97,11 +97,11 @@ def with_values(config: RunConfig, settings: dict[str, str]) -> RunConfig:
     return parse(data)
 
 
-def of_kind(method: dict[str, Any], kind: str) -> dict[str, Any]:
-    """The method section for another kind: as it is where it is of that kind, else that kind's defaults."""
-    if kind == method["kind"] or kind not in METHOD_KINDS:
-        return method | {"kind": kind}
-    return METHOD_KINDS[kind]().model_dump(mode="json")
+def of_kind(section: str, values: dict[str, Any], kind: str) -> dict[str, Any]:
+    """A section of several kinds (`TAGGED`) for another kind: as it is where it is of that kind, else its defaults."""
+    if kind == values["kind"] or kind not in TAGGED[section]:
+        return values | {"kind": kind}
+    return TAGGED[section][kind]().model_dump(mode="json")
 
 
 def home() -> Path:
@@ -133,8 +133,8 @@ def _field_fault(problem: Any) -> Fault:
     found = problem.get("input")
     if problem["type"].startswith("union_tag"):
         found = found.get("kind") if isinstance(found, dict) else found
-        kinds = ", ".join(METHOD_KINDS)
-        return Fault(field="method.kind", message=f"found {_short(found)}; it should be one of {kinds}.")
+        kinds = ", ".join(TAGGED[name])
+        return Fault(field=f"{name}.kind", message=f"found {_short(found)}; it should be one of {kinds}.")
     described = _description(location)
     if problem["type"] == "extra_forbidden":
         return Fault(field=name, message="there is no such field; remove it, or see `bedside schema` for its name.")
@@ -153,9 +153,9 @@ def _field_fault(problem: Any) -> Fault:
 
 
 def _location(problem: Any) -> tuple[int | str, ...]:
-    """Where a problem stands in the run file; Pydantic puts the method's kind into the path as well."""
+    """Where a problem stands in the run file; Pydantic puts a section's kind into the path as well."""
     section, *rest = problem["loc"] or ("",)
-    if section == "method" and rest and rest[0] in METHOD_KINDS:
+    if section in TAGGED and rest and rest[0] in TAGGED[section]:
         rest = rest[1:]
     return (section, *rest) if section else ()
 
@@ -168,8 +168,9 @@ def _short(value: Any) -> str:
 def _description(location: tuple[int | str, ...]) -> str:
     model: Any = RunConfig
     description = ""
-    if location[:1] == ("method",):
-        having = (kind for kind in METHOD_KINDS.values() if location[1:2] and location[1] in kind.model_fields)
+    kinds = TAGGED.get(str(location[0])) if location else None
+    if kinds:
+        having = (kind for kind in kinds.values() if location[1:2] and location[1] in kind.model_fields)
         model, location = next(having, model), location[1:]
     for part in location:
         if isinstance(part, int):  # the place in a list

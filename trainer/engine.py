@@ -16,7 +16,7 @@ from trainer.methods import full, saved
 from trainer.methods.apply import LECTURE_SHARES, trainable_share
 from trainer.report import BeforeAfter, Report
 from trainer.reporting import Reporter, StopRequested, TrainingEvents, peak_memory_gib
-from trainer.runs import ADAPTER, MODEL, Run
+from trainer.runs import ADAPTER, CHECKPOINTS, MODEL, Run
 from trainer.sections import RunConfig
 from trainer.steering import steering
 from trainer.steering.forgetting_monitor import ForgettingMonitor
@@ -71,7 +71,7 @@ def train(config: RunConfig, reporter: Reporter) -> None:
         assemble=lambda config, prepared, told: steering.assemble(config, workshop.model, prepared, told),
         monitors=monitors,
         watch=watch,
-        folder=folder / "checkpoints",
+        folder=folder / CHECKPOINTS,
     )
     try:
         trainer = training.train(config, work)

@@ -227,6 +227,40 @@ class ReadingEvent(_Event):
     power_w: float | None = None
 
 
+class PreferenceEvent(_Event):
+    """How pairs stand in a step of alignment: the margin of the implicit rewards (chosen less rejected), the share of
+    pairs that are won, and the mean log-likelihoods of answers (nats); None where the objective has none.
+    """
+
+    kind: Literal["preference"] = "preference"
+    margin: float
+    accuracy: float
+    chosen: float | None = None
+    rejected: float | None = None
+
+
+class RewardEvent(_Event):
+    """A step of learning from rewards: mean and spread of the reward, by rule too, KL from the reference (nats an
+    answer), length of the answers in tokens, and the share of them that are alike within a group.
+    """
+
+    kind: Literal["reward"] = "reward"
+    reward: float
+    spread: float
+    by_rule: dict[str, float] = {}
+    kl: float | None = None
+    length: float
+    alike: float = 0.0
+
+
+class AlarmEvent(_Event):
+    """Something in the course of an alignment that usually ends badly."""
+
+    kind: Literal["alarm"] = "alarm"
+    alarm: Literal["collapse", "length", "kl"]
+    message: str
+
+
 class WarningEvent(_Event):
     """Something went another way than planned, and the run went on."""
 
@@ -257,6 +291,9 @@ Event = (
     | FoldEvent
     | GuardEvent
     | ReadingEvent
+    | PreferenceEvent
+    | RewardEvent
+    | AlarmEvent
     | CheckpointEvent
     | WarningEvent
     | StopEvent

@@ -14,13 +14,13 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from trainer import events, jobs, readings
 from trainer.jobs import RunState, State
+from trainer.runs import COMPLETE
 from trainer.sections import RunConfig
 from trainer.trackers import Trackers
 
 READ_SECONDS = 10.0  # between two readings of the machine's sensors
 _TRACKED = ("loss", "learning_rate", "gradient_norm", "tokens_per_second", "memory_gib")
 _READ = set(events.ReadingEvent.model_fields) - set(events.StateEvent.model_fields)
-COMPLETE = "complete"  # file that stands in a checkpoint once all of it is written
 
 
 class StopRequested(Exception):

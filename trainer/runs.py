@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +16,8 @@ from trainer.jobs import ACTIVE, Job, RunError, RunState, write_atomically, writ
 from trainer.sections import RunConfig
 
 ADAPTER, MODEL = "adapter", "model"  # in a run folder: trained adapters, or the whole of a fully tuned model
+CHECKPOINTS = "checkpoints"  # in a run folder
+COMPLETE = "complete"  # file that stands in a checkpoint once all of it is written
 
 
 class Run(Job):
@@ -113,6 +116,15 @@ def stop(run: Run) -> None:
 def clone(run: Run) -> Run:
     """A new queued run from the same run file."""
     return create(run.config)
+
+
+def label(run: Run) -> str:
+    """A run's name and when it was made, as a list of runs shows it."""
+    try:
+        when = datetime.strptime(run.id[:15], "%Y%m%d-%H%M%S").strftime("%-d %b %Y, %H:%M:%S")
+    except ValueError:
+        when = run.id
+    return f"{run.config.output.name} · {when}"
 
 
 def delete(run: Run) -> None:

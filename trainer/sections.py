@@ -7,12 +7,14 @@ How it is read and written: `trainer.config`; which values go together: `trainer
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from trainer.data_sections import DataSection
-from trainer.method_sections import AnyMethod, LoraMethod
+from trainer.method_sections import METHOD_KINDS, AnyMethod, LoraMethod
+from trainer.objective_sections import OBJECTIVE_KINDS, AnyObjective, SftObjective
 from trainer.section import Section, Task, Text
 from trainer.steering_sections import AdversarialSection, SteeringSection
 
@@ -38,12 +40,6 @@ class TaskSection(Section):
         default="You are a clinical assistant.",
         description="Stands before every conversation, in training and in use, for base and tuned model alike.",
     )
-
-
-class SftObjective(Section):
-    """Supervised fine-tuning: cross-entropy of the answer's tokens only; the prompt is not trained."""
-
-    kind: Literal["sft"] = Field(default="sft", description="What is minimised.")
 
 
 class ScheduleSection(Section):
@@ -178,7 +174,7 @@ class RunConfig(Section):
     task: TaskSection = Field(default_factory=TaskSection)
     data: DataSection = Field(default_factory=DataSection)
     method: AnyMethod = Field(default_factory=LoraMethod)
-    objective: SftObjective = Field(default_factory=SftObjective)
+    objective: AnyObjective = Field(default_factory=SftObjective)
     schedule: ScheduleSection = Field(default_factory=ScheduleSection)
     steering: SteeringSection = Field(default_factory=SteeringSection)
     adversarial: AdversarialSection = Field(default_factory=AdversarialSection)
@@ -191,3 +187,7 @@ class RunConfig(Section):
     def _lora_is_meant(cls, value: Any) -> Any:
         # Most run files are LoRA's; one that only gives a rank is not asked which method that is of.
         return {"kind": "lora", **value} if isinstance(value, dict) and "kind" not in value else value
+
+
+TAGGED: dict[str, Mapping[str, type[Section]]] = {"method": METHOD_KINDS, "objective": OBJECTIVE_KINDS}
+"""Sections of several kinds, told apart by their field `kind`."""

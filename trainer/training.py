@@ -12,7 +12,8 @@ from trainer import events, preflight
 from trainer.data.tokenised import Prepared
 from trainer.methods import saved
 from trainer.objectives import sft
-from trainer.reporting import COMPLETE, Reporter, TrainingEvents
+from trainer.reporting import Reporter, TrainingEvents
+from trainer.runs import COMPLETE
 from trainer.sections import RunConfig
 from trainer.steering import divergence
 from trainer.steering.divergence import DivergenceGuard

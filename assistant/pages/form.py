@@ -12,16 +12,17 @@ from pydantic.fields import FieldInfo
 
 from trainer.config import ConfigError, Fault, of_kind, parse
 from trainer.method_names import kind_name
-from trainer.method_sections import METHOD_KINDS, LoraMethod
-from trainer.sections import RunConfig
+from trainer.objective_names import objective_name
+from trainer.sections import TAGGED, RunConfig
 
 _KNOWN = [("not known", "unknown"), ("no", "no"), ("yes", "yes")]
 _KNOWN_VALUES = {"unknown": None, "no": False, "yes": True}
 Kind = Literal["choice", "choices", "switch", "known", "integer", "number", "text", "lines", "yaml"]
 
 
-METHOD_KIND = ("method", "kind")
-"""The entry that decides which others of its section are shown."""
+KIND = "kind"
+"""In a section of several kinds, the entry that decides which others of it are shown."""
+_SPOKEN = {"method": kind_name, "objective": objective_name}
 _FOLDED = ("steering", "adversarial", "evaluation", "hardware", "output")
 """Sections that most runs leave as the planner made them."""
 
@@ -30,7 +31,7 @@ _FOLDED = ("steering", "adversarial", "evaluation", "hardware", "output")
 class Entry:
     """One field in the form: where it stands in the run file, how it is entered, and whether it may be empty.
 
-    A name that several kinds of method have is one entry; `of_kinds` gives its field in each (empty elsewhere).
+    A name that several kinds of a section have is one entry; `of_kinds` gives its field in each (empty elsewhere).
     """
 
     section: str
@@ -44,11 +45,11 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """Every field of the run file that leaves a choice, in the order of the contract; the method's of all kinds."""
+    """Every field of the run file that leaves a choice, in its order; those of all kinds, where there are several."""
     found = []
     for section, outer in RunConfig.model_fields.items():
-        if section == METHOD_KIND[0]:
-            found += _of_the_method()
+        if section in TAGGED:
+            found += _of_all_kinds(section)
             continue
         inner = getattr(outer.annotation, "model_fields", None)
         for name, info in (inner or {}).items():
@@ -58,13 +59,14 @@ def entries() -> list[Entry]:
     return found
 
 
-def _of_the_method() -> list[Entry]:
-    section, chosen = METHOD_KIND
-    found = [Entry(section, chosen, "choice", LoraMethod.model_fields[chosen], tuple(METHOD_KINDS), False)]
-    names = dict.fromkeys(name for method in METHOD_KINDS.values() for name in method.model_fields)
+def _of_all_kinds(section: str) -> list[Entry]:
+    kinds = TAGGED[section]
+    first = next(iter(kinds.values()))
+    found = [Entry(section, KIND, "choice", first.model_fields[KIND], tuple(kinds), False)]
+    names = dict.fromkeys(name for one in kinds.values() for name in one.model_fields)
     for name in names:
-        if name != chosen:
-            of_kinds = {kind: one.model_fields[name] for kind, one in METHOD_KINDS.items() if name in one.model_fields}
+        if name != KIND:
+            of_kinds = {kind: one.model_fields[name] for kind, one in kinds.items() if name in one.model_fields}
             info = next(iter(of_kinds.values()))
             kind, options, may_be_empty = _kind(info.annotation)
             found.append(Entry(section, name, kind, info, options, may_be_empty, of_kinds))
@@ -84,32 +86,34 @@ def draw(form: list[Entry]) -> None:
 
 
 def to_form(form: list[Entry], config: RunConfig) -> dict[Any, Any]:
-    """The updates that make the form show this run file; fields of other kinds of method are hidden."""
+    """The updates that make the form show this run file; fields of other kinds are hidden."""
     data = config.model_dump(mode="json")
     updates = {}
     for entry in form:
-        if entry.of_kinds and config.method.kind not in entry.of_kinds:
+        chosen = data[entry.section].get(KIND, "")
+        if entry.of_kinds and chosen not in entry.of_kinds:
             updates[entry.component] = gr.update(visible=False)
             continue
         value = _shown(entry, data[entry.section][entry.name])
-        info = entry.of_kinds.get(config.method.kind, entry.info)
+        info = entry.of_kinds.get(chosen, entry.info)
         updates[entry.component] = gr.update(value=value, visible=True, info=info.description)
     return updates
 
 
-def from_form(form: list[Entry], values: list[Any], another_kind: bool = False) -> RunConfig:
+def from_form(form: list[Entry], values: list[Any], another_kind: str = "") -> RunConfig:
     """The run file that the form shows; raises `ConfigError` with every fault.
 
-    With `another_kind` the kind of the method has just been changed: its fields are not shown yet, and take their
+    `another_kind` is the section whose kind has just been changed, if any: its fields are not shown yet, and take their
     defaults.
     """
     # Fields that leave no choice keep their one value.
     data = RunConfig().model_dump(mode="json")
-    kind = next(value for entry, value in zip(form, values, strict=True) if (entry.section, entry.name) == METHOD_KIND)
-    data["method"] = of_kind(data["method"], kind)
+    chosen = {entry.section: value for entry, value in zip(form, values, strict=True) if decides(entry)}
+    for section, kind in chosen.items():
+        data[section] = of_kind(section, data[section], kind)
     faults = []
     for entry, value in zip(form, values, strict=True):
-        if entry.of_kinds and (another_kind or kind not in entry.of_kinds):
+        if entry.of_kinds and (entry.section == another_kind or chosen[entry.section] not in entry.of_kinds):
             continue
         try:
             data[entry.section][entry.name] = _meant(entry, value)
@@ -122,6 +126,11 @@ def from_form(form: list[Entry], values: list[Any], another_kind: bool = False) 
     if faults:
         raise ConfigError(faults)
     return config
+
+
+def decides(entry: Entry) -> bool:
+    """Whether its value decides which others of its section are shown."""
+    return entry.section in TAGGED and entry.name == KIND
 
 
 def _kind(annotation: Any) -> tuple[Kind, tuple[Any, ...], bool]:
@@ -159,7 +168,7 @@ def _component(entry: Entry) -> Any:
     }
     match entry.kind:
         case "choice" | "choices":
-            spoken = kind_name if (entry.section, entry.name) == METHOD_KIND else lambda option: str(option)
+            spoken = _SPOKEN[entry.section] if decides(entry) else lambda option: str(option)
             options = [(spoken(option).replace("_", " "), option) for option in entry.options]
             return gr.Dropdown(options, multiselect=entry.kind == "choices", filterable=False, **shared)
         case "known":

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -155,9 +156,10 @@ class _Page:
         latest: dict[str, Any] = {**QUIET, "trigger_mode": "always_last"}
         self.yaml.input(self._edit_yaml, [self.draft, self.yaml], self._file_outputs(), **latest)
         fields = [entry.component for entry in self.form]
-        kind = next(one.component for one in self.form if (one.section, one.name) == run_form.METHOD_KIND)
-        kind.input(self._edit_kind, [self.draft, *fields], self._file_outputs(), **latest)
-        triggers = [component.input for component in fields if component is not kind]
+        kinds = {one.section: one.component for one in self.form if run_form.decides(one)}
+        for section, kind in kinds.items():
+            kind.input(partial(self._edit_kind, section), [self.draft, *fields], self._file_outputs(), **latest)
+        triggers = [component.input for component in fields if component not in kinds.values()]
         gr.on(triggers, self._edit_form, [self.draft, *fields], self._file_outputs(), **latest)
         self.start.click(self._start, [self.draft, self.yaml], [self.faults, self.started], **QUIET)
 
@@ -276,18 +278,18 @@ class _Page:
         return self._edit(identity, text, "yaml")
 
     def _edit_form(self, identity: str | None, *values: Any) -> Updates:
-        return self._edit_values(identity, list(values), another_kind=False)
+        return self._edit_values(identity, list(values))
 
-    def _edit_kind(self, identity: str | None, *values: Any) -> Updates:
-        return self._edit_values(identity, list(values), another_kind=True)
+    def _edit_kind(self, section: str, identity: str | None, *values: Any) -> Updates:
+        return self._edit_values(identity, list(values), section)
 
-    def _edit_values(self, identity: str | None, values: list[Any], another_kind: bool) -> Updates:
+    def _edit_values(self, identity: str | None, values: list[Any], another_kind: str = "") -> Updates:
         try:
             text = run_config.to_yaml(run_form.from_form(self.form, values, another_kind))
         except ConfigError as error:
             faults = notice("The run file has faults", [str(fault) for fault in error.faults])
             return {self.faults: gr.HTML(faults, visible=True), self.start: gr.Button(interactive=False)}
-        # The fields of another kind of method have to appear, so the form is drawn anew.
+        # The fields of another kind have to appear, so the form is drawn anew.
         return self._edit(identity, text, "" if another_kind else "form")
 
     def _edit(self, identity: str | None, text: str, typing_in: str) -> Updates:

@@ -15,7 +15,7 @@ from assistant.planner.answers import QUESTIONS, Answers, holds_patient_data, mi
 from assistant.planner.replies import price_words, time_words
 from trainer.config import of_kind
 from trainer.data import recipes
-from trainer.sections import RunConfig
+from trainer.sections import TAGGED, RunConfig
 from trainer.sizing import Estimate
 
 _FITS: dict[str, tuple[str, Tone]] = {
@@ -92,10 +92,12 @@ def run_file(config: RunConfig, planned: RunConfig | None, reasons: list[Reason]
     data = config.model_dump(mode="json")
     before = planned.model_dump(mode="json") if planned else {}
     earlier = last.model_dump(mode="json") if last else data
-    if planned and planned.method.kind != config.method.kind:
-        # Another kind was chosen by hand: its own defaults are what it is compared with, and no reason is of it.
-        before["method"] = of_kind(before["method"], config.method.kind) | {"kind": planned.method.kind}
-        reasons = [reason for reason in reasons if not reason.field.startswith("method.")]
+    for section in TAGGED if planned else ():
+        kind, was = data[section]["kind"], before[section]["kind"]
+        if kind != was:
+            # Another kind was chosen by hand: its own defaults are what it is compared with, and no reason is of it.
+            before[section] = of_kind(section, before[section], kind) | {"kind": was}
+            reasons = [reason for reason in reasons if not reason.field.startswith(f"{section}.")]
     why = {reason.field: reason for reason in reasons}
     sections = []
     for section, values in data.items():

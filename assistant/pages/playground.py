@@ -14,7 +14,6 @@ from assistant.pages.attribution_view import Asked, WordsFold
 from assistant.pages.background import in_a_sentence, said
 from assistant.pages.loaded import loaded
 from assistant.pages.markdown import plain
-from assistant.pages.runs import label
 from assistant.pages.style import QUIET, empty, html
 from evaluators.generation import Answer, Sampling
 from trainer import runs
@@ -169,7 +168,7 @@ class _Page:
     def open(self, identity: str | None) -> Updates:
         """The page with every run that has trained something; the newest is chosen where there is none of this id."""
         found = [run for run in runs.list_runs()[0] if run.weights]
-        choices = [(label(run), run.id) for run in found]
+        choices = [(runs.label(run), run.id) for run in found]
         known = [run.id for run in found]
         chosen = identity if identity in known else next(iter(known), None)
         return {

@@ -13,7 +13,7 @@ import gradio as gr
 from assistant.pages import release_view, uploads
 from assistant.pages.background import in_a_sentence, said
 from assistant.pages.history import history
-from assistant.pages.runs import REFRESH_SECONDS, label
+from assistant.pages.runs import REFRESH_SECONDS
 from assistant.pages.style import QUIET, empty, html
 from trainer import runs
 from trainer.evaluation import evaluations, harden
@@ -127,13 +127,13 @@ class _Page:
         return {
             self.nothing: gr.HTML(visible=not found),
             self.body: gr.Column(visible=bool(found)),
-            self.run: gr.Dropdown([(label(run), run.id) for run in found], value=chosen),
+            self.run: gr.Dropdown([(runs.label(run), run.id) for run in found], value=chosen),
             **self._of_run(chosen),
         }
 
     def _of_run(self, identity: str | None) -> Updates:
         """The run's evaluations, the newest shown, and what it can be compared with."""
-        others = [(label(run), run.id) for run in runs.list_runs()[0] if run.weights and run.id != identity]
+        others = [(runs.label(run), run.id) for run in runs.list_runs()[0] if run.weights and run.id != identity]
         page: Updates = {
             self.against: gr.Dropdown([("Its base model", ""), *others], value=""),
             self.said: gr.HTML(visible=False),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import gradio as gr
@@ -40,15 +39,6 @@ def build() -> RunsPage:
     page = _Page()
     page.connect()
     return RunsPage(select=page.select, outputs=page.outputs, open=page.open)
-
-
-def label(run: Run) -> str:
-    """A run's name and when it was made, as a list of runs shows it."""
-    try:
-        when = datetime.strptime(run.id[:15], "%Y%m%d-%H%M%S").strftime("%-d %b %Y, %H:%M:%S")
-    except ValueError:
-        when = run.id
-    return f"{run.config.output.name} · {when}"
 
 
 class _Page:
@@ -135,7 +125,7 @@ class _Page:
         page: Updates = {
             self.unreadable: gr.HTML(notice("Left alone", unreadable, "warn"), visible=bool(unreadable)),
             self.nothing: gr.HTML(visible=not found),
-            self.select: gr.Dropdown([(label(run), run.id) for run in found], value=chosen, visible=bool(found)),
+            self.select: gr.Dropdown([(runs.label(run), run.id) for run in found], value=chosen, visible=bool(found)),
         }
         return page | self.show(chosen)
 

@@ -236,7 +236,7 @@ def _checked(
 def _standing(planned: RunConfig, settings: dict[str, Any]) -> dict[str, Any]:
     """A run file of the plan's task, data and machine with these values, and all else at its defaults."""
     data = RunConfig(task=planned.task, data=planned.data, hardware=planned.hardware).model_dump(mode="json")
-    data["method"] = run_config.of_kind(data["method"], settings.get("method.kind") or "lora")
+    data["method"] = run_config.of_kind("method", data["method"], settings.get("method.kind") or "lora")
     for name, value in settings.items():
         section, _, field = name.partition(".")
         if value is not None and field in data[section]:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import Page, expect
 
-from assistant.pages.runs import label
 from trainer import runs
-from trainer.runs import Run
+from trainer.runs import Run, label
 
 if TYPE_CHECKING:
     from conftest import App

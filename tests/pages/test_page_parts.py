@@ -108,7 +108,7 @@ def test_another_kind_of_method_begins_with_its_own_defaults() -> None:
         entry.component = f"{entry.section}.{entry.name}"
     before = RunConfig.model_validate({"method": {"kind": "lora", "rank": 64, "alpha": 128}, "schedule": {"epochs": 2}})
     values = shown(form, before) | {"method.kind": "adalora"}
-    after = run_form.from_form(form, list(values.values()), another_kind=True)
+    after = run_form.from_form(form, list(values.values()), another_kind="method")
     # A rank of 64 would be above AdaLoRA's default start.
     assert after.method == AdaLoraMethod() and after.schedule.epochs == 2
 

@@ -65,7 +65,7 @@ def test_a_plan_is_valid_fits_and_gives_a_reason_for_every_value_it_sets(answers
     assert run_config.parse(content) == made.config
     assert made.estimate is not None and made.estimate.fits == "fits"
     default = RunConfig(format_version=1).model_dump(mode="json")
-    default["method"] = run_config.of_kind(default["method"], made.config.method.kind)
+    default["method"] = run_config.of_kind("method", default["method"], made.config.method.kind)
     changed = {
         f"{section}.{field}"
         for section, fields in content.items()

@@ -1,0 +1,256 @@
+"""What people judged and which versions there are: tables in one database, SQLite by default, Postgres by URL.
+
+The database owns votes and versions; runs and evaluations stay folders, and it only names them. Many reviewers write at
+once: SQLite is in WAL mode and waits for its turn, and every function here that writes does so in one transaction.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from sqlalchemy import JSON, Column, Engine, UniqueConstraint, event
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Field, Session, SQLModel, create_engine
+
+from trainer import config as run_config
+
+WAIT_SECONDS = 30.0
+"""For the turn of another writer (SQLite)."""
+
+Choice = Literal["first", "second", "tie", "both_bad"]
+Role = Literal["reader", "adjudicator"]
+CRITERIA = ("accuracy", "safety", "clarity", "completeness")
+"""On which an answer is rated from 1 to 5 (lecture L3.4)."""
+
+
+class StoreError(Exception):
+    """The database cannot be opened, or what was asked for is not in it; the text says what to do."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _identity() -> str:
+    return uuid.uuid4().hex[:16]
+
+
+def _json(default: type = dict) -> Any:
+    return Field(default_factory=default, sa_column=Column(JSON, nullable=False))
+
+
+class ReviewSet(SQLModel, table=True):
+    """Questions that two versions answer and reviewers judge."""
+
+    id: str = Field(default_factory=_identity, primary_key=True)
+    name: str = Field(unique=True)
+    first: str
+    """A model, as `trainer.model_refs.ModelRef` writes it; so is `second`."""
+    second: str
+    blind: bool = True
+    double_share: float = 0.0
+    """Share of the cases that two reviewers read."""
+    sampling: dict[str, Any] = _json()
+    """`evaluators.generation.Sampling` of the answers."""
+    seed: int = 17
+    created: datetime = Field(default_factory=_now)
+
+
+class Comparison(SQLModel, table=True):
+    """One question and two models' answers to it, as they are judged; in a set, or asked in the Playground."""
+
+    id: str = Field(default_factory=_identity, primary_key=True)
+    set_id: str | None = Field(default=None, foreign_key="reviewset.id", index=True)
+    prompt: list[dict[str, str]] = _json(list)
+    """The conversation up to the question, without the system prompt."""
+    first: str
+    second: str
+    first_answer: str | None = None
+    """None until the model has answered."""
+    second_answer: str | None = None
+    blind: bool = True
+    sampling: dict[str, Any] = _json()
+    place: int = 0
+    """In its set: what comes first is judged first."""
+    group: str = ""
+    """Specialty, task or the like."""
+    source: str = ""
+    """Where the question came from: a file's row, a saved case, an evaluation."""
+    chosen_by: str = ""
+    """Why it stands in the queue, in words: "uncertain: entropy 2.31"; empty where nobody chose."""
+    created: datetime = Field(default_factory=_now)
+
+
+class Assignment(SQLModel, table=True):
+    """That a reviewer is to judge a comparison, and what became of it."""
+
+    __table_args__ = (UniqueConstraint("comparison_id", "reviewer"),)
+    id: int | None = Field(default=None, primary_key=True)
+    comparison_id: str = Field(foreign_key="comparison.id", index=True)
+    reviewer: str = Field(index=True)
+    state: str = "open"
+    """open, done or skipped."""
+    reason: str = ""
+    """Why it was skipped."""
+
+
+class Vote(SQLModel, table=True):
+    """What one reviewer said of one comparison. Voting again replaces the vote of the same role."""
+
+    __table_args__ = (UniqueConstraint("comparison_id", "reviewer", "role"),)
+    id: int | None = Field(default=None, primary_key=True)
+    comparison_id: str = Field(foreign_key="comparison.id", index=True)
+    reviewer: str = Field(index=True)
+    role: str = "reader"
+    choice: str
+    """first, second, tie or both_bad: of the comparison, wherever they stood on the page."""
+    swapped: bool = False
+    """Whether this reviewer saw the second answer on the left."""
+    ratings: dict[str, dict[str, int]] = _json()
+    """For "first" and "second", 1 to 5 on each of `CRITERIA` that was rated."""
+    correction: str = ""
+    """A better answer that the reviewer wrote."""
+    spans: list[dict[str, Any]] = _json(list)
+    """What is wrong in an answer: side (first or second), start, end (characters), text, reason."""
+    comment: str = ""
+    seconds: float = 0.0
+    """From the answers being shown to the vote."""
+    created: datetime = Field(default_factory=_now)
+
+
+class Version(SQLModel, table=True):
+    """A released state of a line of models; `number` is semantic (lecture L3.1)."""
+
+    __table_args__ = (UniqueConstraint("line", "number"),)
+    id: str = Field(default_factory=_identity, primary_key=True)
+    line: str = Field(index=True)
+    number: str
+    """major.minor.patch"""
+    model: str
+    """As `trainer.model_refs.ModelRef` writes it."""
+    parent: str | None = None
+    """Number of the version that it goes on from."""
+    change: str = ""
+    """drug, guideline, research, epidemiology, alignment, data, base or fix."""
+    changelog: str = ""
+    data_manifest: dict[str, Any] = _json()
+    """Sources, licences and hashes of what it was trained on."""
+    knowledge_until: str | None = None
+    """ISO date after which it can know nothing."""
+    evaluation: str | None = None
+    """Id of the evaluation that its gates are of."""
+    gates: list[dict[str, Any]] = _json(list)
+    created: datetime = Field(default_factory=_now)
+
+
+class Deployment(SQLModel, table=True):
+    """Which version of a line is in use since when; only ever appended, the last one counts."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    line: str = Field(index=True)
+    number: str
+    reason: str = ""
+    created: datetime = Field(default_factory=_now)
+
+
+class ABTest(SQLModel, table=True):
+    """Two versions of a line in use side by side, users divided by a fixed split (lecture L3.1)."""
+
+    id: str = Field(default_factory=_identity, primary_key=True)
+    line: str = Field(index=True)
+    first: str
+    """Number of the version in use; `second` is the one that is tried."""
+    second: str
+    share: float = 0.5
+    """Of the users who get the second."""
+    settings: dict[str, Any] = _json()
+    """Error rates and smallest difference of its sequential test, fixed when it began."""
+    ended: datetime | None = None
+    conclusion: str = ""
+    created: datetime = Field(default_factory=_now)
+
+
+class Outcome(SQLModel, table=True):
+    """How one user's answer went in an A/B test."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    test_id: str = Field(foreign_key="abtest.id", index=True)
+    user: str
+    """A hash of the user's name."""
+    arm: str
+    """first or second."""
+    good: bool
+    created: datetime = Field(default_factory=_now)
+
+
+_engines: dict[str, Engine] = {}
+_opening = threading.Lock()
+
+
+def url() -> str:
+    """Where the database is: `BEDSIDE_DATABASE` (postgresql://...), else `bedside.db` in the home."""
+    found = os.environ.get("BEDSIDE_DATABASE", "")
+    if found.startswith(("postgres://", "postgresql://")):
+        return "postgresql+psycopg://" + found.partition("://")[2]
+    return found or f"sqlite:///{run_config.home() / 'bedside.db'}"
+
+
+def engine() -> Engine:
+    """The open database, with its tables; opened once for each URL. Raises `StoreError` where it cannot be had."""
+    where = url()
+    with _opening:
+        if where not in _engines:
+            _engines[where] = _open(where)
+        return _engines[where]
+
+
+@contextmanager
+def session() -> Iterator[Session]:
+    """A transaction: committed at its end, rolled back where something is raised. What was read stays readable."""
+    with Session(engine(), expire_on_commit=False) as found:
+        try:
+            yield found
+            found.commit()
+        except SQLAlchemyError as error:
+            found.rollback()
+            raise StoreError(f"The database {_shown(url())} did not take it: {_reason(error)}.") from error
+
+
+def _open(where: str) -> Engine:
+    sqlite = where.startswith("sqlite")
+    try:
+        made = create_engine(where, connect_args={"timeout": WAIT_SECONDS} if sqlite else {}, pool_pre_ping=not sqlite)
+        if sqlite:
+            event.listen(made, "connect", _settings)
+            # sqlite3 begins a transaction late and as a reader; one that then writes may be refused without waiting.
+            event.listen(made, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        SQLModel.metadata.create_all(made)
+        return made
+    except (SQLAlchemyError, ImportError) as error:
+        raise StoreError(
+            f"The database {_shown(where)} cannot be opened: {_reason(error)}. Set BEDSIDE_DATABASE to a database that "
+            "is there, or leave it empty for one in the home."
+        ) from error
+
+
+def _settings(connection: Any, record: Any) -> None:
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _shown(where: str) -> str:
+    """The URL without its password."""
+    head, at, tail = where.rpartition("@")
+    return f"{head.partition('://')[0]}://...@{tail}" if at else where
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).splitlines()[0].rstrip(".")
