@@ -39,7 +39,7 @@ from assistant.results import (
     SideAnswer,
     summary,
 )
-from assistant.terminal import BadInput, as_settings, follow, get_run, print_report, say
+from assistant.terminal import BadInput, Json, RunId, as_settings, follow, get_run, print_report, say
 from trainer import config as run_config
 from trainer import events, jobs, runs
 from trainer.data.records import DataError
@@ -61,8 +61,6 @@ app.add_typer(evaluations_app, name="evaluations")
 app.command("eval")(evaluate)
 app.command("attack")(attack)
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-RunId = Annotated[str, typer.Argument(help="Id of a run, its beginning, or 'latest'.")]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="section.field=value, as in the run file; may be repeated.")
 ]

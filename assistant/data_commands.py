@@ -10,14 +10,13 @@ from typing import Annotated
 import typer
 
 from assistant.results import DataKept, Deleted, KeptData, PreparedData, PublishedSet, PublishedSets
-from assistant.terminal import BadInput, as_settings, say
+from assistant.terminal import BadInput, Json, as_settings, say
 from trainer import config as run_config
 from trainer.data.sources import Progress
 from trainer.data_sections import DataSource
 from trainer.sections import RunConfig
 
 data_app = typer.Typer(help="Bring data in, look at it, prepare it, and delete it.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Source = Annotated[
     str, typer.Argument(help="A file, a folder, a starter set, a published set, or owner/name of the Hub.")
 ]

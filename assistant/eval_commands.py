@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assistant.results import Deleted, EvaluationList, Forgotten, evaluation_summary
-from assistant.terminal import BadInput, as_settings, follow, get_run, say
+from assistant.terminal import BadInput, Json, RunId, as_settings, follow, get_run, say
 from trainer.jobs import ACTIVE
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from trainer.evaluation.request import EvaluationRequest
 
 evaluations_app = typer.Typer(help="Look at evaluations, stop, resume and delete them.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-RunId = Annotated[str, typer.Argument(help="Id of a run, its beginning, or 'latest'.")]
 EvaluationId = Annotated[str, typer.Argument(help="Id of an evaluation, its beginning, or 'latest'.")]
 Data = Annotated[
     list[Path] | None,

@@ -7,10 +7,9 @@ from typing import Annotated
 import typer
 
 from assistant.results import Deleted, PlanConversation, PlanList, PlanSummary
-from assistant.terminal import say
+from assistant.terminal import Json, say
 
 plans_app = typer.Typer(help="Look at saved plans, export and delete them.", no_args_is_help=True)
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 PlanId = Annotated[str, typer.Argument(help="Id of a plan, as `bedside plans list` shows it.")]
 
 

@@ -1,17 +1,21 @@
-"""A run in a terminal: its events as they come, and its report as a table."""
+"""What the commands share: options, runs by name, a job's events as they come, a report as a table."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+import typer
 
 from trainer import events, runs
 from trainer.jobs import ACTIVE, Job
 from trainer.runs import Run
 
 J = TypeVar("J", bound=Job)
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+RunId = Annotated[str, typer.Argument(help="Id of a run, its beginning, or 'latest'.")]
 
 
 class BadInput(Exception):
