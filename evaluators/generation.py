@@ -40,6 +40,8 @@ class Answer(BaseModel):
     tokens: int = 0
     seconds: float = 0.0
     finished: bool = False
+    confidence: float = 0.0
+    """Mean probability, 0 to 1, that the model gave the tokens it said, whatever the sampling made of it."""
 
     @property
     def tokens_per_second(self) -> float:
@@ -49,85 +51,93 @@ class Answer(BaseModel):
 def stream(
     model: Model,
     tokenizer: Tokenizer,
-    messages: Messages,
+    conversations: Sequence[Messages],
     adapters: Sequence[str],
     sampling: Sampling,
+    seeds: Sequence[int] = (),
 ) -> Iterator[list[Answer]]:
-    """Answer one conversation with several adapters of one PEFT model in one batch, yielding after every token.
+    """Answer with several adapters of one PEFT model in one batch, yielding after every token.
 
-    `adapters` names a side each (`BASE`: the adapter off). All sides see the same prompt without padding, so that a
-    side's answer does not depend on the others. Each side draws from a generator of its own with the same seed:
-    sides whose logits agree sample the same text. Close the iterator to stop.
+    `conversations` and `adapters` name a side each (`BASE`: the adapter off). Sides that see the same prompt are not
+    padded; different ones are, on the left, and masked: a side's answer does not depend on the others but for rounding.
+    Each side draws from a generator of its own, with its own of `seeds` or all with that of `sampling`: sides whose
+    logits agree sample the same text. Close the iterator to stop.
     """
     from transformers import DynamicCache
 
-    def read(ids: torch.Tensor, cache: DynamicCache, running: list[int]) -> torch.Tensor:
-        names = [adapters[row] for row in running]
+    def read(ids: torch.Tensor, cache: DynamicCache, running: list[int], places: dict[str, Any]) -> torch.Tensor:
         return model(
             input_ids=ids,
             past_key_values=cache,
             use_cache=True,
             logits_to_keep=last_position(model),
-            adapter_names=names,
+            adapter_names=[adapters[row] for row in running],
+            **places,
         ).logits
 
-    yield from _stream(model, tokenizer, messages, len(adapters), DynamicCache(), read, sampling)
+    seeds = seeds or [sampling.seed] * len(adapters)
+    yield from _stream(model, tokenizer, conversations, DynamicCache(), read, sampling, seeds)
 
 
 def stream_alone(
-    model: Model, tokenizer: Tokenizer, messages: Messages, tuned: bool, sampling: Sampling
+    model: Model, tokenizer: Tokenizer, messages: Messages, tuned: bool, sampling: Sampling, seeds: Sequence[int] = ()
 ) -> Iterator[list[Answer]]:
-    """As `stream`, with one side: base or tuned, for methods whose sides cannot share a batch.
+    """As `stream`, with one side, base or tuned, for methods whose sides cannot share a batch; an answer for each seed.
 
     The adapter is switched for the length of a token only, so that two such streams can take turns.
     """
+    seeds = seeds or [sampling.seed]
     with side(model, tuned) as answering:
         start = answering.cache
+    if len(seeds) > 1 and start.get_seq_length():
+        start.batch_repeat_interleave(len(seeds))
 
-    def read(ids: torch.Tensor, cache: DynamicCache, running: list[int]) -> torch.Tensor:
+    def read(ids: torch.Tensor, cache: DynamicCache, running: list[int], places: dict[str, Any]) -> torch.Tensor:
         with _switched(model, tuned) as core:
             return core(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=last_position(core)).logits
 
-    yield from _stream(model, tokenizer, messages, 1, start, read, sampling)
+    yield from _stream(model, tokenizer, [messages] * len(seeds), start, read, sampling, seeds)
 
 
 def _stream(
     model: Model,
     tokenizer: Tokenizer,
-    messages: Messages,
-    sides: int,
+    conversations: Sequence[Messages],
     cache: DynamicCache,
-    read: Callable[[torch.Tensor, DynamicCache, list[int]], torch.Tensor],
+    read: Callable[[torch.Tensor, DynamicCache, list[int], dict[str, Any]], torch.Tensor],
     sampling: Sampling,
+    seeds: Sequence[int],
 ) -> Iterator[list[Answer]]:
     """The answers of several sides after each token; `read` gives the next logits of those that are still running."""
     import torch
 
-    prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt")["input_ids"]
     device = model.device
     ends = end_tokens(model, tokenizer)
-    generators = [torch.Generator().manual_seed(sampling.seed) for _ in range(sides)]
-    answers = [Answer() for _ in range(sides)]
-    tokens: list[list[int]] = [[] for _ in range(sides)]
-    running = list(range(sides))
-    step = prompt.repeat(sides, 1).to(device)
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    answers = [Answer() for _ in seeds]
+    tokens: list[list[int]] = [[] for _ in seeds]
+    likely = [0.0 for _ in seeds]
+    running = list(range(len(seeds)))
+    step, mask = _prompts(tokenizer, conversations)
+    step = step.to(device)
     start = time.perf_counter()
     for _ in range(sampling.max_new_tokens):
         with torch.inference_mode():
-            logits = read(step, cache, running)
-        chosen = [
-            choose(row, sampling, generators[one])
-            for one, row in zip(running, logits[:, -1].float().cpu(), strict=True)
-        ]
+            logits = read(step, cache, running, _places(mask, step))
+        rows = logits[:, -1].float().cpu()
+        chosen = [choose(row, sampling, generators[one]) for one, row in zip(running, rows, strict=True)]
         elapsed = time.perf_counter() - start
-        for one, token in zip(running, chosen, strict=True):
-            answers[one].seconds = elapsed
-            answers[one].tokens += 1
+        for one, token, row in zip(running, chosen, rows, strict=True):
+            answer = answers[one]
+            answer.seconds = elapsed
+            answer.tokens += 1
+            likely[one] += float(row.softmax(-1)[token])
+            answer.confidence = likely[one] / answer.tokens
             if token in ends:
-                answers[one].finished = True
+                answer.finished = True
             else:
                 tokens[one].append(token)
-                answers[one].text = tokenizer.decode(tokens[one], skip_special_tokens=True)
+                answer.text = tokenizer.decode(tokens[one], skip_special_tokens=True)
         yield [answer.model_copy() for answer in answers]
         kept = [row for row, one in enumerate(running) if not answers[one].finished]
         if not kept:
@@ -136,6 +146,29 @@ def _stream(
             cache.batch_select_indices(torch.tensor(kept, device=device))
         running = [running[row] for row in kept]
         step = torch.tensor([[chosen[row]] for row in kept], device=device)
+        if mask is not None:
+            mask = torch.nn.functional.pad(mask[kept], (0, 1), value=1)
+
+
+def _prompts(tokenizer: Tokenizer, conversations: Sequence[Messages]) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """(sides, width) prompts, left-padded, and their mask; no mask where all are the same."""
+    import torch
+
+    asked = [tokenizer.apply_chat_template(one, add_generation_prompt=True)["input_ids"] for one in conversations]
+    if all(one == asked[0] for one in asked):
+        return torch.tensor(asked), None
+    width = max(len(one) for one in asked)
+    padding = tokenizer.pad_token_id
+    ids = torch.tensor([[padding] * (width - len(one)) + one for one in asked])
+    return ids, torch.tensor([[0] * (width - len(one)) + [1] * len(one) for one in asked])
+
+
+def _places(mask: torch.Tensor | None, step: torch.Tensor) -> dict[str, Any]:
+    """What a padded batch needs beside its tokens: which of them count, and where each stands."""
+    if mask is None:
+        return {}
+    places = (mask.cumsum(-1) - 1).clamp(min=0)[:, -step.shape[1] :]
+    return {"attention_mask": mask.to(step.device), "position_ids": places.to(step.device)}
 
 
 @contextmanager
@@ -168,13 +201,17 @@ def answer_all(
     tuned: bool,
     progress: Callable[[int], None] = lambda done: None,
     batch_size: int = 40,
+    observe: Callable[[list[int], torch.Tensor], None] | None = None,
 ) -> list[str]:
     """Greedy answers to many conversations, in their order; `tuned` False answers with the adapter off.
 
     What all conversations begin with is read once, then left-padded batches of similar length. `progress` hears how
-    many are done after each batch.
+    many are done after each batch. `observe` hears before every token which conversations a batch is of (their places
+    in the list) and the logits of their next tokens (shape: batch, vocabulary); those of an answer that has ended are
+    among them and say nothing.
     """
     import torch
+    from transformers import LogitsProcessorList
 
     if not conversations:
         return []
@@ -188,8 +225,15 @@ def answer_all(
             chosen = order[start : start + batch_size]
             batch = prefix.before([own[index] for index in chosen], tokenizer.pad_token_id)
             width = batch["input_ids"].shape[1]
+
+            def observed(ids: torch.Tensor, logits: torch.Tensor, chosen: list[int] = chosen) -> torch.Tensor:
+                if observe:
+                    observe(chosen, logits)
+                return logits
+
             output = core.generate(
                 **batch,
+                logits_processor=LogitsProcessorList([observed]),
                 max_new_tokens=max_new_tokens,
                 do_sample=False,
                 pad_token_id=tokenizer.pad_token_id,

@@ -60,7 +60,7 @@ def test_adapter_off_equals_the_embedded_base_exactly(embedded_cache: Path):
 def test_streamed_sides_are_what_each_alone_would_answer(pair):
     model, tokenizer = pair
     sampling = Sampling(max_new_tokens=12)
-    last = list(stream(model, tokenizer, CHAT, [BASE, "default"], sampling))[-1]
+    last = list(stream(model, tokenizer, [CHAT] * 2, [BASE, "default"], sampling))[-1]
     assert last[0].text.strip() == answer_all(model, tokenizer, [CHAT], 12, tuned=False)[0]
     assert last[1].text.strip() == answer_all(model, tokenizer, [CHAT], 12, tuned=True)[0]
     assert last[0].text != last[1].text
@@ -69,21 +69,21 @@ def test_streamed_sides_are_what_each_alone_would_answer(pair):
 def test_equal_sides_draw_equal_text_with_one_seed(pair):
     model, tokenizer = pair
     hot = Sampling(temperature=1.0, top_p=0.9, seed=3, max_new_tokens=20)
-    first, second = list(stream(model, tokenizer, CHAT, [BASE, BASE], hot))[-1]
+    first, second = list(stream(model, tokenizer, [CHAT] * 2, [BASE, BASE], hot))[-1]
     assert first.text == second.text
-    other = list(stream(model, tokenizer, CHAT, [BASE, BASE], hot.model_copy(update={"seed": 4})))[-1][0]
+    other = list(stream(model, tokenizer, [CHAT] * 2, [BASE, BASE], hot.model_copy(update={"seed": 4})))[-1][0]
     assert other.text != first.text
 
 
 def test_one_side_may_end_before_the_other(pair):
     model, tokenizer = pair
     # An untrained model seldom ends by itself; the token that its tuned side says third is made the end.
-    texts = list(stream(model, tokenizer, CHAT, [BASE, "default"], Sampling(max_new_tokens=10)))
+    texts = list(stream(model, tokenizer, [CHAT] * 2, [BASE, "default"], Sampling(max_new_tokens=10)))
     third = tokenizer(texts[2][1].text[len(texts[1][1].text) :], add_special_tokens=False)["input_ids"]
     if len(third) != 1:
         pytest.fail("the tiny model's third token is not a whole character; choose another question")
     model.generation_config.eos_token_id = third[0]
-    ended = list(stream(model, tokenizer, CHAT, [BASE, "default"], Sampling(max_new_tokens=10)))
+    ended = list(stream(model, tokenizer, [CHAT] * 2, [BASE, "default"], Sampling(max_new_tokens=10)))
     assert ended[-1][1].finished and ended[-1][1].text == texts[1][1].text
     assert ended[-1][0].text.startswith(texts[-1][0].text[:2])
 

@@ -49,7 +49,7 @@ class Comparison:
         sides = Sides()
         streams: list[tuple[tuple[str, ...], Iterator[list[Answer]]]] = []
         if self.together:
-            pair = stream(tuned, tokenizer, asked, [BASE, tuned.active_adapter], sampling)
+            pair = stream(tuned, tokenizer, [asked] * 2, [BASE, tuned.active_adapter], sampling)
             streams.append((("base", "tuned"), pair))
         else:
             streams.append((("base",), stream_alone(base, tokenizer, asked, False, sampling)))
