@@ -14,14 +14,19 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import JSON, Column, Engine, UniqueConstraint, event
+from sqlalchemy import JSON, Column, Connection, Engine, UniqueConstraint, event, inspect, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Field, Session, SQLModel, create_engine
 
 from trainer import config as run_config
+from trainer.data.records import DataError
 
 WAIT_SECONDS = 30.0
 """For the turn of another writer (SQLite)."""
+
+_CREATION = 0xBED51DE
+"""Key of Postgres' advisory lock under which tables are made."""
 
 Choice = Literal["first", "second", "tie", "both_bad"]
 Role = Literal["reader", "adjudicator"]
@@ -29,12 +34,18 @@ CRITERIA = ("accuracy", "safety", "clarity", "completeness")
 """On which an answer is rated from 1 to 5 (lecture L3.4)."""
 
 
-class StoreError(Exception):
-    """The database cannot be opened, or what was asked for is not in it; the text says what to do."""
+class StoreError(DataError):
+    """The database cannot be opened or does not take what it was given; the text says what to do."""
 
 
-def _now() -> datetime:
+def now() -> datetime:
+    """This moment, with its time zone."""
     return datetime.now(UTC)
+
+
+def as_utc(moment: datetime) -> datetime:
+    """A kept moment with its time zone, which SQLite does not keep."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _identity() -> str:
@@ -54,12 +65,14 @@ class ReviewSet(SQLModel, table=True):
     """A model, as `trainer.model_refs.ModelRef` writes it; so is `second`."""
     second: str
     blind: bool = True
+    reviewers: list[str] = _json(list)
+    """Whom its cases are dealt to; empty: whoever comes reads all of them."""
     double_share: float = 0.0
     """Share of the cases that two reviewers read."""
     sampling: dict[str, Any] = _json()
     """`evaluators.generation.Sampling` of the answers."""
     seed: int = 17
-    created: datetime = Field(default_factory=_now)
+    created: datetime = Field(default_factory=now)
 
 
 class Comparison(SQLModel, table=True):
@@ -84,7 +97,7 @@ class Comparison(SQLModel, table=True):
     """Where the question came from: a file's row, a saved case, an evaluation."""
     chosen_by: str = ""
     """Why it stands in the queue, in words: "uncertain: entropy 2.31"; empty where nobody chose."""
-    created: datetime = Field(default_factory=_now)
+    created: datetime = Field(default_factory=now)
 
 
 class Assignment(SQLModel, table=True):
@@ -121,7 +134,7 @@ class Vote(SQLModel, table=True):
     comment: str = ""
     seconds: float = 0.0
     """From the answers being shown to the vote."""
-    created: datetime = Field(default_factory=_now)
+    created: datetime = Field(default_factory=now)
 
 
 class Version(SQLModel, table=True):
@@ -146,7 +159,7 @@ class Version(SQLModel, table=True):
     evaluation: str | None = None
     """Id of the evaluation that its gates are of."""
     gates: list[dict[str, Any]] = _json(list)
-    created: datetime = Field(default_factory=_now)
+    created: datetime = Field(default_factory=now)
 
 
 class Deployment(SQLModel, table=True):
@@ -156,7 +169,7 @@ class Deployment(SQLModel, table=True):
     line: str = Field(index=True)
     number: str
     reason: str = ""
-    created: datetime = Field(default_factory=_now)
+    created: datetime = Field(default_factory=now)
 
 
 class ABTest(SQLModel, table=True):
@@ -173,7 +186,7 @@ class ABTest(SQLModel, table=True):
     """Error rates and smallest difference of its sequential test, fixed when it began."""
     ended: datetime | None = None
     conclusion: str = ""
-    created: datetime = Field(default_factory=_now)
+    created: datetime = Field(default_factory=now)
 
 
 class Outcome(SQLModel, table=True):
@@ -186,7 +199,7 @@ class Outcome(SQLModel, table=True):
     arm: str
     """first or second."""
     good: bool
-    created: datetime = Field(default_factory=_now)
+    created: datetime = Field(default_factory=now)
 
 
 _engines: dict[str, Engine] = {}
@@ -222,6 +235,16 @@ def session() -> Iterator[Session]:
             raise StoreError(f"The database {_shown(url())} did not take it: {_reason(error)}.") from error
 
 
+def upsert(session: Session, table: type[SQLModel], key: dict[str, Any], values: dict[str, Any]) -> None:
+    """Add a row, or change the one with this key (a unique constraint of the table), in one statement.
+
+    Of two writers at once neither fails: the later one's values stand.
+    """
+    insert = (sqlite if session.get_bind().dialect.name == "sqlite" else postgresql).insert
+    statement = insert(table).values(**key, **values)
+    session.connection().execute(statement.on_conflict_do_update(index_elements=list(key), set_=values))
+
+
 def _open(where: str) -> Engine:
     sqlite = where.startswith("sqlite")
     try:
@@ -230,13 +253,30 @@ def _open(where: str) -> Engine:
             event.listen(made, "connect", _settings)
             # sqlite3 begins a transaction late and as a reader; one that then writes may be refused without waiting.
             event.listen(made, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-        SQLModel.metadata.create_all(made)
+        with made.begin() as connection:
+            if not sqlite:
+                # Else two processes that open a new database at once would both make its tables.
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATION})
+            SQLModel.metadata.create_all(connection)
+            _check(connection, where)
         return made
     except (SQLAlchemyError, ImportError) as error:
         raise StoreError(
             f"The database {_shown(where)} cannot be opened: {_reason(error)}. Set BEDSIDE_DATABASE to a database that "
             "is there, or leave it empty for one in the home."
         ) from error
+
+
+def _check(connection: Connection, where: str) -> None:
+    """That every table has the columns that this Bedside writes; raises `StoreError` naming the first that is not."""
+    found = inspect(connection)
+    for table in SQLModel.metadata.sorted_tables:
+        there = {column["name"] for column in found.get_columns(table.name)}
+        if missing := [column.name for column in table.columns if column.name not in there]:
+            raise StoreError(
+                f"The database {_shown(where)} was made by another version of Bedside: its table {table.name} has no "
+                f"{', '.join(missing)}. Use that version, or set BEDSIDE_DATABASE to a new database."
+            )
 
 
 def _settings(connection: Any, record: Any) -> None:
