@@ -7,13 +7,11 @@ reviewer is given before the vote of a blind comparison names a model.
 
 from __future__ import annotations
 
-import random
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Literal
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel
 from sqlalchemy import func
 from sqlmodel import Session, col, delete, select
 
@@ -23,80 +21,14 @@ from trainer import model_refs, store
 from trainer.data.rows import Message
 from trainer.jobs import RunError
 from trainer.model_refs import ModelRef
+from trainer.review.ballots import LONGEST, Ballot, Disagreement, Revealed, Shown, as_seen, place_of
 from trainer.review.blinding import swapped
+from trainer.review.dealing import deal
 from trainer.review.prompts import Prompt, ReviewError
-from trainer.store import CRITERIA, Assignment, Choice, Comparison, ReviewSet, Role, Vote
+from trainer.store import Assignment, Comparison, ReviewSet, Role, Vote
 
-Side = Literal["left", "right"]
-Place = Literal["first", "second"]
 ANSWERED_AT_ONCE = 40
 """Questions between two times of saving their answers."""
-_LONGEST = 20_000
-"""Characters of a correction, a comment or a reason."""
-
-
-class Span(BaseModel):
-    """What is wrong in an answer: its characters from `start` to `end`, which read `text`."""
-
-    side: Side
-    start: int = Field(ge=0)
-    end: int
-    text: str = Field(min_length=1, max_length=_LONGEST)
-    reason: str = Field(default="", max_length=_LONGEST)
-
-
-class Ballot(BaseModel):
-    """A vote in terms of what the reviewer sees."""
-
-    choice: Literal["left", "right", "tie", "both_bad"]
-    ratings: dict[Side, dict[str, int]] = Field(default_factory=dict)
-    """1 to 5 on each of `store.CRITERIA` that was rated."""
-    correction: str = Field(default="", max_length=_LONGEST)
-    """A better answer that the reviewer wrote."""
-    spans: list[Span] = Field(default_factory=list, max_length=100)
-    comment: str = Field(default="", max_length=_LONGEST)
-    seconds: float = Field(default=0.0, ge=0)
-    """From the answers being shown to the vote."""
-
-    @field_validator("ratings")
-    @classmethod
-    def _known(cls, ratings: dict[Side, dict[str, int]]) -> dict[Side, dict[str, int]]:
-        for side, given in ratings.items():
-            for criterion, stars in given.items():
-                if criterion not in CRITERIA or not 1 <= stars <= 5:
-                    raise ValueError(
-                        f"{side} has {criterion} = {stars}; an answer is rated 1 to 5 on {', '.join(CRITERIA)}"
-                    )
-        return {side: given for side, given in ratings.items() if given}
-
-
-class Shown(BaseModel):
-    """A comparison as one reviewer sees it."""
-
-    comparison_id: str
-    messages: list[Message]
-    left: str
-    right: str
-    blind: bool
-    names: tuple[str, str] | None = None
-    """Of the left and the right model; None before the vote of a blind comparison."""
-    done: int = 0
-    """Cases of the set that this reviewer has judged or skipped, of `total`; 0 of 0 in the Playground."""
-    total: int = 0
-    group: str = ""
-    chosen_by: str = ""
-
-
-class Revealed(BaseModel):
-    """Whose the answers were, once the reviewer has voted."""
-
-    left: str
-    """A model, as `model_refs.ModelRef` writes it; so is `right`."""
-    right: str
-    names: tuple[str, str]
-    """The same as a list shows them."""
-    choice: Literal["left", "right", "tie", "both_bad"] | None
-    """What the reviewer chose; None where nobody voted (which only a comparison that is not blind allows)."""
 
 
 class ReviewerProgress(BaseModel):
@@ -121,18 +53,6 @@ class SetProgress(BaseModel):
     judged: int
     """Cases with a vote at least."""
     votes: int
-
-
-class Disagreement(BaseModel):
-    """A case on which its readers voted differently, as one adjudicator sees it."""
-
-    shown: Shown
-    votes: dict[str, Ballot]
-    """Of each reader, in terms of the left and the right answer of `shown`."""
-    opposite: bool
-    """Whether one preferred the left and another the right answer."""
-    decision: Ballot | None
-    """The adjudicator's, where one has decided."""
 
 
 # Sets
@@ -182,7 +102,7 @@ def add_prompts(set_id: str, prompts: Sequence[Prompt]) -> int:
         found = _locked(session, set_id)
         added = _add(session, found, prompts)
         if added and found.reviewers:
-            _deal(session, found)
+            deal(session, found)
     return added
 
 
@@ -235,7 +155,7 @@ def assign(set_id: str, reviewers: Sequence[str], double_share: float) -> int:
         found = _locked(session, set_id)
         found.reviewers, found.double_share = names, double_share
         session.add(found)
-        return _deal(session, found)
+        return deal(session, found)
 
 
 def answer_set(set_id: str, progress: Progress = silent) -> int:
@@ -363,7 +283,7 @@ def vote(comparison_id: str, reviewer: str, ballot: Ballot, role: Role = "reader
         turned = _turned(session, comparison_id, reviewer)
         answers = {"first": comparison.first_answer or "", "second": comparison.second_answer or ""}
         for span in ballot.spans:
-            if answers[_place(span.side, turned)][span.start : span.end] != span.text:
+            if answers[place_of(span.side, turned)][span.start : span.end] != span.text:
                 raise ReviewError(
                     f"The marked words {span.text[:60]!r} do not stand at characters {span.start} to {span.end} of the "
                     f"{span.side} answer; mark them again."
@@ -373,11 +293,11 @@ def vote(comparison_id: str, reviewer: str, ballot: Ballot, role: Role = "reader
             Vote,
             {"comparison_id": comparison_id, "reviewer": reviewer, "role": role},
             {
-                "choice": _place(ballot.choice, turned),
+                "choice": place_of(ballot.choice, turned),
                 "swapped": turned,
-                "ratings": {_place(side, turned): given for side, given in ballot.ratings.items()},
+                "ratings": {place_of(side, turned): given for side, given in ballot.ratings.items()},
                 "correction": ballot.correction.strip(),
-                "spans": [one.model_dump() | {"side": _place(one.side, turned)} for one in ballot.spans],
+                "spans": [one.model_dump() | {"side": place_of(one.side, turned)} for one in ballot.spans],
                 "comment": ballot.comment.strip(),
                 "seconds": ballot.seconds,
                 "created": store.now(),
@@ -389,7 +309,7 @@ def vote(comparison_id: str, reviewer: str, ballot: Ballot, role: Role = "reader
 
 def skip(comparison_id: str, reviewer: str, reason: str) -> None:
     """Leave a case to others, saying why; what was judged already stays judged."""
-    reviewer, reason = reviewer_name(reviewer), reason.strip()[:_LONGEST]
+    reviewer, reason = reviewer_name(reviewer), reason.strip()[:LONGEST]
     if not reason:
         raise ReviewError("A case is skipped with a reason; write one, such as 'not my field'.")
     with store.session() as session:
@@ -412,7 +332,7 @@ def reveal(comparison_id: str, reviewer: str) -> Revealed:
         left=left,
         right=right,
         names=(_label(left), _label(right)),
-        choice=_ballot(given, turned).choice if given else None,
+        choice=as_seen(given, turned).choice if given else None,
     )
 
 
@@ -473,9 +393,9 @@ def disagreements(set_id: str, adjudicator: str = "adjudicator") -> list[Disagre
             disputed.append(
                 Disagreement(
                     shown=_shown(session, comparison, adjudicator),
-                    votes={one.reviewer: _ballot(one, turned) for one in readers},
+                    votes={one.reviewer: as_seen(one, turned) for one in readers},
                     opposite={"first", "second"} <= choices,
-                    decision=_ballot(decided, turned) if decided else None,
+                    decision=as_seen(decided, turned) if decided else None,
                 )
             )
     return sorted(disputed, key=lambda one: (one.decision is not None, not one.opposite))
@@ -527,34 +447,6 @@ def _locked(session: Session, set_id: str) -> ReviewSet:
     if found is None:
         raise ReviewError(f"The set {set_id!r} was deleted meanwhile.")
     return found
-
-
-def _deal(session: Session, found: ReviewSet) -> int:
-    """Fill every case's free seats from the reviewers with the fewest cases; ties by the seed."""
-    cases = list(
-        session.exec(select(Comparison.id).where(Comparison.set_id == found.id).order_by(col(Comparison.place)))
-    )
-    held: dict[str, dict[str, str]] = defaultdict(dict)
-    for one in session.exec(select(Assignment).join(Comparison).where(Comparison.set_id == found.id)):
-        if one.state == "open":
-            session.delete(one)
-        else:
-            held[one.comparison_id][one.reviewer] = one.state
-    session.flush()
-    ranked = sorted(range(len(cases)), key=lambda place: random.Random(f"{found.seed}/{place}").random())
-    twice = set(ranked[: round(found.double_share * len(cases))])
-    load = Counter(reviewer for readers in held.values() for reviewer in readers)
-    draw = random.Random(found.seed)
-    dealt = 0
-    for place, case in enumerate(cases):
-        free = 1 + (place in twice) - sum(state == "done" for state in held[case].values())
-        may = [one for one in found.reviewers if one not in held[case]]
-        draw.shuffle(may)
-        for reviewer in sorted(may, key=lambda one: load[one])[: max(0, free)]:
-            session.add(Assignment(comparison_id=case, reviewer=reviewer))
-            load[reviewer] += 1
-            dealt += 1
-    return dealt
 
 
 def _states(session: Session, found: ReviewSet) -> dict[str, dict[str, str]]:
@@ -632,35 +524,8 @@ def _mark(session: Session, comparison_id: str, reviewer: str, state: str, reaso
     )
 
 
-def _place(side: str, turned: bool) -> Choice:
-    """first or second for left or right; a tie and both bad stay so. It is its own inverse with `_side`."""
-    places: dict[str, Choice] = {"left": "first", "right": "second", "tie": "tie", "both_bad": "both_bad"}
-    if turned:
-        places |= {"left": "second", "right": "first"}
-    return places[side]
-
-
-def _side(place: str, turned: bool) -> Literal["left", "right", "tie", "both_bad"]:
-    sides: tuple[Literal["left", "right", "tie", "both_bad"], ...] = ("left", "right", "tie", "both_bad")
-    return next(side for side in sides if _place(side, turned) == place)
-
-
 def _sides(first: str, second: str, turned: bool) -> tuple[str, str]:
     return (second, first) if turned else (first, second)
-
-
-def _ballot(given: Vote, turned: bool) -> Ballot:
-    """A kept vote in terms of a page on which the second answer stands on the left where `turned`."""
-    return Ballot.model_validate(
-        {
-            "choice": _side(given.choice, turned),
-            "ratings": {_side(place, turned): stars for place, stars in given.ratings.items()},
-            "correction": given.correction,
-            "spans": [one | {"side": _side(one["side"], turned)} for one in given.spans],
-            "comment": given.comment,
-            "seconds": given.seconds,
-        }
-    )
 
 
 def _label(ref: str) -> str:
