@@ -159,6 +159,8 @@ class Version(SQLModel, table=True):
     evaluation: str | None = None
     """Id of the evaluation that its gates are of."""
     gates: list[dict[str, Any]] = _json(list)
+    despite: str = ""
+    """Why it was registered although a gate fails, or cases fail that the last version passed."""
     created: datetime = Field(default_factory=now)
 
 
