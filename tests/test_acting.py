@@ -21,7 +21,8 @@ from evaluators import forgetting
 from trainer import config, engine, events, runs, worker
 from trainer.jobs import RunState
 from trainer.methods import MethodError, saved
-from trainer.objectives.answer_trainer import WEIGHTS, AnswerTrainer
+from trainer.objectives.answer_trainer import AnswerTrainer
+from trainer.objectives.run_trainer import WEIGHTS
 from trainer.reporting import Reporter, StopRequested
 from trainer.runs import Run
 from trainer.sections import RunConfig

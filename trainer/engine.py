@@ -26,7 +26,7 @@ from trainer.tuned import Tuned
 from trainer.workshop import Workshop
 
 if TYPE_CHECKING:
-    from trainer.objectives.answer_trainer import AnswerTrainer
+    from trainer.objectives.run_trainer import RunTrainer
 
 SAMPLE_TOKENS = 120  # of a sample answer while training; a longer one would hold up the steps
 
@@ -167,7 +167,7 @@ def _answers(config: RunConfig, workshop: Workshop, questions: Sequence[str], to
         return generation.answer_all(model, workshop.tokenizer, chats, tokens, tuned)
 
 
-def _save(trainer: AnswerTrainer, config: RunConfig, folder: Path) -> None:
+def _save(trainer: RunTrainer, config: RunConfig, folder: Path) -> None:
     model: Any = trainer.accelerator.unwrap_model(trainer.model)
     if config.method.kind == "full":
         full.save(model, trainer.tokenizer, folder / MODEL)
@@ -175,7 +175,7 @@ def _save(trainer: AnswerTrainer, config: RunConfig, folder: Path) -> None:
         saved.save(model, config, folder / ADAPTER)
 
 
-def _roll_back(trainer: AnswerTrainer, monitors: list[Any], reporter: Reporter) -> int | None:
+def _roll_back(trainer: RunTrainer, monitors: list[Any], reporter: Reporter) -> int | None:
     """Take the last weights within the limit of the monitor that ended the run, where that is what it does."""
     monitor = next((one for one in monitors if isinstance(one, ForgettingMonitor) and one.ended), None)
     if monitor is None or monitor.action != "roll_back":
@@ -188,7 +188,7 @@ def _roll_back(trainer: AnswerTrainer, monitors: list[Any], reporter: Reporter) 
     return monitor.restore_step
 
 
-def _best_step(trainer: AnswerTrainer, config: RunConfig, reporter: Reporter, ended: str | None) -> int | None:
+def _best_step(trainer: RunTrainer, config: RunConfig, reporter: Reporter, ended: str | None) -> int | None:
     """The step whose weights are kept, where the run has a patience: the best by evaluation.watch. Told as an event.
 
     `ended` is why a monitor ended the run, if one did.
@@ -207,7 +207,7 @@ def _best_step(trainer: AnswerTrainer, config: RunConfig, reporter: Reporter, en
     return best
 
 
-def _measure_kept(trainer: AnswerTrainer, kept_step: int | None, reporter: Reporter) -> None:
+def _measure_kept(trainer: RunTrainer, kept_step: int | None, reporter: Reporter) -> None:
     """Measure the weights that are kept, where that was not done at their step; the event is that step's."""
     last_step = reporter.status.step
     reporter.status.step = last_step if kept_step is None else kept_step

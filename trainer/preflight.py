@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from trainer import hardware, sizing
 from trainer.data.tokenised import Prepared
 from trainer.methods import saved
-from trainer.objectives import sft
+from trainer.objectives.build import build
 from trainer.reporting import Reporter, peak_memory_gib
 from trainer.sections import RunConfig
 
@@ -50,9 +50,7 @@ def try_longest_rows(
     before = saved.training_state(model)
     with tempfile.TemporaryDirectory(prefix=".preflight-", dir=reporter.folder) as folder:
         try:
-            sft.build(
-                short, model, tokenizer, tried, steering, Path(folder), [], evaluate_first=False, saves=False
-            ).train()
+            build(short, model, tokenizer, tried, steering, Path(folder), [], evaluate_first=False, saves=False).train()
         finally:
             saved.set_training_state(model, before)
             model.zero_grad(set_to_none=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from trainer import events, preflight
 from trainer.data.tokenised import Prepared
 from trainer.methods import saved
-from trainer.objectives import sft
+from trainer.objectives.build import build
 from trainer.reporting import Reporter, TrainingEvents
 from trainer.runs import COMPLETE
 from trainer.sections import RunConfig
@@ -21,7 +21,7 @@ from trainer.steering.divergence import DivergenceGuard
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from trainer.objectives.answer_trainer import AnswerTrainer
+    from trainer.objectives.run_trainer import RunTrainer
     from trainer.steering.steering import Steering
 
 Assemble = Callable[[RunConfig, Prepared, Reporter], "Steering"]
@@ -46,7 +46,7 @@ class Training:
     """Of the checkpoints."""
 
 
-def train(config: RunConfig, training: Training) -> AnswerTrainer:
+def train(config: RunConfig, training: Training) -> RunTrainer:
     """Train to the end, from the last complete checkpoint if there is one.
 
     Where memory runs out the batch is halved, and as many rows make a step as before; where the loss is no number any
@@ -116,12 +116,12 @@ def remove_unfinished(folder: Path) -> list[str]:
     return names
 
 
-def _trainer(config: RunConfig, training: Training, checkpoint: Path | None, guard: DivergenceGuard) -> AnswerTrainer:
+def _trainer(config: RunConfig, training: Training, checkpoint: Path | None, guard: DivergenceGuard) -> RunTrainer:
     acting = training.assemble(config, training.prepared, training.watch.reporter)
     for monitor in training.monitors:
         acting.callbacks.append(monitor)
         acting.remembering[type(monitor).__name__] = monitor
-    return sft.build(
+    return build(
         config,
         training.model,
         training.tokenizer,

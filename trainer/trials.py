@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 from trainer import events
 from trainer.data.tokenised import Prepared
 from trainer.method_sections import LoraMethod
-from trainer.objectives import sft
+from trainer.objectives import settings, sft
 from trainer.reporting import Reporter
 from trainer.sections import RunConfig
 from trainer.steering import folds, rank_search, reptile, steering
@@ -30,7 +30,7 @@ _NEVER = 10**6
 
 def find_rank(config: RunConfig, workshop: Workshop) -> RunConfig:
     """The run with the rank that the search ends at (lecture L1.10), alpha with it. Each trial is told as an event."""
-    total = sft.total_steps(config, len(workshop.prepared.train))
+    total = settings.total_steps(config, len(workshop.prepared.train))
 
     def train(rank: int, steps: int) -> Trial:
         tried = config.model_copy(deep=True)
@@ -76,7 +76,7 @@ def measure_folds(config: RunConfig, workshop: Workshop) -> FoldSummary:
     parts = folds.divide(config, workshop.prepared)
     model = workshop.fresh(config)
     start = saved.training_state(model)
-    steps = sft.total_steps(config, len(workshop.prepared.train))
+    steps = settings.total_steps(config, len(workshop.prepared.train))
 
     def measure(number: int, fold: Fold) -> float:
         saved.set_training_state(model, start)

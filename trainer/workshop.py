@@ -11,7 +11,7 @@ from trainer import earlier_runs, models, preflight
 from trainer.data.tokenised import Prepared, padded
 from trainer.methods.answering import evaluating
 from trainer.methods.apply import apply
-from trainer.objectives import sft
+from trainer.objectives import settings
 from trainer.reporting import Reporter
 from trainer.sections import RunConfig
 
@@ -48,7 +48,7 @@ class Workshop:
             self.model,
             config,
             self.prepared.groups,
-            sft.total_steps(config, rows),
+            settings.total_steps(config, rows),
             batches=lambda: self._batches(config),
             start=earlier_runs.start(config),
             below=earlier_runs.below(config),

@@ -1,75 +1,40 @@
 """TRL's SFT trainer with our loss, and with the parts that act on a run while it trains.
 
-What is added to TRL's: answer losses in chunks (`answer_loss`), a weight for each row, further terms of the loss,
-gradients task by task, passes under attack, an order of the rows, and checkpoints that hold exactly what is trained,
-whatever the method.
+What is added to TRL's, beside what every run's trainer has (`run_trainer`): answer losses in chunks (`answer_loss`), a
+weight for each row, further terms of the loss, gradients task by task, passes under attack, and an order of the rows.
 """
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
-from transformers import PreTrainedTokenizerBase
 from trl.trainer.sft_trainer import SFTTrainer
 
 from trainer.data.tokenised import Prepared
 from trainer.data.tokens import IGNORED
-from trainer.methods import saved
 from trainer.methods.answering import evaluating
 from trainer.objectives import answer_loss
+from trainer.objectives.run_trainer import RunTrainer
 from trainer.sections import RunConfig
-from trainer.steering import embedding_attack, optimiser, validation
+from trainer.steering import embedding_attack, validation
 from trainer.steering.batch import Batch
 from trainer.steering.gradient_conflict import GENERAL
 from trainer.steering.steering import Steering
 
-WEIGHTS = "trained.safetensors"
-STEERING = "steering.json"
 
-
-class AnswerTrainer(SFTTrainer):
+class AnswerTrainer(RunTrainer, SFTTrainer):
     """See the module."""
 
-    def __init__(
-        self,
-        run: RunConfig,
-        *,
-        prepared: Prepared,
-        steering: Steering,
-        **options: Any,
-    ):
-        super().__init__(**options)
-        # TRL casts a 4-bit model's adapters to bf16, which a CPU multiplies slowly and which rounds small steps away.
-        for parameter in options["model"].parameters():
-            if parameter.requires_grad:
-                parameter.data = parameter.data.float()
-        self.run = run
-        self.tokenizer: PreTrainedTokenizerBase = options["processing_class"]
+    def __init__(self, run: RunConfig, *, prepared: Prepared, steering: Steering, **options: Any):
+        super().__init__(run, steering=steering, **options)
         self.prepared = prepared
-        self.steering = steering
         tokens_only = self.data_collator
         self.data_collator = lambda rows: {
             **tokens_only([{name: row[name] for name in ("input_ids", "labels")} for row in rows]),
             **{name: torch.tensor([row[name] for row in rows]) for name in self.steering.columns},
             **({"twin": _twins(rows)} if self.steering.twins else {}),
         }
-
-    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        self.optimizer = optimiser.optimizer(self.model, self.run)
-        return self.optimizer
-
-    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        # Not the optimizer that is handed in: accelerate has wrapped that one.
-        assert self.optimizer is not None
-        plain: Any = getattr(self.optimizer, "optimizer", self.optimizer)
-        self.lr_scheduler = optimiser.scheduler(plain, self.run, num_training_steps)
-        self._created_lr_scheduler = True
-        self.add_callback(optimiser.GroupRates(self.run, plain, self.lr_scheduler, num_training_steps))
-        return self.lr_scheduler
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return self.steering.order
@@ -197,30 +162,6 @@ class AnswerTrainer(SFTTrainer):
 
     def _terms(self, batch: Batch) -> list[torch.Tensor]:
         return [found for term in self.steering.terms if (found := term(batch)) is not None]
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
-        folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
-        (folder / STEERING).write_text(json.dumps(self.steering.state()))
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        folder = Path(str(output_dir or self.args.output_dir))
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(saved.training_state(self.accelerator.unwrap_model(self.model)), folder / WEIGHTS)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        folder = Path(resume_from_checkpoint)
-        self.take_weights(folder)
-        self.steering.restore(json.loads((folder / STEERING).read_text()))
-
-    def _load_best_model(self) -> None:
-        best = self.state.best_model_checkpoint
-        assert best is not None
-        self.take_weights(Path(best))
-
-    def take_weights(self, checkpoint: Path) -> None:
-        """Go back to the weights of a checkpoint."""
-        saved.set_training_state(self.accelerator.unwrap_model(self.model), load_file(checkpoint / WEIGHTS))
 
 
 def _twins(rows: list[dict[str, Any]]) -> torch.Tensor:

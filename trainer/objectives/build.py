@@ -1,0 +1,32 @@
+"""The trainer of a run, by what the run minimises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer.data.tokenised import Prepared
+from trainer.objectives import sft
+from trainer.sections import RunConfig
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, TrainerCallback
+
+    from trainer.objectives.run_trainer import RunTrainer
+    from trainer.steering.steering import Steering
+
+
+def build(
+    config: RunConfig,
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    prepared: Prepared,
+    steering: Steering,
+    checkpoints: Path,
+    callbacks: list[TrainerCallback],
+    evaluate_first: bool,
+    saves: bool = True,
+) -> RunTrainer:
+    """For `evaluate_first` and `saves` see `settings.arguments`. Callbacks of the run come before those of steering."""
+    parts = (config, model, tokenizer, prepared, steering, checkpoints, callbacks, evaluate_first, saves)
+    return sft.build(*parts)

@@ -1,0 +1,80 @@
+"""What every trainer of a run has, whatever it minimises: its optimiser and rates, and checkpoints that a run can go on
+from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from trainer.methods import saved
+from trainer.sections import RunConfig
+from trainer.steering import optimiser
+from trainer.steering.steering import Steering
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, Trainer
+else:
+    Trainer = object  # mixed in before one of transformers' or TRL's trainers
+
+WEIGHTS = "trained.safetensors"
+STEERING = "steering.json"
+
+
+class RunTrainer(Trainer):
+    """Stands before a trainer class of transformers or TRL: `class RewardTrainer(RunTrainer, trl.RewardTrainer)`.
+
+    The optimiser and its rates are the run's; a checkpoint holds exactly what is trained, whatever the method, and what
+    the parts that act on the run remember. `options` are those of the class behind it. The order of the rows is left to
+    that class.
+    """
+
+    def __init__(self, run: RunConfig, *, steering: Steering, **options: Any):
+        super().__init__(**options)
+        # TRL casts a 4-bit model's adapters to bf16, which a CPU multiplies slowly and which rounds small steps away.
+        for parameter in options["model"].parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+        self.run = run
+        self.tokenizer: PreTrainedTokenizerBase = options["processing_class"]
+        self.steering = steering
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        self.optimizer = optimiser.optimizer(self.model, self.run)
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        # Not the optimizer that is handed in: accelerate has wrapped that one.
+        assert self.optimizer is not None
+        plain: Any = getattr(self.optimizer, "optimizer", self.optimizer)
+        self.lr_scheduler = optimiser.scheduler(plain, self.run, num_training_steps)
+        self._created_lr_scheduler = True
+        self.add_callback(optimiser.GroupRates(self.run, plain, self.lr_scheduler, num_training_steps))
+        return self.lr_scheduler
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
+        (folder / STEERING).write_text(json.dumps(self.steering.state()))
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        folder = Path(str(output_dir or self.args.output_dir))
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(saved.training_state(self.accelerator.unwrap_model(self.model)), folder / WEIGHTS)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        folder = Path(resume_from_checkpoint)
+        self.take_weights(folder)
+        self.steering.restore(json.loads((folder / STEERING).read_text()))
+
+    def _load_best_model(self) -> None:
+        best = self.state.best_model_checkpoint
+        assert best is not None
+        self.take_weights(Path(best))
+
+    def take_weights(self, checkpoint: Path) -> None:
+        """Go back to the weights of a checkpoint."""
+        saved.set_training_state(self.accelerator.unwrap_model(self.model), load_file(checkpoint / WEIGHTS))
