@@ -1,14 +1,19 @@
-"""Do two judges agree beyond chance? Cohen's kappa: a judge model against the rules, a clinician against either."""
+"""Do judges agree beyond chance? Two of them (Cohen's kappa), or many, who need not all judge everything.
+
+Every coefficient is a function of sums over items (`evaluators.scores`), so its interval is the bootstrap over items.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal
 
 from evaluators.scores import Measure, Score, divide, measure
 
 if TYPE_CHECKING:
     import numpy as np
+
+NOTE = "Agreement beyond chance: 1 is full agreement, 0 no better than chance."
 
 
 def cohen_kappa(
@@ -35,16 +40,89 @@ def cohen_kappa(
         chance = (cells.sum(axis=-1) * cells.sum(axis=-2)).sum(axis=-1)
         return divide(agreed - chance, n * n - chance)
 
-    own = [str(number) for number in range(len(first))]
-    note = "Agreement beyond chance: 1 is full agreement, 0 no better than chance."
-    return measure(
-        Score(
-            "Cohen's kappa",
-            rows.reshape(len(first), len(labels) ** 2),
-            of,
-            own if units is None else units,
-            "number",
-            note=note,
-        ),
-        seed,
-    )
+    return _measure("Cohen's kappa", rows.reshape(len(first), len(labels) ** 2), of, units, seed)
+
+
+def fleiss_kappa(labels: Sequence[Sequence[str]], units: Sequence[str] | None = None, seed: int = 0) -> Measure:
+    """Kappa of many judges (Fleiss 1971), who need not be the same for each item; `labels` holds each item's labels.
+
+    An item counts with the share of its pairs of judges who agree, and a category with its share of all labels; where
+    every item has as many labels, this is Fleiss' own coefficient. Items with fewer than two labels are left out. The
+    value is None where chance would always agree. Raises `ValueError` where there are not as many units as items.
+    """
+    import numpy as np
+
+    known = sorted({label for given in labels for label in given})
+    rows = np.zeros((len(labels), len(known) + 2))
+    for row, given in zip(rows, labels, strict=True):
+        if len(given) < 2:
+            continue
+        counts = np.array([list(given).count(label) for label in known], dtype=float)
+        row[:-2] = counts
+        row[-2] = (counts * (counts - 1)).sum() / (len(given) * (len(given) - 1))
+        row[-1] = 1.0
+
+    def of(sums: np.ndarray) -> np.ndarray:
+        counts, agreed = sums[..., :-2], divide(sums[..., -2], sums[..., -1])
+        chance = (divide(counts, counts.sum(axis=-1, keepdims=True)) ** 2).sum(axis=-1)
+        return divide(agreed - chance, 1 - chance)
+
+    return _measure("Fleiss' kappa", rows, of, units, seed)
+
+
+def krippendorff_alpha(
+    values: Sequence[Sequence[str]] | Sequence[Sequence[float]],
+    level: Literal["nominal", "ordinal", "interval"] = "nominal",
+    units: Sequence[str] | None = None,
+    seed: int = 0,
+) -> Measure:
+    """Alpha (Krippendorff 2011) of what each item was given, by any number of judges; missing judgements are left out.
+
+    `level` says how far two values lie apart: nominal, any two the same (labels); ordinal, by the ranks between them
+    (ratings in order); interval, by the square of their difference. Items with fewer than two values say nothing.
+    1 is full agreement and 0 chance; Krippendorff asks for 0.8, and 0.667 for tentative conclusions. The value is None
+    where all values are the same. Raises `ValueError` where there are not as many units as items.
+    """
+    import numpy as np
+
+    given: list[list[str | float]] = [list(one) for one in values]
+    known = sorted({value for one in given for value in one})  # pyright: ignore[reportArgumentType] one kind in a call
+    size = len(known)
+    rows = np.zeros((len(given), size, size))
+    for row, one in zip(rows, given, strict=True):
+        if len(one) < 2:
+            continue
+        counts = np.array([one.count(value) for value in known], dtype=float)
+        # Every ordered pair of judges of the item, each judge's value with weight 1 in all.
+        row += (np.outer(counts, counts) - np.diag(counts)) / (len(one) - 1)
+
+    def of(sums: np.ndarray) -> np.ndarray:
+        seen = sums.reshape(*sums.shape[:-1], size, size)
+        totals = seen.sum(axis=-1)
+        apart = _distances(known, totals, level)
+        expected = (totals[..., :, None] * totals[..., None, :] * apart).sum(axis=(-2, -1))
+        n = totals.sum(axis=-1)
+        return 1 - (n - 1) * divide((seen * apart).sum(axis=(-2, -1)), expected)
+
+    return _measure(f"Krippendorff's alpha ({level})", rows.reshape(len(given), size * size), of, units, seed)
+
+
+def _distances(known: Sequence[str | float], totals: np.ndarray, level: str) -> np.ndarray:
+    """(..., k, k): squared distances of the values; ordinal ones depend on how often each value was given."""
+    import numpy as np
+
+    if level == "nominal":
+        return 1.0 - np.eye(len(known))
+    if level == "interval":
+        scale = np.array(known, dtype=float)
+        return (scale[:, None] - scale[None, :]) ** 2
+    # The ranks from the middle of one value to the middle of the other.
+    middle = totals.cumsum(axis=-1) - totals / 2
+    return (middle[..., :, None] - middle[..., None, :]) ** 2
+
+
+def _measure(
+    name: str, rows: np.ndarray, of: Callable[[np.ndarray], np.ndarray], units: Sequence[str] | None, seed: int
+) -> Measure:
+    own = [str(number) for number in range(len(rows))]
+    return measure(Score(name, rows, of, own if units is None else units, "number", note=NOTE), seed)
