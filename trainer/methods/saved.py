@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+REFERENCE = "ref"
+"""TRL's name for a frozen copy of the adapter as training begins; it is there while a trainer needs it."""
 
 
 @contextmanager
@@ -88,6 +90,23 @@ def load(base: PreTrainedModel, folder: Path) -> PeftModel:
             model.load_adapter(str(place), name)
     model.set_adapter(names(folder)[0], inference_mode=True)
     return model.requires_grad_(False).eval()
+
+
+def add(model: PeftModel, folder: Path, prefix: str) -> dict[str, str]:
+    """Put the adapters of another folder, of the same kind and base, beside those that are on the model.
+
+    Their names begin with `prefix` there; returned by the names that they have in `folder`. Which one is active stays
+    as it was. For LoRA and bottleneck adapters. Raises `MethodError` where there is no trained adapter.
+    """
+    if not names(folder):
+        raise MethodError(f"{folder} holds no trained adapter; the run has to finish its training first.")
+    for name, place in _folders(folder).items():
+        model.load_adapter(str(place), f"{prefix}{name}")
+        config: Any = model.peft_config[f"{prefix}{name}"]
+        if config.peft_type == "BOTTLENECK":
+            config.below = [f"{prefix}{one}" for one in config.below]
+    model.requires_grad_(False).eval()
+    return {name: f"{prefix}{name}" for name in names(folder)}
 
 
 def can_mix(folder: Path) -> bool:
@@ -182,4 +201,6 @@ def _trained(model: Any) -> dict[str, Tensor]:
         return dict(model.named_parameters())
     prompts = model.active_peft_config.is_prompt_learning
     part = "prompt_encoder." if prompts else f".{model.base_model.prefix}"
-    return {name: one for name, one in model.named_parameters() if part in name}
+    head = ".modules_to_save."  # of a reward model
+    found = {name: one for name, one in model.named_parameters() if part in name or head in name}
+    return {name: one for name, one in found.items() if f".{REFERENCE}." not in name}
