@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from evaluators.generation import Answer, Sampling, answer_all
-from trainer import models, pairing, runs
 from trainer import config as run_config
+from trainer import models, pairing, runs
 from trainer.data.tokens import conversation
 from trainer.model_refs import ModelRef
 from trainer.models import ModelError
