@@ -30,7 +30,7 @@ _LARGEST_JSON = 5_000_000
 """Bytes of a JSON file that is read for its lengths: such a file can only be read whole."""
 CHARACTERS_PER_TOKEN = 3.0
 """On the careful side of what the embedded model's tokenizer gives: 4.1 for prose, 2.2 for rows of lab values."""
-_TEMPLATE_TOKENS = 40
+TEMPLATE_TOKENS = 40
 """The system prompt and the marks of the turns."""
 
 
@@ -223,7 +223,7 @@ def _read_once(path: Path, changed: int, size: int) -> _File:
         rows, _ = read_rows(DataSource(name=str(path)), locate(str(path)), _ROWS_LOOKED_AT)
     except (DataError, OSError):
         return found
-    lengths = sorted(sum(map(len, texts(row))) / CHARACTERS_PER_TOKEN + _TEMPLATE_TOKENS for row in rows)
+    lengths = sorted(sum(map(len, texts(row))) / CHARACTERS_PER_TOKEN + TEMPLATE_TOKENS for row in rows)
     found.row_tokens = sum(lengths) / len(lengths)
     found.long_row_tokens = round(lengths[min(len(lengths) - 1, int(0.98 * len(lengths)))])
     found.levels = sum("level" in row.get("about", {}) for row in rows) > len(rows) / 2

@@ -28,7 +28,7 @@ _LENGTHS = {
     "summarization": 2048,
     "dialogue": 2048,
 }
-_LENGTH_STEPS = (256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192)
+LENGTH_STEPS = (256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 8192)
 _PATIENCE = 3
 _EFFECTIVE_BATCH = 16
 
@@ -99,7 +99,7 @@ def _max_length(config: RunConfig, long_row: int | None) -> int:
     """From the data where it was read, else by task."""
     if long_row is None:
         return max(_LENGTHS[task] for task in [config.task.name, *config.task.other_tasks])
-    return next((length for length in _LENGTH_STEPS if length >= long_row), _LENGTH_STEPS[-1])
+    return next((length for length in LENGTH_STEPS if length >= long_row), LENGTH_STEPS[-1])
 
 
 def memory_reasons(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
+from sqlmodel import col, select
 
 from trainer import config as run_config
 from trainer import jobs
@@ -24,8 +25,9 @@ from trainer.data import row_files
 from trainer.data.records import DataError
 from trainer.data.rows import About, Row
 from trainer.data.sources import content_hash
+from trainer.review.queue import get_set, list_sets
 from trainer.review.vote_rules import LeftOut, PreferenceData, ReaderAgreement, Rules, apply_rules
-from trainer.store import Comparison, ReviewSet, StoreError, Vote, session
+from trainer.store import Comparison, Vote, session
 
 __all__ = [
     "Kind",
@@ -89,7 +91,7 @@ class Saved(BaseModel):
 def from_votes(set_ids: Sequence[str] | None, rules: Rules) -> PreferenceData:
     """What the votes of these review sets (ids or names) give under these rules; None: every vote that there is.
 
-    Raises `StoreError` for a set that there is not.
+    Raises `ReviewError` for a set that there is not.
     """
     comparisons, votes, source = judged(set_ids)
     return apply_rules(comparisons, votes, rules, source)
@@ -97,25 +99,16 @@ def from_votes(set_ids: Sequence[str] | None, rules: Rules) -> PreferenceData:
 
 def judged(set_ids: Sequence[str] | None) -> tuple[list[Comparison], list[Vote], str]:
     """The comparisons of these sets in their order, the votes on them, and where they come from, in words."""
-    from sqlmodel import col, select
-
+    sets = [get_set(name) for name in set_ids] if set_ids is not None else list_sets()[::-1]
+    order = {one.id: place for place, one in enumerate(sets)}
     with session() as opened:
-        sets = list(opened.exec(select(ReviewSet).order_by(col(ReviewSet.created), col(ReviewSet.id))))
-        if set_ids is not None:
-            named = {one.id: one for one in sets} | {one.name: one for one in sets}
-            if unknown := [name for name in set_ids if name not in named]:
-                known = ", ".join(one.name for one in sets) or "none yet"
-                raise StoreError(f"There is no review set {unknown[0]!r}; there are: {known}.")
-            sets = [named[name] for name in dict.fromkeys(set_ids)]
-        order = {one.id: place for place, one in enumerate(sets)}
         asked = select(Comparison)
         if set_ids is not None:
             asked = asked.where(col(Comparison.set_id).in_(list(order)))
         comparisons = list(opened.exec(asked))
         votes = list(opened.exec(select(Vote)))
     # What was asked in the Playground is in no set, and stands after them.
-    last = len(order)
-    comparisons.sort(key=lambda one: (order.get(one.set_id or "", last), one.place, one.created, one.id))
+    comparisons.sort(key=lambda one: (order.get(one.set_id or "", len(order)), one.place, one.created, one.id))
     ids = {one.id for one in comparisons}
     source = "all votes" if set_ids is None else f"votes of {', '.join(one.name for one in sets)}"
     return comparisons, [vote for vote in votes if vote.comparison_id in ids], source

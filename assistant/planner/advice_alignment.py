@@ -1,0 +1,263 @@
+"""Which alignment a run takes by what data there is, and with which values; each with its reason and source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from assistant.planner.advice_data import CHARACTERS_PER_TOKEN, TEMPLATE_TOKENS
+from assistant.planner.advice_method import learning_rate
+from assistant.planner.advice_models import Reason
+from assistant.planner.advice_training import LENGTH_STEPS
+from trainer import catalogue
+from trainer.combinations import faults
+from trainer.config import ConfigError
+from trainer.data.row_files import read
+from trainer.data.rows import Row, texts
+from trainer.data_sections import DataSection, DataSource
+from trainer.duration import total_steps
+from trainer.jobs import RunError
+from trainer.methods import continued
+from trainer.model_refs import ModelRef
+from trainer.objective_sections import (
+    PAIRED,
+    AnyObjective,
+    DpoObjective,
+    GrpoObjective,
+    KtoObjective,
+    OrpoObjective,
+    RlooObjective,
+    Rule,
+)
+from trainer.review.preferences import Saved
+from trainer.runs import Run
+from trainer.sections import RunConfig, ScheduleSection
+from trainer.steering_sections import AdversarialSection, SteeringSection
+
+FEW_PAIRS = 20
+"""Pairs below which DPO would drive the few apart without end, so that its bounded form is taken."""
+DOUBLY_READ = 10
+"""Readers' pairs from which their disagreement says something."""
+MANY_WRONG = 0.1
+"""Expected share of wrong pairs from which the robust loss is taken."""
+MOST_WRONG = 0.4
+"""Above it the robust loss, which divides by 1 - 2 x the share, would blow up its gradients."""
+RATE_SHARE = 0.1
+"""Of the rate of supervised tuning."""
+ORPO_RATE_SHARE = 0.5
+_RULES: list[Rule] = ["structure", "safety", "length"]
+_REINFORCED_STEPS = 100
+_PAIRS_A_STEP = 4
+_MOST_AT_ONCE = 4
+_BETA = "The papers' usual value: near enough to the reference that little else is lost."
+_SFT = "The better answers are learnt a little as such, so that they do not become unlikely together with the worse."
+# What the aligned run keeps of the other's steering, and what it does not keep, which belongs to supervised rows.
+_LIMITS = ("forgetting_limit", "forgetting_action", "harm_limit", "harm_action")
+_OF_ITS_ROWS = ("test_share", "validation_share", "split", "balance", "augment", "canaries")
+_OF_ITS_TRAINING = (
+    "max_steps",
+    "layer_rate_ratio",
+    "unfreezing_share",
+    "neftune_alpha",
+    "mixup_alpha",
+    "patience",
+    "max_grad_norm",
+)
+
+
+def align(saved: Saved | None, run: Run) -> tuple[RunConfig, list[Reason]]:
+    """The run file that aligns what `run` trained with this preference data, and why each value is as it is.
+
+    Without data (None) answers are rated by rules. Raises `RunError` for a run that holds a reward model, and
+    `ConfigError` where the values do not go together.
+    """
+    if run.config.objective.kind == "reward":
+        raise RunError(f"Run {run.id} holds a reward model, which answers nothing; name the run that is to be aligned.")
+    config = _kept(run)
+    started, start = _start(config, run)
+    reasons = [start]
+    rows, longest = None, 0
+    if saved is not None:
+        counts = saved.manifest.counts
+        path = saved.pairs if counts["pairs"] else saved.labels
+        config.data.sources = [DataSource(name=str(path))]
+        why = f"{saved.id}: {_counted(saved)}, from {saved.manifest.source}."
+        reasons.append(Reason(field="data.sources", value=[str(path)], why=why, source="lecture L3.4"))
+        rows, longest = counts["pairs"] or counts["good"] + counts["bad"], _longest(path)
+    config.objective, found = choose(saved, started)
+    reasons += found + schedule(config, rows, longest)
+    config.output.name = f"{run.config.output.name[:70]} {config.objective.kind}"
+    if against := faults(config):
+        raise ConfigError(against)
+    return config, reasons
+
+
+def choose(saved: Saved | None, started: bool) -> tuple[AnyObjective, list[Reason]]:
+    """The objective by what data there is; `started`: whether the run goes on from supervised tuning."""
+    if saved is None:
+        objective = GrpoObjective(rewards=_RULES)
+        why = (
+            "There are no votes: the model answers its own training questions, and rules rate the answers by "
+            "structure, safety and length. It learns to please the rules; collect votes where you can."
+        )
+        return objective, _of(objective, why, "Shao et al. 2024", rewards="What can be told without a reader.")
+    counts, agreement = saved.manifest.counts, saved.manifest.agreement
+    pairs = counts["pairs"]
+    if not pairs:
+        return labelled(f"{counts['good']} good and {counts['bad']} bad answers")
+    if not started:
+        return unstarted(f"{pairs} pairs")
+    wrong = agreement.wrong_pairs or 0.0
+    if agreement.doubly_read >= DOUBLY_READ and wrong >= MANY_WRONG:
+        objective = DpoObjective(loss="robust", wrong_votes=round(min(wrong, MOST_WRONG), 2))
+        told = f"Two readers of one comparison differed {agreement.differ} of {agreement.doubly_read} times"
+        why = f"{told}, so that some of the {pairs} pairs are the wrong way round."
+        wrongly = f"{told}: by that, about {wrong:.0%} of the pairs are wrong."
+        source = "Chowdhury et al. 2024"
+        return objective, _of(objective, why, source, loss=why, wrong_votes=wrongly, beta=_BETA, sft_weight=_SFT)
+    if pairs < FEW_PAIRS:
+        objective = DpoObjective(loss="ipo")
+        why = f"{pairs} pairs are very few: DPO's own loss would go on driving them apart, IPO's stops at a margin."
+        return objective, _of(objective, why, "Azar et al. 2023", loss=why, beta=_BETA, sft_weight=_SFT)
+    objective = DpoObjective()
+    why = f"{pairs} pairs of a better and a worse answer, and a supervised run to start from."
+    return objective, _of(objective, why, "Rafailov et al. 2023; lecture L3.4", beta=_BETA, sft_weight=_SFT)
+
+
+def labelled(what: str) -> tuple[AnyObjective, list[Reason]]:
+    """For single answers that are good or bad."""
+    objective = KtoObjective()
+    why = f"There are no pairs, only {what}: KTO learns from single answers."
+    return objective, _of(objective, why, "Ethayarajh et al. 2024", beta=_BETA)
+
+
+def unstarted(what: str) -> tuple[AnyObjective, list[Reason]]:
+    """For pairs, where nothing was tuned before."""
+    objective = OrpoObjective()
+    why = (
+        f"{what}, and no supervised run to start from: ORPO learns the better answers, and against the worse, at once."
+    )
+    return objective, _of(objective, why, "Hong et al. 2024", beta="The paper's lambda for a model that starts anew.")
+
+
+def schedule(config: RunConfig, rows: int | None, longest: int) -> list[Reason]:
+    """Rate, passes, batch and monitors of an alignment on `rows` rows, of which the longest has so many characters."""
+    schedule, kind = config.schedule, config.objective.kind
+    usual, _, _ = learning_rate(config, False, None)
+    schedule.learning_rate = usual * (ORPO_RATE_SHARE if kind == "orpo" else RATE_SHARE)
+    rates = (
+        f"Half the rate of supervised tuning ({usual:g}), which ORPO is in part."
+        if kind == "orpo"
+        else f"A tenth of the rate of supervised tuning ({usual:g}): what is there already is only to be moved."
+    )
+    source = "Hong et al. 2024" if kind == "orpo" else "measured on this machine"
+    reasons = [Reason(field="schedule.learning_rate", value=schedule.learning_rate, why=rates, source=source)]
+    if isinstance(config.objective, RlooObjective | GrpoObjective):
+        # A batch is so many answers, in groups of `answers`.
+        schedule.batch_size, schedule.accumulation = config.objective.answers, 2
+        schedule.max_steps = steps = _REINFORCED_STEPS
+        why = f"{steps} steps of two questions with {config.objective.answers} answers each, to begin with."
+        return [
+            *reasons,
+            Reason(field="schedule.max_steps", value=steps, why=why, source="Bedside"),
+            *_watch(config, steps),
+        ]
+    schedule.batch_size = max(1, min(_MOST_AT_ONCE, schedule.batch_size // 2))
+    schedule.accumulation = max(1, _PAIRS_A_STEP // schedule.batch_size)
+    schedule.epochs = _epochs(rows)
+    schedule.max_length = _length(config, longest)
+    told = f"for {rows:,} rows" if rows else "for a set of unknown size"
+    why = f"Passes {told}: fewer the more there are, since an alignment soon learns its rows by heart."
+    halved = "a pair is two rows" if kind in PAIRED else "the reference reads each row too"
+    reasons += [
+        Reason(field="schedule.epochs", value=schedule.epochs, why=why, source="measured on this machine"),
+        Reason(
+            field="schedule.batch_size",
+            value=schedule.batch_size,
+            why=f"At most half of the run's: {halved}.",
+            source="Bedside",
+        ),
+    ]
+    return reasons + _watch(config, total_steps(config, rows or 1000))
+
+
+def _watch(config: RunConfig, steps: int) -> list[Reason]:
+    """Measurements about four times and monitors twice in a run: an alignment is short, and each look costs steps."""
+    every = max(1, steps // 4)
+    config.evaluation.every = config.evaluation.sample_every = config.schedule.checkpoint_every = every
+    # Together with a checkpoint, to which the run can go back.
+    config.steering.forgetting_every = config.steering.harm_every = 2 * every
+    often = f"About four times in {steps} steps."
+    why = f"Twice in {steps} steps: an alignment that goes too far forgets, and the run then goes back."
+    harm = "Together with it: answers that please can cost refusals."
+    return [
+        Reason(field="evaluation.every", value=every, why=often, source="lecture L3.11"),
+        Reason(field="steering.forgetting_every", value=2 * every, why=why, source="lecture L2.9"),
+        Reason(field="steering.harm_every", value=2 * every, why=harm, source="lecture L3.12, L3.15"),
+    ]
+
+
+def _kept(run: Run) -> RunConfig:
+    """The run's file without what belongs to supervised tuning or to its own rows."""
+    config = run.config.model_copy(deep=True)
+    limits = {name: getattr(config.steering, name) for name in _LIMITS}
+    config.steering = SteeringSection(replay_share=0.0, **limits)
+    config.adversarial = AdversarialSection()
+    rows, training = DataSection(), ScheduleSection(warmup_share=0.1)
+    for name in _OF_ITS_ROWS:
+        setattr(config.data, name, getattr(rows, name))
+    for name in (*_OF_ITS_TRAINING, "warmup_share"):
+        setattr(config.schedule, name, getattr(training, name))
+    config.evaluation.validation, config.evaluation.watch = "split", "loss"
+    return config
+
+
+def _start(config: RunConfig, run: Run) -> tuple[bool, Reason]:
+    """Let the run go on from what was trained, where it can; whether it does, and why."""
+    why = continued.cannot(run.config.method) if run.weights else "it has trained nothing yet"
+    if why:
+        config.method.start_from = None
+        told = f"Nothing can go on from {run.id} ({why}): the same method begins at the base."
+        return False, Reason(field="method.start_from", value=None, why=told, source="Bedside")
+    config.method = continued.continued(run, ModelRef(run=run.id))
+    told = f"What {run.id} trained goes on; as it is now, it is the reference that answers are held to."
+    return True, Reason(field="method.start_from", value=run.id, why=told, source="Rafailov et al. 2023")
+
+
+def _epochs(rows: int | None) -> float:
+    if rows is None or rows >= 1000:
+        return 1.0
+    return 3.0 if rows >= 200 else 6.0
+
+
+def _length(config: RunConfig, longest: int) -> int:
+    """Room for the longest row, where that is known; at least the run's own."""
+    tokens = longest / CHARACTERS_PER_TOKEN + TEMPLATE_TOKENS
+    row = catalogue.base_model(config.model.name)
+    wanted = next((length for length in LENGTH_STEPS if length >= tokens), LENGTH_STEPS[-1])
+    return max(config.schedule.max_length, min(wanted, row.context if row else wanted))
+
+
+def _longest(path: Path) -> int:
+    """Characters of the longest question with one of its answers."""
+    return max(sum(map(len, texts(row))) - _other_answer(row) for row in read(path))
+
+
+def _other_answer(row: Row) -> int:
+    lengths = [sum(len(message["content"]) for message in row.get(name, [])) for name in ("chosen", "rejected")]
+    return min(lengths)
+
+
+def _counted(saved: Saved) -> str:
+    counts = saved.manifest.counts
+    if counts["pairs"]:
+        return f"{counts['pairs']} pairs"
+    return f"{counts['good']} good and {counts['bad']} bad answers"
+
+
+def _of(objective: AnyObjective, why: str, source: str, **fields: str) -> list[Reason]:
+    """The reason for the kind, and one for each field."""
+    told = {"kind": why, **fields}
+    return [
+        Reason(field=f"objective.{name}", value=getattr(objective, name), why=one, source=source)
+        for name, one in told.items()
+    ]
