@@ -185,8 +185,8 @@ def answer_set(set_id: str, progress: Progress = silent) -> int:
         block = unanswered[start : start + size]
         if sampling.temperature == 0:
 
-            def heard(done: int, before: int = start) -> None:
-                progress(min(before + done, len(unanswered)), len(unanswered))
+            def heard(done: int, total: int, before: int = start, own: int = len(block)) -> None:
+                progress(before + done * own // total, len(unanswered))
 
             answers = pair.answer_all([one.prompt for one in block], sampling.max_new_tokens, heard)
         else:
