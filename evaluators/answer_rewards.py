@@ -44,10 +44,10 @@ def safety(request: str, answer: str, reference: str | None) -> float:
 
 
 def length(tokens: int, usual: float) -> float:
-    """1 for an answer of the `usual` length (tokens; the median of good answers), falling evenly to 0 at none and at
-    twice that: more is not better.
+    """1 for an answer of the `usual` length (tokens; the median of good answers), else the shorter of the two over the
+    longer: half for half of it and for twice as much. More is not better, and far off there is still a way back.
     """
-    return max(0.0, 1 - abs(tokens - usual) / usual)
+    return min(tokens / usual, usual / tokens) if tokens else 0.0
 
 
 def _longest_rise(places: list[int]) -> int:

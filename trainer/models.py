@@ -114,9 +114,10 @@ def load_base(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, FoundModel]:
     """Load the run's base model (in its precision, on its device) and its tokenizer.
 
-    Raises `ModelError` where the model cannot be had or loaded.
+    A reward model (objective.kind) gets a head for one number in place of the output layer. Raises `ModelError` where
+    the model cannot be had or loaded.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, BitsAndBytesConfig
 
     _quiet_libraries()
     found = find(run.model.name, progress)
@@ -129,9 +130,10 @@ def load_base(
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=dtype,
         )
+    rates = run.objective.kind == "reward"
     try:
         tokenizer = AutoTokenizer.from_pretrained(found.folder, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
+        model = (AutoModelForSequenceClassification if rates else AutoModelForCausalLM).from_pretrained(
             found.folder,
             dtype=dtype,
             # With its weights kept in the computer's memory, a model never stands on the GPU as a whole.
@@ -139,6 +141,7 @@ def load_base(
             quantization_config=quantization,
             use_safetensors=True,
             trust_remote_code=False,
+            **({"num_labels": 1} if rates else {}),
         )
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -152,7 +155,27 @@ def load_base(
     found.template_note = chat_template.make_usable(tokenizer)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    if rates:
+        _begin_head_at_zero(model)
+        if tokenizer.pad_token_id == tokenizer.eos_token_id:
+            # The head reads the last token that is no padding: an answer's end mark has to be one, or an answer that
+            # was cut off looks as if it had ended.
+            tokenizer.pad_token = tokenizer.unk_token or tokenizer.bos_token or tokenizer.eos_token
+        model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     return model, tokenizer, found
+
+
+def _begin_head_at_zero(model: Any) -> None:
+    """A head for rewards, in fp32 whatever the base's precision, that begins at 0: the same in every process."""
+    import torch
+
+    if not isinstance(getattr(model, "score", None), torch.nn.Linear):
+        raise ModelError(
+            f"{type(model).__name__} has no linear head named score, as Llama, Qwen, Gemma and Mistral do; take one of "
+            "these for a reward model."
+        )
+    torch.nn.init.zeros_(model.score.float().weight)
+    model.score.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(), *inputs[1:]))
 
 
 def _quiet_libraries() -> None:

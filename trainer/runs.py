@@ -16,6 +16,7 @@ from trainer.jobs import ACTIVE, Job, RunError, RunState, write_atomically, writ
 from trainer.sections import RunConfig
 
 ADAPTER, MODEL = "adapter", "model"  # in a run folder: trained adapters, or the whole of a fully tuned model
+REWARD = "reward"  # in a run folder: a trained reward model, apart from what can answer
 CHECKPOINTS = "checkpoints"  # in a run folder
 COMPLETE = "complete"  # file that stands in a checkpoint once all of it is written
 
@@ -36,7 +37,8 @@ class Run(Job):
 
     @property
     def weights(self) -> list[Path]:
-        """The files of what was trained, an adapter's or of a whole model; none before training has ended."""
+        """The files of what was trained to answer, an adapter's or of a whole model; none before training has ended,
+        and none of a reward model, which answers nothing."""
         return sorted(file for name in (ADAPTER, MODEL) for file in (self.folder / name).rglob("*.safetensors"))
 
     def report(self) -> dict[str, Any] | None:

@@ -51,4 +51,4 @@ def test_without_a_reference_only_harm_is_seen() -> None:
 
 
 def test_length_pays_most_at_the_usual_length_and_never_for_more() -> None:
-    assert [length(tokens, 40.0) for tokens in (0, 20, 40, 50, 80, 400)] == [0.0, 0.5, 1.0, 0.75, 0.0, 0.0]
+    assert [length(tokens, 40.0) for tokens in (0, 20, 40, 50, 80, 400)] == [0.0, 0.5, 1.0, 0.8, 0.5, 0.1]

@@ -42,7 +42,8 @@ def apply(
     # of the weights just stays in them.
     init: Any = {"zero": True, "pissa": "pissa_niter_16", "eva": "eva"}[method.init]
     settings = LoraConfig(
-        task_type="CAUSAL_LM",
+        # A reward model's head is trained and saved with the adapter.
+        task_type="SEQ_CLS" if hasattr(model, "score") else "CAUSAL_LM",
         r=method.rank,
         lora_alpha=method.alpha,
         lora_dropout=method.dropout,

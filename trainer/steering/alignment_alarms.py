@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean
+from typing import Any
 
 from trainer.events import AlarmEvent, RewardEvent
+from trainer.reporting import Reporter
 
 WINDOW = 10
 """Steps that are looked at together; the first so many of a run are what later ones are compared with."""
@@ -24,7 +26,39 @@ BETTER = 0.02
 KL_BOUND = 10.0
 """Nats an answer. As the divergence grows, what people think of the answers falls again, while the reward still rises
 (Gao, Schulman and Hilton 2023)."""
-_LENGTH, _REWARD_MODEL = "length", "reward model"
+REWARD_MODEL = "reward model"
+"""What the reward model's rating is called among the rules."""
+_LENGTH = "length"
+
+
+class Alarms:
+    """Tells each step of a run that learns from rewards, and an alarm once as it begins to hold."""
+
+    def __init__(self, reporter: Reporter):
+        self.reporter = reporter
+        self.steps: list[RewardEvent] = []
+        self.on: set[str] = set()
+
+    def hear(self, step: RewardEvent) -> None:
+        """A step was made."""
+        self.reporter.event(step)
+        self.steps.append(step)
+        if len(self.steps) > 2 * WINDOW:
+            del self.steps[WINDOW]
+        found = alarms(self.steps)
+        for alarm in found:
+            if alarm.alarm not in self.on:
+                self.reporter.event(alarm)
+        self.on = {alarm.alarm for alarm in found}
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"steps": [step.model_dump() for step in self.steps], "on": sorted(self.on)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self.steps = [RewardEvent.model_validate(step) for step in state["steps"]]
+        self.on = set(state["on"])
 
 
 def alarms(steps: Sequence[RewardEvent]) -> list[AlarmEvent]:
@@ -60,7 +94,7 @@ def _longer(first: Sequence[RewardEvent], last: Sequence[RewardEvent]) -> AlarmE
     before, now = (fmean(one.length for one in part) for part in (first, last))
     if now < LONGER * before:
         return None
-    rules = set(last[-1].by_rule) - {_LENGTH, _REWARD_MODEL}
+    rules = set(last[-1].by_rule) - {_LENGTH, REWARD_MODEL}
     if any(_mean(last, rule) - _mean(first, rule) >= BETTER for rule in rules):
         return None
     paid = f"and {', '.join(sorted(rules))} did not get better" if rules else "and only the reward model pays for it"

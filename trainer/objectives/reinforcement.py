@@ -1,0 +1,158 @@
+"""RLOO and GRPO through TRL's trainers: the model answers, rules or a reward model rate, and what rates well becomes
+likelier.
+
+Each step draws objective.answers answers to each of its questions; schedule.batch_size x schedule.accumulation is the
+number of answers, so it has to be a multiple of that. An answer's reward is the sum of its rates. RLOO takes the KL
+from the reference off the reward, as an answer's log ratio (Ahmadian et al. 2024); GRPO adds an estimate of it to the
+loss (Shao et al. 2024, eq. 4) and divides by the group's spread; its sum over tokens is divided by all tokens of the
+step and not by each answer's, which would make long wrong answers cheap (Yu et al. 2025). The reference is the model as
+the run begins. Dropout is off, since the same answer has to be as likely as when it was drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any
+
+from evaluators import answer_rewards
+from trainer import reward_models
+from trainer.data.records import DataError
+from trainer.data.rows import answer, kind_of
+from trainer.data.tokens import IGNORED, conversation
+from trainer.objective_sections import GrpoObjective, RlooObjective
+from trainer.sections import RunConfig
+from trainer.steering.alignment_alarms import REWARD_MODEL
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase, TrainerCallback
+
+    from trainer.data.tokenised import Prepared
+    from trainer.objectives.reinforcement_trainer import Reinforced
+    from trainer.steering.steering import Steering
+
+Rate = Callable[[Sequence[Any], Sequence[str], Sequence[str | None], Sequence[int]], list[float]]
+"""Questions (conversations), answers, reference answers and the answers' lengths in tokens, to rates."""
+
+
+def build(
+    config: RunConfig,
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    prepared: Prepared,
+    steering: Steering,
+    checkpoints: Path,
+    callbacks: list[TrainerCallback],
+    evaluate_first: bool,
+    saves: bool = True,
+) -> Reinforced:
+    """A trainer for the run; for `evaluate_first` and `saves` see `settings.arguments`."""
+    from trl.trainer.grpo_config import GRPOConfig
+    from trl.trainer.rloo_config import RLOOConfig
+
+    from trainer.objectives import settings
+    from trainer.objectives.reinforcement_trainer import GroupRelative, LeaveOneOut
+
+    objective = config.objective
+    assert isinstance(objective, RlooObjective | GrpoObjective)
+    asked = questions(config, prepared.train)
+    arguments = settings.arguments(
+        config, model, len(asked) * objective.answers, checkpoints, evaluate_first=evaluate_first, saves=saves
+    )
+    arguments |= {
+        "num_generations": objective.answers,
+        "num_generations_eval": 1,  # validation rows are measured by their own answers
+        "max_completion_length": objective.longest_answer,
+        "beta": objective.beta,
+        "temperature": objective.temperature,
+        "disable_dropout": True,
+    }
+    if isinstance(objective, RlooObjective):
+        kind, args = LeaveOneOut, RLOOConfig(**arguments)
+    else:
+        kind, args = GroupRelative, GRPOConfig(**arguments, loss_type="dapo", scale_rewards="group")
+    return kind(
+        config,
+        prepared=prepared,
+        rates=rates(config, prepared.train),
+        model=model,
+        args=args,
+        train_dataset=asked,
+        eval_dataset=prepared.validation,
+        processing_class=tokenizer,
+        callbacks=[*settings.with_early_stop(config, callbacks, saves), *steering.callbacks],
+        steering=steering,
+    )
+
+
+def questions(config: RunConfig, rows: Dataset, side: str = "train") -> Dataset:
+    """What is asked, each question once: `prompt` (a conversation with the system prompt) and `reference`, the answer
+    that the data holds to be good, or None.
+
+    `rows` are tokenised rows of that side; general ones and plain text ask nothing. Raises `DataError` where none is
+    left.
+    """
+    from datasets import Dataset
+
+    from trainer.data.prepare import prepare
+
+    own = {number for number, general in zip(rows["row"][:], rows["general"][:], strict=True) if not general}
+    found: dict[str, dict[str, Any]] = {}
+    for number, row in enumerate(prepare(config).rows(side)):
+        if number in own and kind_of(row) != "text":
+            good = None if row.get("label") is False else answer(row)
+            prompt = conversation(row["prompt"], config.task.system_prompt)
+            found.setdefault(str(prompt), {"prompt": prompt, "reference": good})
+    if not found:
+        raise DataError(
+            f"objective {config.objective.kind} needs questions to answer, and no row of data.sources asks one (plain "
+            "text does not); name rows with a prompt."
+        )
+    return Dataset.from_list(list(found.values()))
+
+
+def rates(config: RunConfig, rows: Dataset) -> dict[str, Rate]:
+    """What rates an answer in this run, by name; `rows` (tokenised) say how long good answers are.
+
+    Raises `ModelError` where the reward model is not to be had.
+    """
+    objective = config.objective
+    assert isinstance(objective, RlooObjective | GrpoObjective)
+    found: dict[str, Rate] = {}
+    if "structure" in objective.rewards:
+        found["structure"] = lambda asked, said, good, sizes: [answer_rewards.structure(one) for one in said]
+    if "safety" in objective.rewards:
+        found["safety"] = lambda asked, said, good, sizes: [
+            answer_rewards.safety(prompt[-1]["content"], one, reference)
+            for prompt, one, reference in zip(asked, said, good, strict=True)
+        ]
+    if "length" in objective.rewards:
+        usual = median(sum(label != IGNORED for label in labels) for labels in rows["labels"])
+        found["length"] = lambda asked, said, good, sizes: [answer_rewards.length(size, usual) for size in sizes]
+    if objective.reward_model is not None:
+        judge = reward_models.load(reward_models.find(objective.reward_model))
+        found[REWARD_MODEL] = lambda asked, said, good, sizes: judge.rate(
+            [[*prompt, {"role": "assistant", "content": one}] for prompt, one in zip(asked, said, strict=True)]
+        )
+    return found
+
+
+def mean_rewards(
+    found: dict[str, Rate],
+    tokenizer: PreTrainedTokenizerBase,
+    asked: Dataset,
+    said: Sequence[str],
+) -> list[float]:
+    """The reward of each answer to the questions `asked`: the sum of its rates."""
+    sizes = [len(tokenizer(one, add_special_tokens=False)["input_ids"]) + 1 for one in said]  # and the end mark
+    columns = [rate(asked["prompt"][:], said, asked["reference"][:], sizes) for rate in found.values()]
+    return [sum(one) for one in zip(*columns, strict=True)]
+
+
+def alike(texts: Sequence[str], group: int) -> float:
+    """Share of answers that say the same (but for case and spaces) as another of their `group` neighbours."""
+    plain = [" ".join(text.lower().split()) for text in texts]
+    groups = [plain[start : start + group] for start in range(0, len(plain), group)]
+    return fmean(float(one.count(text) > 1) for one in groups for text in one)

@@ -1,0 +1,57 @@
+"""TRL's RewardTrainer with what every run has, and with events of how its pairs stand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+from trl.trainer.reward_trainer import RewardTrainer
+
+from trainer import events
+from trainer.methods.answering import evaluating
+from trainer.objective_sections import RewardObjective
+from trainer.objectives import reward
+from trainer.objectives.run_trainer import RunTrainer
+
+
+class RewardModelTrainer(RunTrainer, RewardTrainer):
+    """See the module."""
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        found = self._metrics["train"]
+        if "loss" in logs and found["margin"]:
+            margin, accuracy = (sum(found[name]) / len(found[name]) for name in ("margin", "accuracy"))
+            self.steering.reporter.event(events.PreferenceEvent(margin=margin, accuracy=accuracy))
+        super().log(logs, start_time)
+
+    def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, *arguments: Any, metric_key_prefix: str = "eval", **options: Any
+    ) -> dict[str, float]:
+        """The loss on the validation pairs, and the share of them that are ranked right."""
+        assert isinstance(self.run.objective, RewardObjective)
+        model = self.accelerator.unwrap_model(self.model)
+        with evaluating(model):
+            rated = reward.rate_pairs(model, self.eval_dataset, self.tokenizer.pad_token_id)  # pyright: ignore
+        found = PairsMeasured(
+            n=len(rated),
+            loss=reward.loss(rated, self.run.objective.centre),
+            answer_accuracy=sum(good > bad for good, bad in rated) / len(rated),
+        )
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.metrics().items()}
+        self.log(metrics)
+        told: Any = {**metrics, "validation": found}
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, told)
+        return metrics
+
+
+class PairsMeasured(BaseModel):
+    """Validation pairs as callbacks are told of them; see `steering.validation.Validation`."""
+
+    n: int
+    loss: float
+    answer_accuracy: float
+    tasks: dict[str, Any] = {}
+    specialties: dict[str, Any] = {}
+
+    def metrics(self) -> dict[str, float]:
+        return {"loss": self.loss, "answer_accuracy": self.answer_accuracy}
