@@ -48,7 +48,8 @@ def as_utc(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _identity() -> str:
+def new_identity() -> str:
+    """An id that nothing else has."""
     return uuid.uuid4().hex[:16]
 
 
@@ -59,7 +60,7 @@ def _json(default: type = dict) -> Any:
 class ReviewSet(SQLModel, table=True):
     """Questions that two versions answer and reviewers judge."""
 
-    id: str = Field(default_factory=_identity, primary_key=True)
+    id: str = Field(default_factory=new_identity, primary_key=True)
     name: str = Field(unique=True)
     first: str
     """A model, as `trainer.model_refs.ModelRef` writes it; so is `second`."""
@@ -78,7 +79,7 @@ class ReviewSet(SQLModel, table=True):
 class Comparison(SQLModel, table=True):
     """One question and two models' answers to it, as they are judged; in a set, or asked in the Playground."""
 
-    id: str = Field(default_factory=_identity, primary_key=True)
+    id: str = Field(default_factory=new_identity, primary_key=True)
     set_id: str | None = Field(default=None, foreign_key="reviewset.id", index=True)
     prompt: list[dict[str, str]] = _json(list)
     """The conversation up to the question, without the system prompt."""
@@ -141,7 +142,7 @@ class Version(SQLModel, table=True):
     """A released state of a line of models; `number` is semantic (lecture L3.1)."""
 
     __table_args__ = (UniqueConstraint("line", "number"),)
-    id: str = Field(default_factory=_identity, primary_key=True)
+    id: str = Field(default_factory=new_identity, primary_key=True)
     line: str = Field(index=True)
     number: str
     """major.minor.patch"""
@@ -177,7 +178,7 @@ class Deployment(SQLModel, table=True):
 class ABTest(SQLModel, table=True):
     """Two versions of a line in use side by side, users divided by a fixed split (lecture L3.1)."""
 
-    id: str = Field(default_factory=_identity, primary_key=True)
+    id: str = Field(default_factory=new_identity, primary_key=True)
     line: str = Field(index=True)
     first: str
     """Number of the version in use; `second` is the one that is tried."""

@@ -211,9 +211,14 @@ def keep_comparison(
     *,
     blind: bool,
     sampling: Sampling,
+    identity: str | None = None,
 ) -> str:
-    """Keep what two models answered in the Playground, so that it can be voted on; returns its id."""
+    """Keep what two models answered in the Playground, so that it can be voted on; returns its id.
+
+    `identity`: the id that it was shown under (`store.new_identity`), where it was shown before it is kept.
+    """
     made = Comparison(
+        id=identity or store.new_identity(),
         prompt=_conversation(prompt),
         first=str(first),
         second=str(second),
