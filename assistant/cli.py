@@ -19,7 +19,6 @@ from pydantic import BaseModel
 from assistant.data_commands import data_app
 from assistant.eval_commands import attack, evaluate, evaluations_app
 from assistant.plan_commands import plans_app
-from assistant.planner.drafts import DraftError
 from assistant.results import (
     AskResult,
     Check,
@@ -39,12 +38,11 @@ from assistant.results import (
     SideAnswer,
     summary,
 )
+from assistant.review_commands import review_app
 from assistant.terminal import BadInput, Json, RunId, as_settings, follow, get_run, print_report, say
 from trainer import config as run_config
 from trainer import events, jobs, runs
-from trainer.data.records import DataError
-from trainer.evaluation.request import RequestError
-from trainer.models import ModelError
+from trainer.errors import UserError
 from trainer.runs import Run
 
 app = typer.Typer(
@@ -58,6 +56,7 @@ app.add_typer(runs_app, name="runs")
 app.add_typer(plans_app, name="plans")
 app.add_typer(data_app, name="data")
 app.add_typer(evaluations_app, name="evaluations")
+app.add_typer(review_app, name="review")
 app.command("eval")(evaluate)
 app.command("attack")(attack)
 
@@ -328,7 +327,7 @@ def main() -> None:
     """Entry point: known errors become one sentence on stderr and exit status 2."""
     try:
         app()
-    except (BadInput, jobs.RunError, run_config.ConfigError, DraftError, DataError, ModelError, RequestError) as error:
+    except UserError as error:
         say(str(error))
         sys.exit(2)
     except OSError as error:

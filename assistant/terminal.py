@@ -10,6 +10,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from trainer import events, runs
+from trainer.errors import UserError
 from trainer.jobs import ACTIVE, Job
 from trainer.runs import Run
 
@@ -18,7 +19,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 RunId = Annotated[str, typer.Argument(help="Id of a run, its beginning, or 'latest'.")]
 
 
-class BadInput(Exception):
+class BadInput(UserError):
     """The call cannot be carried out as it is; the text says why in one sentence."""
 
 

@@ -12,10 +12,11 @@ from pydantic import ValidationError
 
 from trainer.combinations import Fault
 from trainer.combinations import faults as combination_faults
+from trainer.errors import UserError
 from trainer.sections import FORMAT_VERSION, TAGGED, RunConfig
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError, ValueError):
     """The run file has faults; `faults` lists all of them, and the text names each field and its way out."""
 
     def __init__(self, faults: list[Fault]):

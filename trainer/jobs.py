@@ -22,6 +22,7 @@ from typing import ClassVar, Literal, TextIO, TypeVar
 from pydantic import BaseModel
 
 from trainer import events
+from trainer.errors import UserError
 from trainer.sections import FORMAT_VERSION
 
 State = Literal["queued", "preparing", "training", "evaluating", "done", "stopped", "failed"]
@@ -38,7 +39,7 @@ ENDING_SECONDS = 20.0
 CODE_ROOT = Path(__file__).resolve().parent.parent
 
 
-class RunError(Exception):
+class RunError(UserError):
     """A run or an evaluation cannot be found, read or changed; the text says which, why and what to do."""
 
 

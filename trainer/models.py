@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from trainer import catalogue, chat_template, config
+from trainer.errors import UserError
 from trainer.method_sections import FullMethod
 from trainer.sections import RunConfig
 
@@ -29,7 +30,7 @@ TUNED = "tuned"  # name of the trained adapter within a loaded model
 Progress = Callable[[str, int, int], None]  # stage, done, total
 
 
-class ModelError(Exception):
+class ModelError(UserError):
     """A base model cannot be had; the text says where it was looked for and what to do."""
 
 

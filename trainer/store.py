@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Field, Session, SQLModel, create_engine
 
 from trainer import config as run_config
-from trainer.data.records import DataError
+from trainer.errors import UserError
 
 WAIT_SECONDS = 30.0
 """For the turn of another writer (SQLite)."""
@@ -34,7 +34,7 @@ CRITERIA = ("accuracy", "safety", "clarity", "completeness")
 """On which an answer is rated from 1 to 5 (lecture L3.4)."""
 
 
-class StoreError(DataError):
+class StoreError(UserError):
     """The database cannot be opened or does not take what it was given; the text says what to do."""
 
 
@@ -272,9 +272,10 @@ def _open(where: str) -> Engine:
 
 def _check(connection: Connection, where: str) -> None:
     """That every table has the columns that this Bedside writes; raises `StoreError` naming the first that is not."""
-    found = inspect(connection)
+    columns = inspect(connection).get_multi_columns()
+    found = {name: {column["name"] for column in own} for (_, name), own in columns.items()}
     for table in SQLModel.metadata.sorted_tables:
-        there = {column["name"] for column in found.get_columns(table.name)}
+        there = found[table.name]
         if missing := [column.name for column in table.columns if column.name not in there]:
             raise StoreError(
                 f"The database {_shown(where)} was made by another version of Bedside: its table {table.name} has no "

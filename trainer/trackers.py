@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from trainer.errors import UserError
 from trainer.sections import RunConfig
 
 PROJECT = "bedside"
@@ -25,7 +26,7 @@ _SENDS = ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL", "TRACKIO_BUCKET_ID", "TRACKI
 """Settings by which trackio would send what it is told."""
 
 
-class TrackerError(Exception):
+class TrackerError(UserError):
     """A tracker cannot be used; the text names the field and the way out."""
 
 

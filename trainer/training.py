@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer import events, preflight
 from trainer.data.tokenised import Prepared
+from trainer.errors import UserError
 from trainer.methods import saved
 from trainer.objectives.build import build
 from trainer.reporting import Reporter, TrainingEvents
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 Assemble = Callable[[RunConfig, Prepared, Reporter], "Steering"]
 
 
-class TrainingError(Exception):
+class TrainingError(UserError):
     """Training cannot go on; the text says why and what to do."""
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from trainer import config as run_config
-from trainer.jobs import DISK_FULL, RunError, RunState
+from trainer.errors import UserError
+from trainer.jobs import DISK_FULL, RunState
 
 if TYPE_CHECKING:
     from trainer.reporting import Reporter
@@ -30,12 +31,7 @@ def main(folder: Path) -> int:
     status.pid = os.getpid()
 
     from trainer import events, training
-    from trainer.data.records import DataError
-    from trainer.evaluation.request import RequestError
-    from trainer.methods import MethodError
-    from trainer.models import ModelError
     from trainer.reporting import Reporter, StopRequested
-    from trainer.trackers import TrackerError
 
     reporter = Reporter(folder, status)
     try:
@@ -48,16 +44,7 @@ def main(folder: Path) -> int:
         reporter.event(events.StopEvent(reason="stopped by request"))
         reporter.enter("stopped", "Resume goes on from here.")
         return 0
-    except (
-        DataError,
-        ModelError,
-        MethodError,
-        TrackerError,
-        training.TrainingError,
-        run_config.ConfigError,
-        RequestError,
-        RunError,
-    ) as error:
+    except UserError as error:
         sentence = str(error)
     except Exception as error:  # the last stand: whatever a library raises becomes a state and a sentence
         sentence = _sentence(error)

@@ -7,12 +7,13 @@ import shutil
 from pathlib import Path
 
 from trainer import config
+from trainer.errors import UserError
 
 ACCEPTED = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".xlsx", ".docx", ".txt", ".zip")
 MOST_MB = 200
 
 
-class UploadError(Exception):
+class UploadError(UserError):
     """A file cannot be taken; the text says why and what to do."""
 
 

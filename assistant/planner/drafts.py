@@ -15,12 +15,13 @@ from typing_extensions import TypedDict
 from assistant.planner.answers import Answers
 from trainer import config as run_config
 from trainer import jobs
+from trainer.errors import UserError
 
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 _TITLE_LENGTH = 60
 
 
-class DraftError(Exception):
+class DraftError(UserError):
     """A draft cannot be found or read; the text says why and what to do."""
 
 

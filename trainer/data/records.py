@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
+from trainer.errors import UserError
 
-class DataError(Exception):
+
+class DataError(UserError):
     """Data cannot be used; the text names file, row and field, what was found, and what to do."""
 
 

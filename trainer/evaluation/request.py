@@ -8,6 +8,7 @@ from typing import Literal
 import yaml
 from pydantic import Field, ValidationError
 
+from trainer.errors import UserError
 from trainer.section import Section, Text
 from trainer.steering_sections import AdversarialSection
 
@@ -31,7 +32,7 @@ OWN = "own"
 """As a suite's source: the rows that the run kept aside for the last test (data.test_share), or planted."""
 
 
-class RequestError(Exception):
+class RequestError(UserError):
     """An evaluation cannot be made as it is asked for; the text says what is wrong and what to do."""
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from trainer.data.rows import Message
+from trainer.errors import UserError
 
 if TYPE_CHECKING:
     from evaluators.cases import Case
@@ -21,7 +22,7 @@ _REQUEST = "request"
 """Column of requests without an answer, as the starter's safety sets have it."""
 
 
-class ReviewError(Exception):
+class ReviewError(UserError):
     """What was asked of the review queue cannot be done; the text says which, why and what to do."""
 
 

@@ -1,0 +1,8 @@
+"""What every error has in common that its reader can do something about."""
+
+
+class UserError(Exception):
+    """Something cannot be done as asked; the text names the place, says what was found, and what to do.
+
+    Pages show it as a sentence, and so does the command line, which then ends with status 2.
+    """
