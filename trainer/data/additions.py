@@ -12,7 +12,7 @@ from trainer.data.augmentation.rewriting_models import load_paraphraser, load_tr
 from trainer.data.gather import gather, kept_rows
 from trainer.data.inspection.balance import balance_effect
 from trainer.data.near_duplicates import Signatures, words
-from trainer.data.rows import question, question_and_answer
+from trainer.data.rows import kept_together, question
 from trainer.data.sources import Located, Progress
 from trainer.data.splits import SIDES
 from trainer.evaluation import hard_cases
@@ -101,11 +101,11 @@ def _like_held_back(grown: Path) -> set[int]:
     signatures, asked = Signatures(), set()
     for side in SIDES[1:]:
         for row in row_files.read(grown.with_name(f"{side}.jsonl")):
-            signatures.add(question_and_answer(row))
+            signatures.add(kept_together(row))
             asked.add(tuple(words(question(row))))
     held_back, same = len(signatures), set()
     for number, row in enumerate(row_files.read(grown)):
-        signatures.add(question_and_answer(row))
+        signatures.add(kept_together(row))
         if tuple(words(question(row))) in asked:
             same.add(number)
     groups = signatures.groups().tolist()
@@ -128,7 +128,9 @@ def balance(run: RunConfig, train: Path, steps: list[manifest.Step], notes: list
 
 
 def needs_general(run: RunConfig) -> bool:
-    """Whether general rows are mixed in, or EWC looks at what they depend on."""
+    """Whether general rows are mixed in, or EWC looks at what they depend on; in supervised tuning alone."""
+    if run.objective.kind != "sft":
+        return False
     return run.steering.replay_share > 0 or run.steering.mixing == "dynamic" or run.steering.ewc > 0
 
 

@@ -25,12 +25,12 @@ from trainer.data.loading import DUPLICATE, read_rows
 from trainer.data.near_duplicates import Signatures
 from trainer.data.reading.rejected import write_rejected
 from trainer.data.records import DataError
-from trainer.data.rows import Row, question, question_and_answer, texts
+from trainer.data.rows import Row, kept_together, kind_of, question, texts
 from trainer.data.sources import STARTER_PREFIX, Located, Progress, content_hash, locate
 from trainer.data_sections import DataSource
 from trainer.sections import RunConfig
 
-VERSION = 2
+VERSION = 3
 """Of what these steps do; raised with a change, so that older prepared data is made anew."""
 FORGETTING_SET = f"{STARTER_PREFIX}questions"
 _ATTEMPTS = 4  # at a split that the exact comparison finds clean
@@ -200,7 +200,7 @@ def _split(run: RunConfig, gathered: Path, report: Progress) -> tuple[list[int],
     """Each row's side (0 train, 1 validation, 2 test), and the proof that nothing stands on two of them."""
     signatures = Signatures()
     several = len(run.data.sources) > 1
-    ids, patients, strata, shown_times = [], [], [], []
+    ids, patients, strata, shown_times, asked = [], [], [], [], []
     for row in kept_rows(gathered):
         about = row.get("about", {})
         ids.append(about.get("id", ""))
@@ -209,14 +209,17 @@ def _split(run: RunConfig, gathered: Path, report: Progress) -> tuple[list[int],
         specialty = str(about.get("specialty") or "no specialty").replace("_", " ")
         strata.append(f"{Path(about.get('source', '')).name}: {specialty}" if several else specialty)
         shown_times.append(about.get("time"))
-        signatures.add(question_and_answer(row))
+        text = kept_together(row)
+        # However short a prompt is, its pairs stay together.
+        asked.append(" ".join(text.casefold().split()) if kind_of(row).endswith("preference") else None)
+        signatures.add(text)
         if len(ids) % EVERY == 0:
             report("looking for near-duplicates", len(ids), 0)
     report("looking for near-duplicates", len(ids), len(ids))
     near = signatures.groups(lambda done, total: report("comparing signatures", done, total))
     data = run.data
     for attempt in itertools.count(1):
-        groups = splits.merge_groups(patients, near)
+        groups = splits.merge_groups(asked, splits.merge_groups(patients, near))
         sides, notes = splits.assign_sides(
             groups, strata, times(gathered), data.validation_share, data.test_share, run.schedule.seed, data.split
         )
@@ -239,7 +242,7 @@ class _Texts:
 
     def __iter__(self) -> Iterator[str]:
         for number, row in enumerate(kept_rows(self.gathered), 1):
-            yield question_and_answer(row)
+            yield kept_together(row)
             if number % EVERY == 0 or number == self.rows:
                 self.report("comparing held-back rows with the others", number, self.rows)
 

@@ -100,8 +100,19 @@ def answer(row: Row) -> str:
 
 
 def question_and_answer(row: Row) -> str:
-    """What rows are compared by, for near-duplicates and leakage."""
+    """What rows are compared by, for near-duplicates."""
     return f"{question(row)}\n{answer(row)}"
+
+
+def kept_together(row: Row) -> str:
+    """What rows are compared by for the split and for leakage: question and answer.
+
+    Of preferences the conversation so far alone: one question has many pairs, and none of them may be held back while
+    another is trained on.
+    """
+    if kind_of(row) in ("preference", "unpaired_preference"):
+        return "\n".join(message["content"] for message in row["prompt"] if message["role"] != "system")
+    return question_and_answer(row)
 
 
 def row_id(row: Row) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.data import manifest, prepare
+from trainer.data import manifest, pairs, prepare
 from trainer.data.perturbed import clean_twin
 from trainer.data.records import DataError
 from trainer.data.rows import LEVELS, Row
@@ -33,18 +34,36 @@ _COLUMNS = {
     "level": "int32",
     "row": "int32",
 }
+_COUNTS = (
+    "rows",
+    "kept rows",
+    "kept",
+    "tokens",
+    "trained",
+    "longest",
+    "cut",
+    "unfit",
+    "untrained",
+    "alike",
+    "good",
+    "bad answers",
+    "bad",
+    "without level",
+)
+"""What is counted of each side; `kept` counts what is trained on, of which a row may give two."""
 
 
 @dataclass
 class Prepared:
     """Tokenised rows, the manifest, and what a reader of the run should be told.
 
-    Columns of all three sets: `input_ids`, `labels` (int32 lists), `general` (whether the row is mixed in against
-    forgetting), `length` in tokens, `row` (its number in the prepared rows of its side, the training rows before the
-    general ones), and `task`, `specialty` and `level`: indices into the lists of the same names, -1 where that is not
-    known, where no training row has it, and in general rows. Where `method.per` is not run, also `group`, an index into
-    `groups`: every row has one. Where `adversarial.consistency` is on, also `twin`: the tokens of a disturbed row with
-    its clean question, empty for every other row, and where either is longer than `schedule.max_length`.
+    Columns of all three sets: `input_ids`, `labels` (int32 lists; for objectives that learn from preferences those of
+    `trainer.data.pairs`), `general` (whether the row is mixed in against forgetting), `length` in tokens, `row` (its
+    number in the prepared rows of its side, the training rows before the general ones), and `task`, `specialty` and
+    `level`: indices into the lists of the same names, -1 where that is not known, where no training row has it, and in
+    general rows. Where `method.per` is not run, also `group`, an index into `groups`: every row has one. Where
+    `adversarial.consistency` is on, also `twin`: the tokens of a disturbed row with its clean question, empty for every
+    other row, and where either is longer than `schedule.max_length`.
     """
 
     train: Dataset
@@ -75,7 +94,7 @@ def tokenise(run: RunConfig, tokenizer: PreTrainedTokenizerBase, progress: Progr
     if not (folder / "counts.json").exists():
         partial = folder.with_name(f"{folder.name}.part")
         partial.mkdir(parents=True, exist_ok=True)
-        names = _names(data.rows("train"))
+        names = _names(data.rows("train"), bad_too=pairs.learns_from(run) == "judged answers")
         made = data.manifest
         totals = {"train": made.train_rows, "validation": made.validation_rows}
         counts = {}
@@ -89,15 +108,20 @@ def tokenise(run: RunConfig, tokenizer: PreTrainedTokenizerBase, progress: Progr
 
 
 def padded(rows: Dataset, tokenizer: PreTrainedTokenizerBase, device: Any) -> dict[str, torch.Tensor]:
-    """`input_ids`, `attention_mask` and `labels` (rows, longest of them), padded on the right, as in training."""
+    """`input_ids`, `attention_mask` and `labels` (rows, longest of them), padded on the right, as in training.
+
+    Of a pair the chosen answer.
+    """
     import torch
 
+    lines = pairs.whole(rows)
+
     def together(column: str, filled: Any) -> torch.Tensor:
-        lines = [torch.tensor(one, dtype=torch.long) for one in rows[column]]
-        return torch.nn.utils.rnn.pad_sequence(lines, batch_first=True, padding_value=filled).to(device)
+        tensors = [torch.tensor(one[column], dtype=torch.long) for one in lines]
+        return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=filled).to(device)
 
     ids = together("input_ids", tokenizer.pad_token_id)
-    lengths = torch.tensor(rows["length"][:], device=device)
+    lengths = torch.tensor([len(one["input_ids"]) for one in lines], device=device)
     mask = (torch.arange(ids.shape[1], device=device) < lengths[:, None]).long()
     return {"input_ids": ids, "attention_mask": mask, "labels": together("labels", IGNORED)}
 
@@ -122,6 +146,7 @@ def _opened(run: RunConfig, data: prepare.Data, folder: Path) -> Prepared:
     counts = json.loads((folder / "counts.json").read_text())
     train, validation, general_validation = (Dataset.from_file(str(folder / f"{side}.arrow")) for side in _SIDES)
     limit, read = run.schedule.max_length, counts["train"]
+    told_of_preferences = pairs.check(run, {"train on": read, "validate on": counts["validation"]})
     if not len(train) or not len(validation):
         raise DataError(
             f"No answer fits into schedule.max_length ({limit} tokens): nothing would be trained. Raise it."
@@ -136,7 +161,8 @@ def _opened(run: RunConfig, data: prepare.Data, folder: Path) -> Prepared:
             f"{read['cut']} of {read['rows']} rows are longer than schedule.max_length ({limit} tokens) and were cut; "
             f"the longest has {read['longest']}."
         )
-    if read["untrained"]:
+    warnings += told_of_preferences
+    if read["untrained"] and pairs.learns_from(run) == "answers":
         warnings.append(f"{read['untrained']} rows had no answer left within schedule.max_length; they are left out.")
     if read["bad"]:
         warnings.append(f"{read['bad']} answers are marked as bad and are not learnt from in supervised tuning.")
@@ -171,11 +197,14 @@ def _opened(run: RunConfig, data: prepare.Data, folder: Path) -> Prepared:
     )
 
 
-def _names(rows: Iterable[Row]) -> dict[str, list[str]]:
-    """The tasks, specialties and levels of the rows that are learnt from, in the order in which they are counted."""
+def _names(rows: Iterable[Row], bad_too: bool) -> dict[str, list[str]]:
+    """The tasks, specialties and levels of the rows that are learnt from, in the order in which they are counted.
+
+    `bad_too`: also from answers that are marked as bad.
+    """
     found: dict[str, set[str]] = {"task": set(), "specialty": set(), "level": set()}
     for row in rows:
-        if row.get("label") is not False:
+        if bad_too or row.get("label") is not False:
             for column, names in found.items():
                 names.add(str(row.get("about", {}).get(column) or ""))
     return {
@@ -216,6 +245,8 @@ def _key(run: RunConfig, tokenizer: PreTrainedTokenizerBase) -> str:
     vocabulary = hashlib.sha256(json.dumps(tokenizer.get_vocab(), sort_keys=True).encode()).hexdigest()
     parts = [vocabulary, str(tokenizer.chat_template), run.task.system_prompt, run.schedule.max_length, list(_COLUMNS)]
     parts += ["twin"] if run.adversarial.consistency else []
+    learning = pairs.learns_from(run)
+    parts += [] if learning == "answers" else [learning]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
@@ -228,51 +259,66 @@ def _write(
     total: int,
     report: Progress,
 ) -> dict[str, int]:
-    """Write one side; returns its counts: all, cut, untrained and bad rows, those without a level, and tokens."""
+    """Write one side; returns its counts: rows that were read and kept, and what `trainer.data.pairs` counts."""
     from datasets import Features, List, Value
     from datasets.arrow_writer import ArrowWriter
 
-    limit = run.schedule.max_length
-    names = ("rows", "tokens", "trained", "longest", "cut", "untrained", "bad", "without level")
-    counts: dict[str, int] = {name: 0 for name in names}
+    learning = pairs.learns_from(run)
+    counts = Counter[str]({name: 0 for name in _COUNTS})
     numbers = List(Value("int32"))
-    columns = {"input_ids": numbers, "labels": numbers, **{name: Value(kind) for name, kind in _COLUMNS.items()}}
+    columns: dict[str, Any] = {name: numbers for name in pairs.TOKENS[learning]}
+    columns |= {name: Value(kind) for name, kind in _COLUMNS.items()}
     with_twins = run.adversarial.consistency > 0
     if with_twins:
         columns["twin"] = numbers
+    if learning == "judged answers":
+        columns["label"] = Value("bool")
+    encoders = {"answers": _answer, "pairs": pairs.pair, "judged answers": pairs.judged_answers}
     places = {column: {name: place for place, name in enumerate(names)} for column, names in known.items()}
     with ArrowWriter(path=str(path), features=Features(columns)) as out:
         for number, (row, general) in enumerate(rows):
-            if row.get("label") is False:
+            if learning == "answers" and row.get("label") is False:
                 counts["bad"] += 1
                 continue
-            encoded = encode(row, tokenizer, run.task.system_prompt)
             counts["rows"] += 1
-            counts["longest"] = max(counts["longest"], len(encoded["input_ids"]))
-            counts["cut"] += len(encoded["input_ids"]) > limit
-            tokens, labels = encoded["input_ids"][:limit], encoded["labels"][:limit]
-            trained = sum(label != IGNORED for label in labels)
-            if not trained:
-                counts["untrained"] += 1
-                continue
-            counts["tokens"] += len(tokens)
-            counts["trained"] += trained
+            found = encoders[learning](row, tokenizer, run.task.system_prompt, run.schedule.max_length, counts)
+            counts["kept rows"] += bool(found)
             about: dict[str, Any] = {} if general else dict(row.get("about", {}))
             told: dict[str, Any] = {column: places[column].get(about.get(column, ""), -1) for column in places}
-            counts["without level"] += not general and told["level"] < 0
-            told |= {"general": general, "length": len(tokens), "row": number}
-            if with_twins:
-                fits = len(encoded["input_ids"]) <= limit
-                told["twin"] = _twin(row, tokenizer, run.task.system_prompt, limit) if fits else []
-            out.write({"input_ids": tokens, "labels": labels, **told})
+            told |= {"general": general, "row": number}
+            if with_twins and found:
+                told["twin"] = _twin(row, tokenizer, run.task.system_prompt, run.schedule.max_length)
+            for one in found:
+                counts["kept"] += 1
+                counts["without level"] += not general and told["level"] < 0
+                out.write({**told, **one})
             if counts["rows"] % _EVERY == 0:
                 report("turning rows into tokens", counts["rows"], total)
         out.finalize()
-    return counts
+    return dict(counts)
+
+
+def _answer(
+    row: Row, tokenizer: PreTrainedTokenizerBase, system_prompt: str, limit: int, counts: Counter[str]
+) -> list[dict[str, Any]]:
+    """The columns of a row whose answer is learnt; none where no token of it stands within `limit`."""
+    encoded = encode(row, tokenizer, system_prompt)
+    counts["longest"] = max(counts["longest"], len(encoded["input_ids"]))
+    counts["cut"] += len(encoded["input_ids"]) > limit
+    tokens, labels = encoded["input_ids"][:limit], encoded["labels"][:limit]
+    trained = sum(label != IGNORED for label in labels)
+    if not trained:
+        counts["untrained"] += 1
+        return []
+    counts["tokens"] += len(tokens)
+    counts["trained"] += trained
+    return [{"input_ids": tokens, "labels": labels, "length": len(tokens)}]
 
 
 def _twin(row: Row, tokenizer: PreTrainedTokenizerBase, system_prompt: str, limit: int) -> list[int]:
-    """The tokens of a disturbed row with its clean question; empty where it is not disturbed, or too long."""
+    """The tokens of a disturbed row with its clean question; empty where it is not disturbed, or either is too long."""
     clean = clean_twin(row)
-    tokens = encode(clean, tokenizer, system_prompt)["input_ids"] if clean else []
+    if not clean or len(encode(row, tokenizer, system_prompt)["input_ids"]) > limit:
+        return []
+    tokens = encode(clean, tokenizer, system_prompt)["input_ids"]
     return tokens if len(tokens) <= limit else []
