@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from trainer import runs
+from trainer.runs import Run
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 FLAGS = [
     "--no-sandbox",
@@ -90,6 +93,15 @@ def page(browser: Browser, app: App) -> Iterator[Page]:
     yield window
     context.close()
     assert foreign == []
+
+
+@pytest.fixture
+def trained(app: App, trained_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """A run of the tiny model in the app's home, removed afterwards."""
+    monkeypatch.setenv("BEDSIDE_HOME", str(app.home))
+    shutil.copytree(trained_folder, runs.runs_folder() / trained_folder.name)
+    yield runs.get(trained_folder.name)
+    runs.delete(runs.get(trained_folder.name))
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], said: Path) -> None:

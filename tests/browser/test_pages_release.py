@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from trainer import runs
 from trainer.runs import Run, label
 
-if TYPE_CHECKING:
-    from conftest import App
-
 pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture
-def trained(app: App, trained_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """A run of the tiny model in the app's home, removed afterwards."""
-    monkeypatch.setenv("BEDSIDE_HOME", str(app.home))
-    shutil.copytree(trained_folder, runs.runs_folder() / trained_folder.name)
-    yield runs.get(trained_folder.name)
-    runs.delete(runs.get(trained_folder.name))
 
 
 @pytest.fixture
