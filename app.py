@@ -59,7 +59,7 @@ def build() -> gr.Blocks:
     _keep_to_ourselves()
     import gradio as gr
 
-    from assistant.pages import data, plan, playground, release, runs, style
+    from assistant.pages import data, plan, playground, release, review, runs, style
 
     with gr.Blocks(title="Bedside", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
         style.html(style.HEADER)
@@ -72,6 +72,8 @@ def build() -> gr.Blocks:
                 runs_page = runs.build()
             with gr.Tab("Playground", id="playground", elem_id="page-playground") as play_tab:
                 play_page = playground.build()
+            with gr.Tab("Review", id="review", elem_id="page-review") as review_tab:
+                review_page = review.build()
             with gr.Tab("Release", id="release", elem_id="page-release") as release_tab:
                 release_page = release.build()
         style.html(style.FOOTER)
@@ -79,6 +81,7 @@ def build() -> gr.Blocks:
         quiet = style.QUIET
         plan_page.load(demo)
         demo.load(runs_page.open, runs_page.select, runs_page.outputs, **quiet)
+        review_page.load(demo)
         demo.load(play_page.open, play_page.select, play_page.outputs, **quiet)
         data_tab.select(data_page.enter, data_page.state, data_page.outputs, **quiet)
         data_page.used.change(
@@ -91,13 +94,15 @@ def build() -> gr.Blocks:
         # One run is looked at: the one that was just trained is the one that is asked, and the other way round.
         play_tab.select(play_page.open, runs_page.select, play_page.outputs, **quiet)
         play_page.select.input(runs_page.open, play_page.select, runs_page.outputs, **quiet)
+        review_tab.select(review_page.open, review_page.select, review_page.outputs, **quiet)
         release_tab.select(release_page.open, runs_page.select, release_page.outputs, **quiet)
-        plan_page.started.change(
-            lambda run: {pages: gr.Tabs(selected="runs"), **runs_page.open(run)},
-            plan_page.started,
-            [pages, *runs_page.outputs],
-            **quiet,
-        )
+        for started in (plan_page.started, review_page.started):
+            started.change(
+                lambda run: {pages: gr.Tabs(selected="runs"), **runs_page.open(run)},
+                started,
+                [pages, *runs_page.outputs],
+                **quiet,
+            )
     return demo
 
 
