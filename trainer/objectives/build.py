@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.data.tokenised import Prepared
-from trainer.objectives import sft
+from trainer.objective_sections import REINFORCED
+from trainer.objectives import reinforcement, reward, sft
 from trainer.sections import RunConfig
 
 if TYPE_CHECKING:
@@ -29,4 +30,8 @@ def build(
 ) -> RunTrainer:
     """For `evaluate_first` and `saves` see `settings.arguments`. Callbacks of the run come before those of steering."""
     parts = (config, model, tokenizer, prepared, steering, checkpoints, callbacks, evaluate_first, saves)
+    if config.objective.kind in REINFORCED:
+        return reinforcement.build(*parts)
+    if config.objective.kind == "reward":
+        return reward.build(*parts)
     return sft.build(*parts)
