@@ -50,7 +50,7 @@ def create(
     if choose:
         from trainer.review import selection
 
-        chosen = selection.choose(chosen, items, choose, models=[one, other], seed=seed, progress=_teller("choosing"))
+        chosen = selection.choose(chosen, items, choose, models=[one, other], seed=seed, progress=teller("choosing"))
     sampling = Sampling(temperature=temperature, max_new_tokens=max_new_tokens, seed=seed)
     made = queue.create_set(name, chosen, one, other, blind=blind, sampling=sampling, seed=seed)
     _note_patients(data)
@@ -151,7 +151,7 @@ def answer(set_name: SetName, as_json: Json = False) -> None:
     from trainer.review import queue
 
     found = queue.get_set(set_name)
-    answered = queue.answer_set(found.id, _teller("answering"))
+    answered = queue.answer_set(found.id, teller("answering"))
     if as_json:
         print(review_words.ReviewAnswered(set=found.id, answered=answered).model_dump_json(indent=1))
     else:
@@ -265,7 +265,7 @@ def _note_patients(data: str) -> None:
         say("Note: reviewers see the questions as the file has them; take names out first where it holds patients.")
 
 
-def _teller(stage: str) -> Callable[[int, int], None]:
+def teller(stage: str) -> Callable[[int, int], None]:
     """Says how far the work is, at its end and every few seconds."""
     said_at = 0.0
 
