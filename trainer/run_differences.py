@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-import yaml
 from pydantic import BaseModel
 
 from trainer.sections import RunConfig
@@ -14,7 +14,7 @@ ABSENT = "-"
 
 
 class Different(BaseModel):
-    """A field of the run file (`schedule.epochs`) and its two values, as YAML writes them in one line."""
+    """A field of the run file (`schedule.epochs`) and its two values, each in one line."""
 
     field: str
     first: str
@@ -45,6 +45,5 @@ def _flat(config: RunConfig) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    """One line of YAML."""
-    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=float("inf"), sort_keys=False)
-    return text.removesuffix("\n").removesuffix("\n...").strip()
+    """One line, as it may stand in a run file."""
+    return value if isinstance(value, str) and "\n" not in value else json.dumps(value, ensure_ascii=False)
