@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from assistant.data_commands import data_app
 from assistant.eval_commands import attack, evaluate, evaluations_app
 from assistant.plan_commands import plans_app
+from assistant.preference_commands import align, preferences_app
 from assistant.results import (
     AskResult,
     Check,
@@ -57,8 +58,10 @@ app.add_typer(plans_app, name="plans")
 app.add_typer(data_app, name="data")
 app.add_typer(evaluations_app, name="evaluations")
 app.add_typer(review_app, name="review")
+app.add_typer(preferences_app, name="preferences")
 app.command("eval")(evaluate)
 app.command("attack")(attack)
+app.command("align")(align)
 
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="section.field=value, as in the run file; may be repeated.")
