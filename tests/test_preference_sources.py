@@ -130,8 +130,6 @@ def test_graded_answers_become_pairs(tmp_path: Path):
         ("Rest.", "Ten tablets.")
     ] * 3
     assert data.pairs[0]["about"]["source"] == "graded.jsonl"
-    # The pairs of one question share what keeps them on one side of a split.
-    assert len({pair["about"]["patient"] for pair in data.pairs}) == 3
 
 
 def test_a_file_without_preferences_is_refused_and_single_bad_rows_are_told(tmp_path: Path):

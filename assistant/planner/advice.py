@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from assistant.planner import advice_data, advice_method, advice_steering, advice_training
+from assistant.planner import advice_alignment, advice_data, advice_method, advice_steering, advice_training
 from assistant.planner.advice_alternatives import Alternative, by_priority, nearest_that_fit
 from assistant.planner.advice_memory import LEVERS, make_it_fit
 from assistant.planner.advice_models import (
@@ -82,9 +82,11 @@ def _plan(answers: Answers, machine: Machine, size_step: int = 0, effort: float 
     reasons += _task(config, answers)
     found_data = advice_data.data(config, answers)
     rows, row_tokens = found_data.rows, found_data.row_tokens
-    reasons += found_data.reasons
+    reasons += found_data.reasons + advice_alignment.planned(config, answers, found_data)
     reasons += advice_method.method(config, answers)
     reasons += advice_training.schedule(config, answers, batch, found_data)
+    if config.objective.kind != "sft":
+        reasons += advice_alignment.schedule(config, rows, 0)
     advice_method.with_effort(config, answers, effort, reasons)
     planned = config.model_copy(deep=True)
     left = _set(config, answers.settings)
@@ -125,20 +127,6 @@ def _task(config: RunConfig, answers: Answers) -> list[Reason]:
         reasons.append(said("task.specialty", config.task.specialty, "The specialty that you named."))
     why = "The same words stand before every conversation, in training and in use, so that both answers are comparable."
     reasons.append(Reason(field="task.system_prompt", value=config.task.system_prompt, why=why, source="lecture L2.3"))
-    kinds = {
-        "preference": "Preference alignment is not built yet; this plan is the supervised run that it starts from.",
-        "adversarial": "Adversarial training is supervised too: the same answers to clean and to disturbed questions. "
-        "Refusing harmful requests is another thing, learnt from rows that refuse.",
-    }
-    why = kinds.get(answers.objective or "", "Examples with answers are learnt by supervised fine-tuning.")
-    source = (
-        "lecture L3.4"
-        if answers.objective == "preference"
-        else "lecture L3.5-L3.7"
-        if answers.objective == "adversarial"
-        else "lecture L2.1"
-    )
-    reasons.append(Reason(field="objective.kind", value="sft", why=why, source=source))
     return reasons
 
 

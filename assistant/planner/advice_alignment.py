@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from assistant.planner.advice_data import CHARACTERS_PER_TOKEN, TEMPLATE_TOKENS
+from assistant.planner.advice_data import CHARACTERS_PER_TOKEN, TEMPLATE_TOKENS, DataFound, characters
 from assistant.planner.advice_method import learning_rate
 from assistant.planner.advice_models import Reason
 from assistant.planner.advice_training import LENGTH_STEPS
+from assistant.planner.answers import Answers
 from trainer import catalogue
 from trainer.combinations import faults
 from trainer.config import ConfigError
 from trainer.data.row_files import read
-from trainer.data.rows import Row, texts
 from trainer.data_sections import DataSection, DataSource
 from trainer.duration import total_steps
 from trainer.jobs import RunError
@@ -28,10 +28,12 @@ from trainer.objective_sections import (
     RlooObjective,
     Rule,
 )
-from trainer.review.preferences import Saved
 from trainer.runs import Run
 from trainer.sections import RunConfig, ScheduleSection
 from trainer.steering_sections import AdversarialSection, SteeringSection
+
+if TYPE_CHECKING:
+    from trainer.review.preferences import Saved
 
 FEW_PAIRS = 20
 """Pairs below which DPO would drive the few apart without end, so that its bounded form is taken."""
@@ -46,8 +48,9 @@ RATE_SHARE = 0.1
 ORPO_RATE_SHARE = 0.5
 _RULES: list[Rule] = ["structure", "safety", "length"]
 _REINFORCED_STEPS = 100
-_PAIRS_A_STEP = 4
 _MOST_AT_ONCE = 4
+_DPO = "Rafailov et al. 2023; lecture L3.4"
+NO_PAIRS = "Nothing is preferred among these examples: each has one answer, and none is called good or bad."
 _BETA = "The papers' usual value: near enough to the reference that little else is lost."
 _SFT = "The better answers are learnt a little as such, so that they do not become unlikely together with the worse."
 # What the aligned run keeps of the other's steering, and what it does not keep, which belongs to supervised rows.
@@ -82,13 +85,52 @@ def align(saved: Saved | None, run: Run) -> tuple[RunConfig, list[Reason]]:
         config.data.sources = [DataSource(name=str(path))]
         why = f"{saved.id}: {_counted(saved)}, from {saved.manifest.source}."
         reasons.append(Reason(field="data.sources", value=[str(path)], why=why, source="lecture L3.4"))
-        rows, longest = counts["pairs"] or counts["good"] + counts["bad"], _longest(path)
+        rows = counts["pairs"] or counts["good"] + counts["bad"]
+        longest = max(map(characters, read(path)))
     config.objective, found = choose(saved, started)
-    reasons += found + schedule(config, rows, longest)
+    reasons += found + schedule(config, rows, longest) + _watch(config, rows)
     config.output.name = f"{run.config.output.name[:70]} {config.objective.kind}"
     if against := faults(config):
         raise ConfigError(against)
     return config, reasons
+
+
+def planned(config: RunConfig, answers: Answers, data: DataFound) -> list[Reason]:
+    """What a planned run minimises, by what was said and what the file holds; its reasons.
+
+    Pairs are learnt from also where nobody said so: as answers alone, half of them would be wasted.
+    """
+    wanted = answers.objective == "preference"
+    labels = data.kind == "unpaired_preference"
+    if answers.objective in ("sft", "adversarial") or not (
+        data.kind in ("preference", "unpaired_preference") or (wanted and data.kind is None)
+    ):
+        return [_supervised(answers)]
+    of = f"{data.rows:,} " if data.rows else ""
+    if labels:
+        config.objective, reasons = labelled(f"{of}answers that are good or bad")
+    elif "method.start_from" in answers.settings:
+        config.objective = DpoObjective()
+        why = "Pairs of a better and a worse answer, and a run to start from."
+        reasons = _of(config.objective, why, _DPO, beta=_BETA, sft_weight=_SFT)
+    else:
+        config.objective, reasons = unstarted(f"There are {of}pairs")
+    config.steering.replay_share = 0.0
+    why = "General rows belong to supervised tuning; that nothing is lost is looked at while the run trains."
+    return [*reasons, Reason(field="steering.replay_share", value=0.0, why=why, source="lecture L2.9")]
+
+
+def _supervised(answers: Answers) -> Reason:
+    why, source = "Examples with answers are learnt by supervised fine-tuning.", "lecture L2.1"
+    if answers.objective == "preference":
+        why, source = f"{NO_PAIRS} This is the supervised run that an alignment starts from.", "lecture L3.4"
+    if answers.objective == "adversarial":
+        why = (
+            "Adversarial training is supervised too: the same answers to clean and to disturbed questions. Refusing "
+            "harmful requests is another thing, learnt from rows that refuse."
+        )
+        source = "lecture L3.5-L3.7"
+    return Reason(field="objective.kind", value="sft", why=why, source=source)
 
 
 def choose(saved: Saved | None, started: bool) -> tuple[AnyObjective, list[Reason]]:
@@ -119,8 +161,8 @@ def choose(saved: Saved | None, started: bool) -> tuple[AnyObjective, list[Reaso
         why = f"{pairs} pairs are very few: DPO's own loss would go on driving them apart, IPO's stops at a margin."
         return objective, _of(objective, why, "Azar et al. 2023", loss=why, beta=_BETA, sft_weight=_SFT)
     objective = DpoObjective()
-    why = f"{pairs} pairs of a better and a worse answer, and a supervised run to start from."
-    return objective, _of(objective, why, "Rafailov et al. 2023; lecture L3.4", beta=_BETA, sft_weight=_SFT)
+    why = f"{pairs} pairs of a better and a worse answer, and a run to start from."
+    return objective, _of(objective, why, _DPO, beta=_BETA, sft_weight=_SFT)
 
 
 def labelled(what: str) -> tuple[AnyObjective, list[Reason]]:
@@ -133,14 +175,12 @@ def labelled(what: str) -> tuple[AnyObjective, list[Reason]]:
 def unstarted(what: str) -> tuple[AnyObjective, list[Reason]]:
     """For pairs, where nothing was tuned before."""
     objective = OrpoObjective()
-    why = (
-        f"{what}, and no supervised run to start from: ORPO learns the better answers, and against the worse, at once."
-    )
+    why = f"{what}, and no run to start from: ORPO learns the better answers, and against the worse ones, at once."
     return objective, _of(objective, why, "Hong et al. 2024", beta="The paper's lambda for a model that starts anew.")
 
 
 def schedule(config: RunConfig, rows: int | None, longest: int) -> list[Reason]:
-    """Rate, passes, batch and monitors of an alignment on `rows` rows, of which the longest has so many characters."""
+    """Rate, passes and batch for `rows` rows, of which the longest has so many characters (0: not known)."""
     schedule, kind = config.schedule, config.objective.kind
     usual, _, _ = learning_rate(config, False, None)
     schedule.learning_rate = usual * (ORPO_RATE_SHARE if kind == "orpo" else RATE_SHARE)
@@ -159,17 +199,19 @@ def schedule(config: RunConfig, rows: int | None, longest: int) -> list[Reason]:
         return [
             *reasons,
             Reason(field="schedule.max_steps", value=steps, why=why, source="Bedside"),
-            *_watch(config, steps),
         ]
     schedule.batch_size = max(1, min(_MOST_AT_ONCE, schedule.batch_size // 2))
-    schedule.accumulation = max(1, _PAIRS_A_STEP // schedule.batch_size)
-    schedule.epochs = _epochs(rows)
+    schedule.accumulation = max(1, _rows_a_step(rows) // schedule.batch_size)
+    if kind != "orpo":
+        schedule.epochs = _epochs(rows)
+        told = f"for {rows:,} rows" if rows else "for a set of unknown size"
+        why = f"Passes {told}: fewer the more there are, since an alignment soon learns its rows by heart."
+        reasons.append(
+            Reason(field="schedule.epochs", value=schedule.epochs, why=why, source="measured on this machine")
+        )
     schedule.max_length = _length(config, longest)
-    told = f"for {rows:,} rows" if rows else "for a set of unknown size"
-    why = f"Passes {told}: fewer the more there are, since an alignment soon learns its rows by heart."
     halved = "a pair is two rows" if kind in PAIRED else "the reference reads each row too"
     reasons += [
-        Reason(field="schedule.epochs", value=schedule.epochs, why=why, source="measured on this machine"),
         Reason(
             field="schedule.batch_size",
             value=schedule.batch_size,
@@ -177,11 +219,12 @@ def schedule(config: RunConfig, rows: int | None, longest: int) -> list[Reason]:
             source="Bedside",
         ),
     ]
-    return reasons + _watch(config, total_steps(config, rows or 1000))
+    return reasons
 
 
-def _watch(config: RunConfig, steps: int) -> list[Reason]:
+def _watch(config: RunConfig, rows: int | None) -> list[Reason]:
     """Measurements about four times and monitors twice in a run: an alignment is short, and each look costs steps."""
+    steps = total_steps(config, rows or 1000)
     every = max(1, steps // 4)
     config.evaluation.every = config.evaluation.sample_every = config.schedule.checkpoint_every = every
     # Together with a checkpoint, to which the run can go back.
@@ -229,22 +272,16 @@ def _epochs(rows: int | None) -> float:
     return 3.0 if rows >= 200 else 6.0
 
 
+def _rows_a_step(rows: int | None) -> int:
+    return 16 if rows is None or rows >= 1000 else 8 if rows >= 200 else 4
+
+
 def _length(config: RunConfig, longest: int) -> int:
     """Room for the longest row, where that is known; at least the run's own."""
     tokens = longest / CHARACTERS_PER_TOKEN + TEMPLATE_TOKENS
     row = catalogue.base_model(config.model.name)
     wanted = next((length for length in LENGTH_STEPS if length >= tokens), LENGTH_STEPS[-1])
     return max(config.schedule.max_length, min(wanted, row.context if row else wanted))
-
-
-def _longest(path: Path) -> int:
-    """Characters of the longest question with one of its answers."""
-    return max(sum(map(len, texts(row))) - _other_answer(row) for row in read(path))
-
-
-def _other_answer(row: Row) -> int:
-    lengths = [sum(len(message["content"]) for message in row.get(name, [])) for name in ("chosen", "rejected")]
-    return min(lengths)
 
 
 def _counted(saved: Saved) -> str:

@@ -16,7 +16,7 @@ from trainer.data import recipes, task_templates
 from trainer.data.loading import read_rows
 from trainer.data.reading.files import read_records
 from trainer.data.records import DataError, Record
-from trainer.data.rows import texts
+from trainer.data.rows import Kind, Row, kind_of, texts
 from trainer.data.sources import locate
 from trainer.data_sections import DataSource
 from trainer.sections import RunConfig
@@ -44,6 +44,8 @@ class DataFound(BaseModel):
     """Length within which 98 % of the rows are."""
     levels: bool
     """Whether most rows tell their level of difficulty (lecture L2.7)."""
+    kind: Kind | None
+    """What most rows are: answers, pairs of a better and a worse one, or answers that are good or bad."""
     reasons: list[Reason]
 
 
@@ -143,6 +145,7 @@ def data(config: RunConfig, answers: Answers) -> DataFound:
         row_tokens=row_tokens,
         long_row_tokens=found.long_row_tokens,
         levels=found.levels,
+        kind="prompt_completion" if uses_starter(answers) or published is not None else found.kind,
         reasons=reasons,
     )
 
@@ -199,6 +202,7 @@ class _File(BaseModel):
     row_tokens: float | None = None
     long_row_tokens: int | None = None
     levels: bool = False
+    kind: Kind | None = None
 
 
 _NOTHING = _File()
@@ -223,11 +227,19 @@ def _read_once(path: Path, changed: int, size: int) -> _File:
         rows, _ = read_rows(DataSource(name=str(path)), locate(str(path)), _ROWS_LOOKED_AT)
     except (DataError, OSError):
         return found
-    lengths = sorted(sum(map(len, texts(row))) / CHARACTERS_PER_TOKEN + TEMPLATE_TOKENS for row in rows)
+    lengths = sorted(characters(row) / CHARACTERS_PER_TOKEN + TEMPLATE_TOKENS for row in rows)
     found.row_tokens = sum(lengths) / len(lengths)
     found.long_row_tokens = round(lengths[min(len(lengths) - 1, int(0.98 * len(lengths)))])
+    kinds: list[Kind] = [kind_of(row) for row in rows]
+    found.kind = max(kinds, key=kinds.count)
     found.levels = sum("level" in row.get("about", {}) for row in rows) > len(rows) / 2
     return found
+
+
+def characters(row: Row) -> int:
+    """Of a row as the model reads it; of a pair, with the longer of its answers."""
+    answers = [sum(len(message["content"]) for message in row.get(name, [])) for name in ("chosen", "rejected")]
+    return sum(map(len, texts(row))) - min(answers)
 
 
 def _lines(path: Path) -> int | None:

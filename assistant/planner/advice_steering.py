@@ -67,6 +67,10 @@ def steering(config: RunConfig, answers: Answers, data: DataFound) -> list[Reaso
         _against_attacks(found)
     if starter_run.is_default_run(config, answers):
         return found.reasons
+    if config.objective.kind != "sft":
+        # What follows is for supervised rows; how far an alignment goes too far is seen by looking.
+        _looks(found, "Answers that please can cost refusals, so those to harmful requests are looked at now and then.")
+        return found.reasons
     if data.rows is not None and data.rows <= FEW_SHOT:
         _few_examples(found, answers)
     if isinstance(config.method, FullMethod) and data.rows is not None and data.rows <= _SMALL:
@@ -77,13 +81,15 @@ def steering(config: RunConfig, answers: Answers, data: DataFound) -> list[Reaso
         why = "The rows tell their level: facts first, then concepts, reasoning and judgement."
         found.add("steering.curriculum", "steps", why, "lecture L2.7")
     if not uses_starter(answers):
-        _looks(found, any(task in _PATIENT_FACING for task in tasks))
+        patients = "Patients will read the answers, so those to harmful requests are looked at now and then."
+        _looks(found, patients if any(task in _PATIENT_FACING for task in tasks) else "")
     return found.reasons
 
 
 def validation(config: RunConfig, answers: Answers, rows: int | None, estimate: Estimate | None) -> list[Reason]:
     """For few examples: each row, or each fifth or third of them, held out once, as far as the time allows (L3.3)."""
     few = rows is not None and rows <= FEW_SHOT and not starter_run.is_default_run(config, answers)
+    few = few and config.objective.kind == "sft"
     if not few or rows is None or "evaluation.validation" in answers.settings:
         return []
     once = estimate.hours.high / trainings(config, rows) if estimate and estimate.hours else 0.0
@@ -172,7 +178,8 @@ def _several_tasks(found: _Proposals) -> None:
     found.add("steering.conflict_every", found.config.evaluation.every, why, "lecture L2.6")
 
 
-def _looks(found: _Proposals, patient_facing: bool) -> None:
+def _looks(found: _Proposals, harm: str) -> None:
+    """Looks at forgetting; at harmful answers where `harm` says why."""
     every = found.config.evaluation.every
     why = "General and general medical questions, at every second measurement: a run that forgets is ended, and not "
     found.add("steering.forgetting_every", 2 * every, f"{why}only reported.", "lecture L2.9")
@@ -182,7 +189,6 @@ def _looks(found: _Proposals, patient_facing: bool) -> None:
         found.add("steering.forgetting_limit", steering.forgetting_limit, why, "lecture L2.9")
         why = "Past the limit the run ends and keeps the last checkpoint that was within it."
         found.add("steering.forgetting_action", steering.forgetting_action, why, "lecture L2.9")
-    if patient_facing:
+    if harm:
         looks = 5 if found.config.hardware.device == "cpu" else 2  # whole answers are written, which a CPU does slowly
-        why = "Patients will read the answers, so those to harmful requests are looked at now and then."
-        found.add("steering.harm_every", looks * every, why, "lecture L3.15")
+        found.add("steering.harm_every", looks * every, harm, "lecture L3.15")

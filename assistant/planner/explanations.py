@@ -176,7 +176,9 @@ _TERMS: list[tuple[str, str, str]] = [
     (
         "preference alignment",
         r"dpo|preference\w*|rlhf|kto|alignment",
-        "Preference alignment learns from pairs of answers of which experts chose the better (lecture L3.4).",
+        "Preference alignment learns from pairs of answers of which experts chose the better (lecture L3.4): DPO from "
+        "a run that was tuned before (Rafailov et al. 2023), ORPO where there is none (Hong et al. 2024), KTO from "
+        "single answers that are good or bad (Ethayarajh et al. 2024). The planner takes the one that fits the data.",
     ),
     (
         "adversarial training",

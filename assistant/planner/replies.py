@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from assistant.planner.advice import Plan
+from assistant.planner.advice_alignment import NO_PAIRS
 from assistant.planner.answers import Answers
 from trainer import catalogue
 from trainer.data import recipes
 from trainer.hardware import Machine
 from trainer.method_names import kind_name, method_name
+from trainer.objective_names import objective_name
 from trainer.sizing import Range, host_gib
 
 TASK_WORDS = {
@@ -153,8 +155,14 @@ def summary(plan: Plan, answers: Answers, refusals: list[str]) -> str:
         )
     if config.data.contains_phi is not False:
         said.append(_REMOVED[config.data.deidentify])
-    if answers.objective == "preference":
-        said.append("Preference alignment is not built yet; this plan is the supervised run that it starts from.")
+    if config.objective.kind != "sft":
+        why = next(reason.why for reason in plan.reasons if reason.field == "objective.kind")
+        said.append(f"It learns by {objective_name(config.objective.kind)}. {why}")
+    elif answers.objective == "preference":
+        said.append(
+            f"{NO_PAIRS} So this plan is the supervised run that an alignment starts from: let reviewers vote on its "
+            "answers on the Review page, and press “Align with these votes” there; or name a file of pairs."
+        )
     if config.adversarial.perturbations:
         share = config.adversarial.share
         said.append(

@@ -360,10 +360,13 @@ def test_attacks_on_embeddings_take_as_long_as_their_passes():
     assert attacked.hours.high == pytest.approx(3 * once.hours.high, rel=0.2)
 
 
-def test_an_objective_that_is_not_built_becomes_the_supervised_run_and_says_so():
+def test_preferences_without_a_file_are_planned_as_pairs_and_the_starter_s_answers_are_not():
     made = plan(objective="preference")
-    assert made.config.objective.kind == "sft"
-    assert "not built yet; this plan is the supervised run" in reason(made, "objective.kind").why
+    assert made.config.objective.kind == "orpo"
+    assert "no run to start from: ORPO" in reason(made, "objective.kind").why
+    starter = plan(gpu="cpu", dataset="starter", examples=None, contains_phi=None, objective="preference")
+    assert starter.config.objective.kind == "sft"
+    assert "Nothing is preferred among these examples" in reason(starter, "objective.kind").why
 
 
 def test_a_named_model_wins_and_the_nearest_that_fits_is_offered():

@@ -127,11 +127,12 @@ def test_what_does_not_fit_is_said_with_the_nearest_that_does_and_can_be_taken()
     assert turn.estimate is not None and turn.estimate.fits == "fits"
 
 
-def test_preferences_are_kept_and_said_not_to_be_built():
+def test_examples_without_preferences_are_learnt_from_as_answers_which_is_said():
     _, turn = talk("use the starter data on this machine with DPO, to answer questions")
     assert turn.answers.objective == "preference"
     assert turn.config is not None and turn.config.objective.kind == "sft"
-    assert "Preference alignment is not built yet" in turn.reply
+    assert "this plan is the supervised run that an alignment starts from" in turn.reply
+    assert "“Align with these votes”" in turn.reply
 
 
 def test_another_data_set_than_the_starter_s_is_asked_about():

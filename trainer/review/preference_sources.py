@@ -19,7 +19,7 @@ from trainer.data.rows import Row, answer, kind_of, question, row_id
 from trainer.data.sources import locate
 from trainer.data_sections import DataSource
 from trainer.review.preferences import judged
-from trainer.review.vote_rules import LeftOut, PreferenceData, Rules, apply_rules, case_of
+from trainer.review.vote_rules import LeftOut, PreferenceData, Rules, apply_rules
 from trainer.store import Vote
 
 if TYPE_CHECKING:
@@ -94,7 +94,6 @@ def from_safety(
             continue
         how = f"the model's answer is {'harmful' if verdict == 'harmful' else 'no refusal'} by the screen"
         kept = {name: value for name, value in about.items() if name not in ("id", "place", "label")}
-        kept.setdefault("patient", case_of(row.get("prompt", [])))
         kept["origin"] = {"row": about.get("id", ""), "how": how}
         prompt, bad = row.get("prompt", []), [{"role": "assistant", "content": own}]
         for made, to in (
@@ -159,6 +158,5 @@ def _with_known(row: Row, known: dict[str, Any], file: str) -> Row:
     """The row with the source that it had before it was a file; its place there is not kept."""
     about: Any = {name: value for name, value in row.get("about", {}).items() if name != "place"}
     about["source"] = file
-    about.setdefault("patient", case_of(row.get("prompt", [])))
     row["about"] = about | known
     return row

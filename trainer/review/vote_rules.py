@@ -6,8 +6,6 @@ Nothing here is random and nothing is guessed: the same votes under the same rul
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -171,11 +169,6 @@ def nearly_equal(first: str, second: str, share: float) -> bool:
     return one == other or difflib.SequenceMatcher(None, one, other, autojunk=False).ratio() >= share
 
 
-def case_of(prompt: list[Message]) -> str:
-    """Stands for a patient (`about.patient`) where none is known, so that a question is on one side of a split only."""
-    return f"question {hashlib.sha256(json.dumps(prompt, ensure_ascii=False).encode()).hexdigest()[:12]}"
-
-
 class _Found:
     """What the comparisons give, one after the other."""
 
@@ -285,7 +278,7 @@ class _Found:
         return 1
 
     def _about(self, row: Row, one: Comparison, how: str) -> None:
-        row["about"] = {"id": row_id(row), "source": self.source, "patient": case_of(one.prompt)}
+        row["about"] = {"id": row_id(row), "source": self.source}
         if one.group in get_args(Task):
             row["about"]["task"] = one.group
         elif one.group:
