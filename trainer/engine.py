@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluators import forgetting, generation
-from trainer import card, events, hardware, jobs, models, preflight, scoring, sizing, training
+from trainer import card, events, hardware, jobs, models, preflight, reward_models, scoring, sizing, training
 from trainer.data.tokenised import tokenise
 from trainer.data.tokens import conversation
 from trainer.method_sections import LoraMethod
 from trainer.methods import full, saved
 from trainer.methods.apply import LECTURE_SHARES, trainable_share
+from trainer.objective_sections import REINFORCED
+from trainer.objectives import reinforcement
 from trainer.report import BeforeAfter, Report
 from trainer.reporting import Reporter, StopRequested, TrainingEvents, peak_memory_gib
-from trainer.runs import ADAPTER, CHECKPOINTS, MODEL, Run
+from trainer.runs import ADAPTER, CHECKPOINTS, MODEL, REWARD, Run
 from trainer.sections import RunConfig
 from trainer.steering import steering
 from trainer.steering.forgetting_monitor import ForgettingMonitor
@@ -98,9 +100,14 @@ def train(config: RunConfig, reporter: Reporter) -> None:
     workshop.clear()
     preflight.give_memory_back()
     began = time.perf_counter()
-    table, forgotten = scoring.score(
-        config, Tuned(Run(id=folder.name, folder=folder, config=config, status=reporter.status)), reporter.progress
-    )
+    table, forgotten, ranked, gained = [], None, None, None
+    if config.objective.kind == "reward":
+        ranked = reward_models.rank_held_out(config, folder)
+    else:
+        tuned = Tuned(Run(id=folder.name, folder=folder, config=config, status=reporter.status))
+        table, forgotten = scoring.score(config, tuned, reporter.progress)
+        if config.objective.kind in REINFORCED:
+            gained = reinforcement.gain(config, tuned, prepared.validation, prepared.train, reporter.progress)
     first, last = _validation_losses(folder, kept_step)
     made = prepared.manifest
     own_rows = made.train_rows - made.replay_rows - made.perturbed_rows + made.validation_rows
@@ -118,6 +125,8 @@ def train(config: RunConfig, reporter: Reporter) -> None:
         ended=ended,
         folds=folds,
         conflict=conflict,
+        held_out_pairs=ranked,
+        reward_gain=gained,
         tokens_per_second=watch.tokens_per_second,
         peak_gib=peak_memory_gib(config.hardware.device),
         predicted_gib=predicted.peak_gib if predicted else None,
@@ -135,7 +144,8 @@ def _sampler(config: RunConfig, workshop: Workshop) -> Callable[[], list[events.
     """Answers to the run's sample questions by the model as it is now."""
 
     def take_samples() -> list[events.SampleEvent]:
-        questions = config.evaluation.sample_prompts
+        # A reward model answers nothing.
+        questions = [] if config.objective.kind == "reward" else config.evaluation.sample_prompts
         answers = _answers(config, workshop, questions, SAMPLE_TOKENS, tuned=True)
         return [events.SampleEvent(prompt=ask, answer=said) for ask, said in zip(questions, answers, strict=True)]
 
@@ -172,7 +182,7 @@ def _save(trainer: RunTrainer, config: RunConfig, folder: Path) -> None:
     if config.method.kind == "full":
         full.save(model, trainer.tokenizer, folder / MODEL)
     else:
-        saved.save(model, config, folder / ADAPTER)
+        saved.save(model, config, folder / (REWARD if config.objective.kind == "reward" else ADAPTER))
 
 
 def _roll_back(trainer: RunTrainer, monitors: list[Any], reporter: Reporter) -> int | None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel
 
 from evaluators.held_out import Row
 from evaluators.metrics import Proportion
+from evaluators.pair_ranking import PairRanking
+from evaluators.scores import Difference, Measure
 from trainer.events import Points
 from trainer.sizing import Range
 from trainer.steering.folds import FoldSummary
@@ -30,6 +34,21 @@ class Forgetting(BaseModel):
     perplexity: BeforeAfter
 
 
+class HeldOutPairs(BaseModel):
+    """How a reward model ranks pairs that it was not trained on, and which rows these are."""
+
+    side: Literal["test", "validation"]
+    ranking: PairRanking
+
+
+class RewardGain(BaseModel):
+    """The mean reward of greedy answers to validation questions, of the base and of the tuned model."""
+
+    before: Measure
+    after: Measure
+    gained: Difference
+
+
 class Report(BaseModel):
     """`report.json` of a run. `table` compares base, prompted base and tuned model on held-out questions."""
 
@@ -49,6 +68,10 @@ class Report(BaseModel):
     """Validation losses of models trained without some rows (lecture L3.3)."""
     conflict: str = ""
     """What follows from how far the tasks' gradients conflicted (lecture L2.6)."""
+    held_out_pairs: HeldOutPairs | None = None
+    """Of a reward model."""
+    reward_gain: RewardGain | None = None
+    """Of a run that learnt from rewards."""
     tokens_per_second: float
     peak_gib: float
     predicted_gib: Range | None = None

@@ -7,10 +7,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evaluators.pair_ranking import pair_ranking
 from trainer import config, models, runs
-from trainer.data.rows import Message
+from trainer.data.rows import Message, kind_of, question
 from trainer.methods import MethodError
 from trainer.models import ModelError
+from trainer.report import HeldOutPairs
 from trainer.runs import REWARD
 from trainer.sections import RunConfig
 
@@ -75,6 +77,26 @@ def find(name: str) -> Path:
             f"objective.reward_model: the run {folder.name} has trained nothing yet; let it come to its end."
         )
     return folder
+
+
+def rank_held_out(run: RunConfig, folder: Path) -> HeldOutPairs | None:
+    """How the run's reward model ranks the pairs that it was not trained on: the test rows, or where there are none the
+    validation rows, by which its best step may have been chosen. None where neither holds a pair.
+    """
+    from trainer.data.prepare import prepare
+
+    data = prepare(run)
+    for side in ("test", "validation"):
+        rows = [row for row in data.rows(side) if kind_of(row) == "preference"]
+        if rows:
+            judge = RewardModel(folder)
+            chosen, rejected = (
+                judge.rate([[*row["prompt"], *answer] for row, answer in zip(rows, answers, strict=True)])
+                for answers in ([row["chosen"] for row in rows], [row["rejected"] for row in rows])
+            )
+            ranking = pair_ranking(list(zip(chosen, rejected, strict=True)), [question(row) for row in rows])
+            return HeldOutPairs(side=side, ranking=ranking)
+    return None
 
 
 @lru_cache(maxsize=1)

@@ -13,9 +13,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
-
-from evaluators import calibration, scores
+from evaluators.pair_ranking import Rated
 from trainer.objective_sections import RewardObjective
 from trainer.reward_models import padded, rate
 from trainer.sections import RunConfig
@@ -27,26 +25,6 @@ if TYPE_CHECKING:
     from trainer.data.tokenised import Prepared
     from trainer.objectives.reward_trainer import RewardModelTrainer
     from trainer.steering.steering import Steering
-
-Rated = tuple[float, float]
-"""Rewards of the chosen and of the rejected answer."""
-
-
-class PairsJudged(BaseModel):
-    """How well a reward model tells chosen from rejected on pairs that it was not trained on.
-
-    Intervals are over questions: pairs of the same question do not count twice.
-    """
-
-    pairs: int
-    accuracy: scores.Measure
-    """Share of pairs whose chosen answer has the higher reward; equal rewards count as wrong."""
-    calibration_error: scores.Measure
-    """Of sigmoid(|r_chosen - r_rejected|), how sure it is of the answer that it prefers, against being right."""
-    brier: scores.Measure
-    bins: list[calibration.Bin]
-    margin: float
-    """Mean of r_chosen - r_rejected."""
 
 
 def build(
@@ -107,22 +85,6 @@ def loss(rated: Sequence[Rated], centre: float) -> float:
     """The mean loss (nats) of pairs, as the module says."""
     losses = [_softplus(bad - good) + centre * (good + bad) ** 2 for good, bad in rated]
     return fmean(losses)
-
-
-def judged(rated: Sequence[Rated], questions: Sequence[str]) -> PairsJudged:
-    """What pairs say of the model that rated them; `questions` are what each pair answers."""
-    margins = [good - bad for good, bad in rated]
-    right = [margin > 0 for margin in margins]
-    sure = [1 / (1 + math.exp(-abs(margin))) for margin in margins]
-    found = scores.mean("pairs ranked as the reviewers did", [float(one) for one in right], questions)
-    return PairsJudged(
-        pairs=len(rated),
-        accuracy=scores.measure(found),
-        calibration_error=scores.measure(calibration.ece(sure, right, questions)),
-        brier=scores.measure(calibration.brier(sure, right, questions)),
-        bins=calibration.reliability(sure, right),
-        margin=fmean(margins),
-    )
 
 
 def _softplus(value: float) -> float:
