@@ -11,7 +11,8 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from trainer.features import METHODS, OPTIONS, Feature, switched_on
-from trainer.method_sections import AdaLoraMethod, FullMethod
+from trainer.method_sections import AdaLoraMethod, FullMethod, LoraMethod
+from trainer.objective_sections import REINFORCED, GrpoObjective, RewardObjective, RlooObjective
 from trainer.sections import RunConfig
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "combinations.md"
@@ -263,7 +264,7 @@ def _between_fields(config: RunConfig) -> list[Fault]:
     if data.validation_share + data.test_share > 0.6:
         message = "validation and test take more than 60 % of the rows together; lower one of them."
         faults.append(Fault(field="data.test_share", message=message))
-    faults += _of_method(config) + _of_attacks(config)
+    faults += _of_method(config) + _of_attacks(config) + _of_rewards(config)
     trained = {source.name for source in config.data.sources if not source.name.startswith("starter/")}
     for index, held_out in enumerate(config.evaluation.held_out):
         if held_out.name in trained:
@@ -320,6 +321,48 @@ def _of_attacks(config: RunConfig) -> list[Fault]:
             "adversarial.embedding off."
         )
         faults.append(Fault(field="steering.conflict_every", message=message))
+    return faults
+
+
+def _of_rewards(config: RunConfig) -> list[Fault]:
+    """Of a reward model, and of runs that learn from rewards."""
+    objective, method, faults = config.objective, config.method, []
+    if objective.kind != "reward" and objective.kind not in REINFORCED:
+        return []
+    if not isinstance(method, LoraMethod):
+        message = f"objective {objective.kind} trains low-rank adapters only, not {method.kind}; take method.kind lora."
+        faults.append(Fault(field="method.kind", message=message))
+    if isinstance(objective, RewardObjective):
+        if isinstance(method, LoraMethod) and method.init != "zero":
+            message = f"a reward model's adapter begins at zero, not by {method.init}; leave it at zero."
+            faults.append(Fault(field="method.init", message=message))
+        if method.start_from is not None:
+            message = "a reward model has a head that no other run trained, so that it cannot go on; leave it empty."
+            faults.append(Fault(field="method.start_from", message=message))
+        silent = {
+            "steering.forgetting_every": config.steering.forgetting_every,
+            "steering.harm_every": config.steering.harm_every,
+            "evaluation.held_out": config.evaluation.held_out,
+        }
+        message = "needs answers, and a reward model (objective.kind) gives none; leave it empty."
+        return faults + [Fault(field=field, message=message) for field, value in silent.items() if value]
+    if isinstance(objective, RlooObjective | GrpoObjective):
+        if objective.reward_model is None and not objective.rewards:
+            message = "nothing rates the answers; name rules here, or a run in objective.reward_model."
+            faults.append(Fault(field="objective.rewards", message=message))
+        batch, accumulation = config.schedule.batch_size, config.schedule.accumulation
+        if batch * accumulation % objective.answers:
+            message = (
+                f"the {batch} x {accumulation} answers of a step (batch_size x accumulation) are no multiple of "
+                f"objective.answers ({objective.answers}), which are drawn to each question; change one of them."
+            )
+            faults.append(Fault(field="schedule.batch_size", message=message))
+        if config.schedule.patience is not None:
+            message = (
+                "ends a run by how likely the data's own answers are, which is not what is learnt from rewards; leave "
+                "it empty."
+            )
+            faults.append(Fault(field="schedule.patience", message=message))
     return faults
 
 

@@ -1,12 +1,13 @@
-"""What a run builds on: the folders of what earlier runs trained (method.start_from, method.below)."""
+"""What a run builds on: the folders of what earlier runs trained (method.start_from, below, objective.reward_model)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from trainer import runs
+from trainer import reward_models, runs
 from trainer.method_sections import AdapterMethod
 from trainer.methods import MethodError
+from trainer.models import ModelError
 from trainer.sections import RunConfig
 
 
@@ -22,12 +23,19 @@ def below(run: RunConfig) -> list[Path]:
     return [_trained(name, "method.below") for name in names]
 
 
+def reward_model(run: RunConfig) -> Path | None:
+    """The run folder that `objective.reward_model` stands for; raises `ModelError` where there is none."""
+    name = getattr(run.objective, "reward_model", None)
+    return reward_models.find(name) if name else None
+
+
 def faults(run: RunConfig) -> list[str]:
     """A sentence where something that the run builds on is not there."""
     try:
         start(run)
         below(run)
-    except MethodError as error:
+        reward_model(run)
+    except (MethodError, ModelError) as error:
         return [str(error)]
     return []
 
@@ -40,6 +48,8 @@ def _trained(name: str, field: str) -> Path:
         earlier = runs.get(name)
     except runs.RunError as error:
         raise MethodError(f"{field}: {error}") from None
+    if earlier.config.objective.kind == "reward":
+        raise MethodError(f"{field}: the run {name} is a reward model, which answers nothing; name a run that does.")
     if not earlier.weights:
         raise MethodError(f"{field}: the run {name} has trained nothing yet; let it come to its end.")
     return earlier.adapter if earlier.adapter.is_dir() else earlier.folder / runs.MODEL
