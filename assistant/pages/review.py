@@ -19,7 +19,12 @@ from trainer import model_refs
 # The name and the set are the window's own where it has them, so that two windows can be two reviewers; a new window
 # begins with what was kept last.
 _RECALL = "(kept, ...rest) => [JSON.parse(sessionStorage.getItem('bedside-review')) ?? kept, ...rest]"
-_KEEP = "(kept) => { sessionStorage.setItem('bedside-review', JSON.stringify(kept)); }"
+_KEEP = """
+(tab, kept, set, reviewer, ...rest) => {
+  sessionStorage.setItem('bedside-review', JSON.stringify({reviewer, set}));
+  return [tab, kept, set, reviewer, ...rest];
+}
+"""
 _NOBODY = {"reviewer": "", "set": None}
 Updates = dict[Any, Any]
 
@@ -35,7 +40,8 @@ class ReviewPage:
     select: list[Any]
     outputs: list[Any]
     open: Callable[..., Updates]
-    load: Callable[[Any], Any]
+    recall: str
+    """Script for the event that opens the page: what this window remembers, before what the browser does."""
 
 
 def build() -> ReviewPage:
@@ -47,7 +53,7 @@ def build() -> ReviewPage:
         select=page.select,
         outputs=page.outputs,
         open=page.open,
-        load=lambda demo: demo.load(page.open, page.select, page.outputs, js=_RECALL, **QUIET),
+        recall=_RECALL,
     )
 
 
@@ -93,8 +99,7 @@ class _Page:
         for name, tab in self.parts.items():
             tab.select(self._enter(name), now, self.outputs, **QUIET)
         changed = [self.chosen.change, self.reviewer.submit, self.reviewer.blur]
-        gr.on(changed, self._who, [self.tab, self.kept, *now], self.outputs, **QUIET)
-        self.kept.change(None, self.kept, None, js=_KEEP)
+        gr.on(changed, self._who, [self.tab, self.kept, *now], self.outputs, js=_KEEP, **QUIET)
         self.judging.connect()
         self.results.connect()
         self.preferences.connect()

@@ -241,7 +241,7 @@ def disagreement(one: Disagreement, number: int, of: int) -> str:
 def ballot(given: Ballot) -> str:
     """One vote in a line."""
     parts = [f"<strong>{CHOICES[given.choice]}</strong>"]
-    for side, ratings in given.ratings.items():
+    for side, ratings in sorted(given.ratings.items()):
         parts.append(f"{SIDES[side]}: " + ", ".join(f"{escape(name)} {stars}" for name, stars in ratings.items()))
     for span in given.spans:
         reason = f" ({escape(span.reason)})" if span.reason else ""
