@@ -17,7 +17,7 @@ from evaluators.generation import Answer, Sampling
 from trainer import model_refs, pairing, runs, store
 from trainer.data.records import DataError
 from trainer.model_refs import ModelRef
-from trainer.review import blinding, prompts, queue
+from trainer.review import blinding, prompts, queue, sets
 from trainer.review.ballots import Ballot, Span
 from trainer.review.prompts import Prompt, ReviewError
 from trainer.sections import RunConfig
@@ -351,7 +351,7 @@ class _Pair:
 def test_answers_go_on_where_they_were_interrupted(models: tuple[ModelRef, ModelRef], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(model_refs, "parse", lambda text: text)
     monkeypatch.setattr(pairing, "load", lambda first, second: _Pair())
-    monkeypatch.setattr(queue, "ANSWERED_AT_ONCE", 2)
+    monkeypatch.setattr(sets, "ANSWERED_AT_ONCE", 2)
     monkeypatch.setattr(_Pair, "asked", [])
     monkeypatch.setattr(_Pair, "dies_after", 3)
     made = queue.create_set(
