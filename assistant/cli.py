@@ -41,6 +41,7 @@ from assistant.results import (
 )
 from assistant.review_commands import review_app
 from assistant.terminal import BadInput, Json, RunId, as_settings, follow, get_run, print_report, say
+from assistant.version_commands import compare_runs, versions_app
 from trainer import config as run_config
 from trainer import events, jobs, runs
 from trainer.errors import UserError
@@ -59,6 +60,8 @@ app.add_typer(data_app, name="data")
 app.add_typer(evaluations_app, name="evaluations")
 app.add_typer(review_app, name="review")
 app.add_typer(preferences_app, name="preferences")
+app.add_typer(versions_app, name="versions")
+runs_app.command("compare")(compare_runs)
 app.command("eval")(evaluate)
 app.command("attack")(attack)
 app.command("align")(align)
