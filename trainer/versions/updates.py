@@ -8,7 +8,6 @@ that the version was measured on is learnt now.
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +24,8 @@ from trainer.data.records import Fault
 from trainer.data.rows import Row, kind_of, row_id
 from trainer.data.sources import Progress, locate
 from trainer.data_sections import DataSource
-from trainer.model_refs import TUNED, ModelRef, parse
+from trainer.methods import continued
+from trainer.model_refs import parse
 from trainer.objective_sections import SftObjective
 from trainer.runs import Run
 from trainer.sections import RunConfig
@@ -80,7 +80,7 @@ def plan(
     }
     if contains_phi is not False and values["data"]["deidentify"] == "off":
         values["data"] |= {"deidentify": "mask", "not_deidentified_because": None}
-    values["method"] = _method(run, ref)
+    values["method"] = continued.continued(run, ref).model_dump(mode="json")
     values["objective"] = SftObjective().model_dump(mode="json")
     values["adversarial"]["hard_cases"] = None
     share = max(run.config.steering.replay_share, REPLAY_SHARE)
@@ -108,19 +108,6 @@ def plan(
 def _count(source: DataSource, seed: int) -> int:
     loading = Loading(source, locate(source.name))
     return sum(not isinstance(one, Fault) for one in loading.drawn(seed))
-
-
-def _method(run: Run, ref: ModelRef) -> dict:
-    """The version's method, going on from what it trained; as it was saved, where that is another shape."""
-    values = run.config.method.model_dump(mode="json") | {"start_from": None}
-    if ref.is_base:
-        return values
-    values["start_from"] = ref.run if ref.part == TUNED else str(run.folder / runs.CHECKPOINTS / ref.part)
-    if values["kind"] == "lora":
-        # PiSSA is saved as plain LoRA of twice the rank, and a search has found its own.
-        saved = json.loads((run.adapter / "adapter_config.json").read_text(encoding="utf-8"))
-        values |= {"rank": saved["r"], "alpha": saved["lora_alpha"], "init": "zero", "search_rank": False}
-    return values
 
 
 def _replay(version: Version, run: Run, count: int, progress: Progress | None) -> tuple[Path | None, int]:
