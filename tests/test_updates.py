@@ -100,7 +100,7 @@ def test_an_update_trains_on_both_starts_where_the_version_was_and_becomes_a_min
     assert any("dose of drug" in asked for asked in trained) and any("even?" in asked for asked in trained)
     kept = registry.register("labs", run, "drug", "Doses of six drugs.")
     assert (kept.number, kept.parent) == ("1.1.0", "1.0.0")
-    assert "new knowledge or data (drug); minor: trained on news.jsonl (6 rows)" in kept.changelog
+    assert "minor: new knowledge or data (drug); trained on news.jsonl (6 rows)" in kept.changelog
     assert exact_match(kept.changelog.splitlines()[0], "Doses of six drugs")
 
 

@@ -274,4 +274,4 @@ def test_a_source_is_named_by_its_file(finished_run: Run):
     registry.register("labs", finished_run, "data")
     kept = registry.register("labs", second, "fix")
     assert kept.number == "1.1.0"
-    assert "minor: trained on new.csv (12 rows); minor: no longer trained on rows.jsonl" in kept.changelog
+    assert "minor: trained on new.csv (12 rows); no longer trained on rows.jsonl" in kept.changelog

@@ -6,7 +6,7 @@ import shutil
 
 from evaluators import scores
 from evaluators.cases import Case
-from evaluators.gates import Gate
+from evaluators.gates import Gate, decide
 from evaluators.suites import answers
 from trainer import config as run_config
 from trainer import jobs, runs
@@ -59,7 +59,9 @@ def evaluated(
         cases="01-answers",
     )  # fmt: skip
     report = EvaluationReport(
-        run=run.id, base_model=run.config.model.name, against=against, complete=True, suites=[suite], gates=gates or []
+        run=run.id, base_model=run.config.model.name, against=against, complete=True, suites=[suite]
     )
+    report.gates = gates or []
+    report.decision = decide(report.gates)
     jobs.write_atomically(made.folder / evaluations.REPORT, report.model_dump_json())
     return evaluations.get(made.id)

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from assistant.pages import run_steering, run_view
+from assistant.pages import compare_runs, run_steering, run_view
 from assistant.pages.history import history
 from assistant.pages.style import QUIET, SERIES, empty, html, notice
 from trainer import runs
@@ -93,6 +93,10 @@ class _Page:
                         )
                         for identity, _, name, form in _SMALL
                     ]
+            self.beside = gr.Dropdown(
+                [], label="Compare with another run", elem_id="runs-beside", visible=False, filterable=False
+            )
+            self.compared = html(elem_id="runs-compared", visible=False)
             self.steering = html(elem_id="runs-steering", visible=False)
             self.samples = html(elem_id="runs-samples", visible=False)
         self.timer = gr.Timer(REFRESH_SECONDS, active=False)
@@ -103,6 +107,7 @@ class _Page:
     def _of_a_run(self) -> list[Any]:
         buttons = [self.stop, self.resume, self.clone, self.delete, self.confirm]
         parts = [self.body, self.state, self.notes, self.report, self.curves, self.steering, self.samples]
+        parts += [self.beside, self.compared]
         return [*parts, *buttons, self.loss, *self.small, self.timer, self.shown]
 
     def connect(self) -> None:
@@ -110,6 +115,7 @@ class _Page:
         one = self._of_a_run()
         self.select.input(self.show, self.select, one, **QUIET)
         self.timer.tick(self.show, [self.select, self.shown], one, **QUIET)
+        self.beside.input(self._compare, [self.select, self.beside], self.compared, **QUIET)
         self.stop.click(self._stop, self.select, one, **QUIET)
         self.resume.click(self._resume, self.select, self.outputs, **QUIET)
         self.clone.click(self._clone, self.select, self.outputs, **QUIET)
@@ -168,8 +174,19 @@ class _Page:
             page[self.loss] = past.losses()
             page |= dict(zip(self.small, curves, strict=True))
         if not shown or shown[0] != run.id:
+            others = [(runs.label(one), one.id) for one in runs.list_runs()[0] if one.id != run.id]
             page[self.confirm] = gr.Row(visible=False)
+            page[self.beside] = gr.Dropdown([("None", ""), *others], value="", visible=bool(others))
+            page[self.compared] = gr.HTML(visible=False)
         return page
+
+    def _compare(self, identity: str, other: str) -> Updates:
+        try:
+            drawn = compare_runs.comparison(runs.get(identity), runs.get(other)) if other else ""
+        except RunError as error:
+            gr.Warning(str(error))
+            drawn = ""
+        return {self.compared: gr.HTML(drawn, visible=bool(drawn))}
 
     def _stop(self, identity: str) -> Updates:
         try:

@@ -105,7 +105,7 @@ def draft(
         found = numbering.propose(earlier.config, run.config, before.data_manifest, data, change, broken)
         # From its parent up, and past what is there: two versions may go on from the same one.
         proposed = str(_free(numbering.parse(before.number).next(found.part), found.part, known))
-        reasons = [f"{found.part}: {reason}" for reason in found.reasons]
+        reasons = [f"{found.part}: {found.reasons[0]}", *found.reasons[1:]]
     if number is not None:
         wanted = str(numbering.parse(number))
         if any(one.number == wanted for one in known):
