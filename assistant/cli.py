@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import BaseModel
 
 from assistant.data_commands import data_app
 from assistant.eval_commands import attack, evaluate, evaluations_app
@@ -23,19 +22,10 @@ from assistant.preference_commands import align, preferences_app
 from assistant.results import (
     AskResult,
     Check,
-    DataKept,
     Deleted,
     DoctorResult,
-    EvaluationList,
-    EvaluationSummary,
-    Forgotten,
-    PlanConversation,
-    PlanList,
-    PreparedData,
-    PublishedSets,
     RunDetails,
     RunList,
-    RunSummary,
     SideAnswer,
     summary,
 )
@@ -198,6 +188,20 @@ def clone(run_id: RunId, as_json: Json = False) -> None:
     _finish(runs.start(runs.clone(get_run(run_id))), as_json)
 
 
+@runs_app.command("import")
+def import_run(
+    folder: Annotated[Path, typer.Argument(help="Folder with adapter_config.json and adapter_model.safetensors.")],
+    base: Annotated[str, typer.Option(help="Base model that it was trained on: catalogue name, folder or Hub id.")],
+    name: Annotated[str, typer.Option(help="What the run is called.")] = "imported",
+    as_json: Json = False,
+) -> None:
+    """Take in an adapter that was trained elsewhere; it is then asked, compared and measured as any run's."""
+    from trainer.imported import import_adapter
+
+    run = import_adapter(folder, base, name)
+    print(summary(run).model_dump_json(indent=1) if as_json else f"Imported as {run.id}.")
+
+
 @runs_app.command()
 def delete(
     run_id: RunId, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, as_json: Json = False
@@ -283,44 +287,9 @@ def schema(
     """Print the JSON Schema of the run file, or of what a verb prints with --json."""
     import json
 
-    models: dict[str, type[BaseModel]] = {
-        "run": run_config.RunConfig,
-        "train": RunSummary,
-        "runs list": RunList,
-        "runs show": RunDetails,
-        "runs stop": RunSummary,
-        "runs resume": RunSummary,
-        "runs clone": RunSummary,
-        "runs delete": Deleted,
-        "plans list": PlanList,
-        "plans export": PlanConversation,
-        "plans delete": Deleted,
-        "data prepare": PreparedData,
-        "data sets": PublishedSets,
-        "data list": DataKept,
-        "data delete": Deleted,
-        "ask": AskResult,
-        "evaluations list": EvaluationList,
-        "evaluations stop": EvaluationSummary,
-        "evaluations delete": Deleted,
-        "evaluations forget": Forgotten,
-        "doctor": DoctorResult,
-    }
-    if verb == "plan":
-        from assistant.planner.dialogue import Turn
+    from assistant.schemas import schema_of
 
-        models["plan"] = Turn
-    if verb == "data inspect":
-        from trainer.data.survey import Survey
-
-        models["data inspect"] = Survey
-    if verb in ("eval", "attack", "evaluations show", "evaluations resume"):
-        from assistant.evaluation_words import EvaluationDetails
-
-        models[verb] = EvaluationDetails
-    if verb not in models:
-        raise BadInput(f"There is no schema for {verb!r}; there are: {', '.join([*models, 'plan', 'data inspect'])}.")
-    print(json.dumps(models[verb].model_json_schema(), indent=1))
+    print(json.dumps(schema_of(verb), indent=1))
 
 
 @app.command("app")
