@@ -29,6 +29,11 @@ def texts(prompts: list[Prompt]) -> list[str]:
     return [one.question for one in prompts]
 
 
+@pytest.fixture(autouse=True)
+def short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selection, "ANSWER_TOKENS", 6)
+
+
 @pytest.fixture
 def by_length(monkeypatch: pytest.MonkeyPatch) -> None:
     """Embeddings of one number, the question's length: who is far from whom can be counted."""
@@ -166,3 +171,7 @@ def test_what_cannot_be_chosen_is_said(finished_run: Run):
         choose(PROMPTS, 1, "committee")
     with pytest.raises(ReviewError, match=f"{finished_run.id}:base cannot be a committee by itself: .*adapter is off"):
         choose(PROMPTS, 1, "committee", models=[ModelRef(run=finished_run.id, part="base")])
+    adapter = finished_run.adapter / "adapter_config.json"
+    adapter.write_text(adapter.read_text().replace('"lora_dropout": 0.1', '"lora_dropout": 0.0'))
+    with pytest.raises(ReviewError, match=r"cannot be a committee by itself: .*without dropout. .*method.dropout"):
+        choose(PROMPTS, 1, "committee", models=[ModelRef(run=finished_run.id)])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from string import ascii_uppercase
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -27,7 +27,7 @@ from trainer.tuned import Tuned
 if TYPE_CHECKING:
     import numpy as np
 
-    from evaluators.committee import Disagreement, Reading
+    from evaluators.committee import Disagreement
     from evaluators.uncertainty import Uncertainty
 
 Measure = Literal["uncertainty", "margin", "likelihood"]
@@ -172,62 +172,55 @@ def _uncertainties(pool: Sequence[Prompt], ref: ModelRef, progress: Progress) ->
 
 
 def _disputes(pool: Sequence[Prompt], models: Sequence[ModelRef], seed: int, progress: Progress) -> list[Disagreement]:
-    """The first model answers; all of them, or it alone with dropout, read its answers. One is in memory at a time."""
+    """The first model answers; all of them, or it alone with its dropout on, read its answers.
+
+    One model is in memory at a time.
+    """
     import numpy as np
 
-    from evaluators import committee
+    from evaluators import committee, uncertainty
 
-    members = len(models) if len(models) > 1 else PASSES
-    readings: list[list[committee.Reading]] = []
+    alone = len(models) == 1
+    if alone and models[0].is_base:
+        raise ReviewError(
+            f"{models[0]} cannot be a committee by itself: its adapter is off, and with it the dropout. "
+            "Name a second model."
+        )
+    members = PASSES if alone else len(models)
     total = len(pool) * (members + 1)
-    answers, vocabulary = _answers(pool, models[0], lambda done: progress(done, total))
+    loaded = _load(models[0])
+    vocabulary = loaded.tokenizer.get_vocab()
+    asked = [loaded.asked(one) for one in pool]
+    read = uncertainty.read_answers(
+        loaded.model, loaded.tokenizer, asked, ANSWER_TOKENS, loaded.tuned, lambda done: progress(done, total)
+    )
+    answers = [one.ids for one in read]
+    readings: list[list[committee.Reading]] = []
     for number in range(members):
+        if number and not alone:
+            del loaded  # gives its memory back before the next one takes it
+            loaded = _load(models[number])
+            if loaded.tokenizer.get_vocab() != vocabulary:
+                raise ReviewError(
+                    f"{models[number]} has another vocabulary than {models[0]}; a committee shares one. Leave it out."
+                )
+            asked = [loaded.asked(one) for one in pool]
         outcomes = [one.outcomes for one in readings[0]] if readings else None
-        ref, drop = (models[number], None) if len(models) > 1 else (models[0], seed + number)
-        readings.append(_member(pool, ref, drop, answers, outcomes, vocabulary))
+        try:
+            with committee.dropout_on(loaded.model, seed + number) if alone else nullcontext():
+                readings.append(
+                    committee.read_answers(loaded.model, loaded.tokenizer, asked, answers, loaded.tuned, outcomes)
+                )
+        except ValueError as error:
+            raise ReviewError(
+                f"{models[0]} cannot be a committee by itself: {error}. Name a second model, or train one with "
+                "method.dropout."
+            ) from None
         progress(len(pool) * (number + 2), total)
     return [
         committee.disagreement(np.stack([one.shares for one in own]), np.stack([one.votes for one in own]))
         for own in zip(*readings, strict=True)
     ]
-
-
-def _answers(pool: Sequence[Prompt], ref: ModelRef, heard: Callable[[int], None]) -> tuple[list[tuple[int, ...]], int]:
-    """The model's greedy answers as token ids, and the number of its vocabulary."""
-    from evaluators.uncertainty import read_answers
-
-    loaded = _load(ref)
-    asked = [loaded.asked(one) for one in pool]
-    read = read_answers(loaded.model, loaded.tokenizer, asked, ANSWER_TOKENS, loaded.tuned, heard)
-    return [one.ids for one in read], _vocabulary(loaded.tokenizer)
-
-
-def _member(
-    pool: Sequence[Prompt],
-    ref: ModelRef,
-    dropout_seed: int | None,
-    answers: Sequence[Sequence[int]],
-    outcomes: Sequence[np.ndarray] | None,
-    vocabulary: int,
-) -> list[Reading]:
-    """How one member reads the answers; with a seed, with its dropout on."""
-    from evaluators.committee import dropout_on, read_answers
-
-    if dropout_seed is not None and ref.is_base:
-        raise ReviewError(
-            f"{ref} cannot be a committee by itself: its adapter is off, and with it the dropout. Name a second model."
-        )
-    loaded = _load(ref)
-    if _vocabulary(loaded.tokenizer) != vocabulary:
-        raise ReviewError(f"{ref} has another vocabulary than the first model; a committee shares one. Leave it out.")
-    asked = [loaded.asked(one) for one in pool]
-    try:
-        with nullcontext() if dropout_seed is None else dropout_on(loaded.model, dropout_seed):
-            return read_answers(loaded.model, loaded.tokenizer, asked, answers, loaded.tuned, outcomes)
-    except ValueError as error:
-        raise ReviewError(
-            f"{ref} cannot be a committee by itself: {error}. Name a second model, or train one with method.dropout."
-        ) from None
 
 
 def _points(
@@ -276,11 +269,6 @@ def _letters(question: str) -> str:
     """The letters of a multiple choice whose options stand as lettered lines; empty where the question is none."""
     found = "".join(_OPTION.findall(question))
     return found if len(found) > 1 and ascii_uppercase.startswith(found) else ""
-
-
-def _vocabulary(tokenizer: Any) -> int:
-    """A number that is the same for equal vocabularies."""
-    return hash(frozenset(tokenizer.get_vocab().items()))
 
 
 def _largest(values: Sequence[float], count: int) -> list[int]:
