@@ -40,8 +40,8 @@ class ReviewPage:
     select: list[Any]
     outputs: list[Any]
     open: Callable[..., Updates]
-    recall: str
-    """Script for the event that opens the page: what this window remembers, before what the browser does."""
+    load: Callable[[Any], Any]
+    """Open the page in a new window, given the app: with what this window remembers, before what the browser does."""
 
 
 def build() -> ReviewPage:
@@ -53,7 +53,7 @@ def build() -> ReviewPage:
         select=page.select,
         outputs=page.outputs,
         open=page.open,
-        recall=_RECALL,
+        load=lambda demo: demo.load(page.open, page.select, page.outputs, js=_RECALL, **QUIET),
     )
 
 
