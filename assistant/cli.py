@@ -33,8 +33,9 @@ from assistant.review_commands import review_app
 from assistant.terminal import BadInput, Json, RunId, as_settings, follow, get_run, print_report, say
 from assistant.version_commands import compare_runs, versions_app
 from trainer import config as run_config
-from trainer import events, jobs, runs
+from trainer import events, jobs, model_refs, runs
 from trainer.errors import UserError
+from trainer.model_refs import ModelRef
 from trainer.runs import Run
 
 app = typer.Typer(
@@ -216,8 +217,13 @@ def delete(
 
 @app.command()
 def ask(
-    run_id: RunId,
+    model: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's id, its beginning, or 'latest'; RUN:checkpoint-120 for one.")
+    ],
     question: Annotated[str, typer.Argument(help="What to ask both models.")],
+    against: Annotated[
+        str | None, typer.Option(help="The other model, written likewise; the run's base if left out.")
+    ] = None,
     prompted: Annotated[bool, typer.Option(help="Also the base with two worked examples in its prompt.")] = False,
     temperature: Annotated[float, typer.Option(min=0.0, max=2.0)] = 0.0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -228,26 +234,41 @@ def ask(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Ask the base and the tuned model the same question, side by side."""
+    """Ask two models the same question, side by side: a run's base and its tuned model, or any other two."""
     from evaluators.generation import Sampling
-    from trainer.comparison import load_comparison
+    from trainer import pairing
 
     if not question.strip():
         raise BadInput("The question is empty; write what to ask.")
-    run = get_run(run_id)
+    second = _model(model)
+    first = _model(against) if against else model_refs.ModelRef(run=second.run, part=model_refs.BASE)
+    if first == second:
+        raise BadInput(f"Both are {first}; name another model, or another one with --against.")
+    pair = pairing.load(first, second)
     sampling = Sampling(temperature=temperature, seed=seed, max_new_tokens=max_new_tokens)
-    *_, sides = load_comparison(run).ask(question, sampling, prompted, adapter or [])
+    messages = [{"role": "user", "content": question}]
+    *_, sides = pair.ask(messages, sampling, prompted=prompted, adapters={"second": adapter or []})
+    names = {"first": str(first), "second": str(second)} if against else {"first": first.part, "second": second.part}
     answers = {
-        name: SideAnswer(text=answer.text, tokens=answer.tokens, tokens_per_second=answer.tokens_per_second)
-        for name, answer in sides.items()
+        names.get(side, side): SideAnswer(
+            text=answer.text, tokens=answer.tokens, tokens_per_second=answer.tokens_per_second
+        )
+        for side, answer in sides.items()
     }
     if as_json:
-        print(AskResult(run=run.id, question=question, answers=answers).model_dump_json(indent=1))
+        print(AskResult(run=second.run, question=question, answers=answers).model_dump_json(indent=1))
         return
     print(f"Question: {question}")
     for name, answer in answers.items():
         print(f"--- {name} ({answer.tokens_per_second:.0f} tokens/s)\n{answer.text.strip()}")
+    for remark in pair.remarks:
+        say(remark)
     say("Research software: a clinician checks every answer.")
+
+
+def _model(text: str) -> ModelRef:
+    run, _, part = text.partition(":")
+    return model_refs.parse(f"{get_run(run).id}:{part}")
 
 
 @app.command()

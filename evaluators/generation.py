@@ -22,6 +22,7 @@ Model = Any
 Tokenizer = Any
 Messages = list[dict[str, str]]
 BASE = "__base__"  # PEFT's name, in a mixed batch, for a row without an adapter
+PROMPTED = "prompted base"  # the side of a base that sees worked examples in its prompt
 
 
 class Sampling(BaseModel):

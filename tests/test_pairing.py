@@ -10,14 +10,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from evaluators.generation import Answer, Sampling, answer_all
+from evaluators.generation import PROMPTED, Answer, Sampling, answer_all
 from trainer import config as run_config
 from trainer import models, pairing, runs
 from trainer.data.tokens import conversation
 from trainer.model_refs import ModelRef
 from trainer.models import ModelError
 from trainer.objectives.run_trainer import WEIGHTS
-from trainer.pairing import PROMPTED, Pairing
+from trainer.pairing import Pairing
 from trainer.runs import CHECKPOINTS, COMPLETE, Run
 from trainer.sections import RunConfig
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from evaluators import generation
-from evaluators.generation import BASE, Answer, Sampling, stream, stream_alone
+from evaluators.generation import BASE, PROMPTED, Answer, Sampling, stream, stream_alone
 from evaluators.held_out import Item, with_examples
 from trainer import models, runs, scoring
 from trainer.data.rows import Message
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Answers = dict[str, Answer]
-PROMPTED = "prompted base"
 TURNS = "These two cannot share one batch: they take turns, token by token."
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +11,14 @@ import gradio as gr
 
 from assistant.pages.background import in_a_sentence, said, with_progress
 from assistant.pages.loaded import loaded
+from assistant.pages.playground_talk import Talk, sides
 from assistant.pages.style import QUIET, html
-from trainer import runs
 from trainer.data.sources import Progress
 from trainer.data.tokens import conversation
 
 if TYPE_CHECKING:
     from evaluators.attribution import Attribution, Method
-    from trainer.comparison import Comparison
+    from trainer.pairing import Pairing
 
 METHODS: list[tuple[str, Method]] = [
     ("Careful: many readings that add up", "integrated_gradients"),
@@ -31,18 +30,8 @@ _NAMED = 3  # words that are named in a sentence, each way
 Updates = dict[Any, Any]
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A question that was answered, as the fold needs it: the texts of each side's answer."""
-
-    run: str
-    question: str
-    adapters: list[str] = field(default_factory=list)
-    answers: dict[str, str] = field(default_factory=dict)
-
-
 class WordsFold:
-    """The fold under one side's answer (base or tuned): a button, how to read, and the map."""
+    """The fold under one side's answer (left or right): a button, how to read, and the map."""
 
     def __init__(self, side: str) -> None:
         self.side = side
@@ -54,29 +43,29 @@ class WordsFold:
             self.button = gr.Button("Weigh the words", size="sm", scale=0, elem_id=f"{name}-show")
             self.map = html(elem_id=f"{name}-map")
 
-    def connect(self, asked: gr.State) -> None:
+    def connect(self, talk: gr.State) -> None:
         """The button's event; it waits for its turn with the answers, since all ask the one model in memory."""
         self.button.click(
             self._show,
-            [asked, self.method],
+            [talk, self.method],
             [self.button, self.map],
             concurrency_limit=1,
             concurrency_id="generation",
             **QUIET,
         )
 
-    def when(self, answered: Asked | None) -> Updates:
-        """The fold without a map: to be seen where this side has an answer."""
-        visible = answered is not None and bool(answered.answers.get(self.side))
+    def when(self, talk: Talk | None) -> Updates:
+        """The fold without a map: to be seen where this side has an answer, and may show what its model is like."""
+        visible = talk is not None and not talk.hidden and bool(sides(talk)[self.side == "right"])
         return {self.fold: gr.Accordion(visible=visible), self.map: ""}
 
-    def _show(self, asked: Asked, method: Method) -> Iterator[Updates]:
+    def _show(self, talk: Talk, method: Method) -> Iterator[Updates]:
         yield {self.button: gr.Button(interactive=False), self.map: said("One moment…")}
         page = ""
         try:
-            for told in with_progress(lambda report: _explain(asked, self.side, method, report)):
+            for told in with_progress(lambda report: _explain(talk, self.side, method, report)):
                 if told.done:
-                    page = heat_map(asked.question, told.result)
+                    page = heat_map(talk.questions[-1], told.result)
                 else:
                     yield {self.map: said(told.text)}
         except Exception as error:  # whatever a library raises becomes one sentence, never a traceback on the page
@@ -137,22 +126,23 @@ def _reading(found: Attribution, weight: float) -> str:
     return f"By integrated gradients from a question of blanks; what does not add up is {off}."
 
 
-def _explain(asked: Asked, side: str, method: Method, report: Progress) -> Attribution:
+def _explain(talk: Talk, side: str, method: Method, report: Progress) -> Attribution:
     from evaluators.attribution import attribute
 
-    run = runs.get(asked.run)
-    report(f"Reading the question for the {side} answer", 0, 0)
+    place = talk.places[side]
+    report(f"Reading the question for answer {'AB'[side == 'right']}", 0, 0)
 
-    def work(comparison: Comparison) -> Attribution:
-        comparison.tuned.choose(asked.adapters)
+    def work(pairing: Pairing) -> Attribution:
+        half = pairing.halves[place]
+        half.switch(talk.adapters.get(place, ()))
         return attribute(
-            comparison.tuned.side(tuned=side == "tuned"),
-            comparison.tuned.tokenizer,
-            conversation([{"role": "user", "content": asked.question}], comparison.config.task.system_prompt),
-            asked.answers[side],
-            tuned=side == "tuned",
+            half.model,
+            half.tokenizer,
+            conversation(talk.messages(side), pairing.system),
+            sides(talk)[side == "right"],
+            tuned=half.tuned,
             method=method,
             progress=lambda done, total: report("Readings", done, total),
         )
 
-    return loaded.use(run, work)
+    return loaded.use(talk.first, talk.second, work)

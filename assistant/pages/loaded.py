@@ -1,4 +1,4 @@
-"""The one trained run that the app keeps in memory to answer, for every window."""
+"""The two models that the app keeps in memory to answer, for every window."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from evaluators.generation import Answer
-from trainer.runs import Run
+from trainer import runs
+from trainer.model_refs import ModelRef
 
 if TYPE_CHECKING:
-    from trainer.comparison import Comparison
+    from trainer.pairing import Pairing
 
 T = TypeVar("T")
+Key = tuple[tuple[str, float], ...]
 
 
 class Loaded:
-    """The one comparison that the app keeps in memory; loading another run's drops it.
+    """The one pairing that the app keeps in memory; loading another drops it.
 
     The lock is held for a load, a single token or the words of one answer, never while a page is drawn: an answer that
     is stopped is simply not asked for its next token, and would otherwise keep the lock.
@@ -24,38 +25,39 @@ class Loaded:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._key: tuple[str, float] | None = None
-        self._comparison: Comparison | None = None
+        self._key: Key = ()
+        self._pairing: Pairing | None = None
 
-    def has(self, run: Run) -> bool:
-        """Is this run, as it is trained now, the one in memory?"""
-        return self._comparison is not None and self._key == _key(run)
+    def has(self, first: ModelRef, second: ModelRef) -> bool:
+        """Are these two, as they are trained now, the ones in memory?"""
+        return self._pairing is not None and self._key == _key(first, second)
 
-    def get(self, run: Run) -> Comparison:
-        """The run's comparison, loaded where it is not the one in memory."""
+    def get(self, first: ModelRef, second: ModelRef) -> Pairing:
+        """The pairing of these two, loaded where it is not the one in memory."""
         with self._lock:
-            if self._comparison is None or self._key != _key(run):
-                from trainer.comparison import load_comparison
+            if self._pairing is None or self._key != _key(first, second):
+                from trainer import pairing
 
-                self._comparison = None  # two models at once may not fit
-                self._comparison = load_comparison(run)
-                self._key = _key(run)
-            return self._comparison
+                self._pairing = None  # four models at once may not fit
+                self._pairing = pairing.load(first, second)
+                self._key = _key(first, second)
+            return self._pairing
 
-    def step(self, answers: Iterator[dict[str, Answer]]) -> dict[str, Answer] | None:
+    def step(self, answers: Iterator[T]) -> T | None:
         """The answers after one more token; None at their end."""
         with self._lock:
             return next(answers, None)
 
-    def use(self, run: Run, work: Callable[[Comparison], T]) -> T:
-        """What `work` makes of the run's comparison, while no other window asks it."""
+    def use(self, first: ModelRef, second: ModelRef, work: Callable[[Pairing], T]) -> T:
+        """What `work` makes of the pairing, while no other window asks it."""
         with self._lock:
-            return work(self.get(run))
+            return work(self.get(first, second))
 
 
-def _key(run: Run) -> tuple[str, float]:
+def _key(first: ModelRef, second: ModelRef) -> Key:
     # A run that was resumed has a new adapter under the same id.
-    return run.id, run.weights[0].stat().st_mtime
+    trained = ((str(ref), runs.get(ref.run).weights) for ref in (first, second))
+    return tuple((ref, max((file.stat().st_mtime for file in files), default=0.0)) for ref, files in trained)
 
 
 loaded = Loaded()

@@ -1,4 +1,4 @@
-"""The Playground: one question, answered by the base and the tuned model side by side, token by token."""
+"""The Playground: one question, answered by any two models side by side, token by token, and judged."""
 
 from __future__ import annotations
 
@@ -10,36 +10,67 @@ from typing import Any
 
 import gradio as gr
 
-from assistant.pages.attribution_view import Asked, WordsFold
+from assistant.pages import playground_models, playground_settings, playground_talk, playground_view
+from assistant.pages.attribution_view import WordsFold
 from assistant.pages.background import in_a_sentence, said
+from assistant.pages.difference import difference
 from assistant.pages.loaded import loaded
 from assistant.pages.markdown import plain
+from assistant.pages.playground_cases import CasesFold
+from assistant.pages.playground_import import ImportFold
+from assistant.pages.playground_models import Models, ref
+from assistant.pages.playground_settings import Settings
+from assistant.pages.playground_talk import SIDES, Talk
 from assistant.pages.style import QUIET, empty, html
-from evaluators.generation import Answer, Sampling
-from trainer import runs
-from trainer.methods import saved
-from trainer.runs import Run, RunError
+from assistant.pages.vote_form import VoteForm
+from evaluators.generation import PROMPTED
+from trainer import model_refs
+from trainer.review.prompts import Prompt
 
 DRAW_SECONDS = 0.08  # a page that is drawn more often than this reads no better and costs the model its time
-SIDES = {"base": "Base", "tuned": "Tuned", "prompted base": "Base, prompted"}
-TURNS = "This method cannot put both sides into one batch: they take turns, token by token."
+# Ctrl+Enter asks, also while the question is being written.
+_ASK_BY_KEY = """
+if (!window.bedsideAsks) {
+  window.bedsideAsks = true;
+  document.addEventListener('keydown', (event) => {
+    if (event.key !== 'Enter' || !(event.ctrlKey || event.metaKey)) return;
+    const ask = document.querySelector('#play-ask');
+    if (ask && ask.offsetParent !== null) { event.preventDefault(); ask.click(); }
+  });
+}
+"""
+_KEEP = "(name) => { localStorage.setItem('bedside-reader', name); }"
+_RECALL = "(...given) => [...given.slice(0, -1), given.at(-1) || localStorage.getItem('bedside-reader') || '']"
 Updates = dict[Any, Any]
 
 
 @dataclass
 class PlaygroundPage:
-    """What other pages need of this one: `open(run_id)` gives the updates of `outputs` that show this run."""
+    """What other pages need of this one: `open(run_id, *select)` gives the updates of `outputs` that show this run.
 
-    select: Any
+    `run` changes to a run's id when the user chooses one of its models.
+    """
+
+    run: gr.State
+    select: list[Any]
     outputs: list[Any]
-    open: Callable[[str | None], Updates]
+    open: Callable[..., Updates]
+    load: Callable[[Any], Any]
 
 
 def build() -> PlaygroundPage:
     """Draw the page (within a tab) and connect it."""
     page = _Page()
     page.connect()
-    return PlaygroundPage(select=page.select, outputs=page.outputs, open=page.open)
+    return PlaygroundPage(
+        run=page.models.run,
+        select=page.select,
+        outputs=page.outputs,
+        open=page.open,
+        load=lambda demo: demo.load(
+            lambda *given: page.open(None, *given), page.select, page.outputs, js=_RECALL, **QUIET
+        ),
+    )
 
 
 _stopped: set[str] = set()  # sessions whose Stop button was pressed
@@ -49,21 +80,17 @@ class _Page:
     """The page's components, and what each event does to them."""
 
     def __init__(self) -> None:
+        self.talk = gr.State(None)
         self.nothing = html(
-            empty("Nothing to ask yet", "When a run has finished, its tuned model answers here beside the base model."),
+            empty(
+                "Nothing to ask yet",
+                "When a run has finished, its tuned model answers here beside the base model, or beside any other. An "
+                "adapter that was trained elsewhere can be brought in below.",
+            ),
             elem_id="play-empty",
         )
         with gr.Column(visible=False, elem_id="play-body") as self.body:
-            self.select = gr.Dropdown([], label="Run", elem_id="play-select", filterable=False)
-            self.adapters = gr.Dropdown(
-                [],
-                label="Adapter that answers",
-                info="Each was trained on its own rows; prefixes and bottleneck adapters can be put together",
-                multiselect=True,
-                visible=False,
-                filterable=False,
-                elem_id="play-adapters",
-            )
+            self.models = Models()
             self.question = gr.Textbox(
                 label="Question",
                 placeholder="Ask both models the same question",
@@ -71,222 +98,288 @@ class _Page:
                 max_lines=8,
                 elem_id="play-question",
             )
-            with gr.Row(elem_id="play-actions"):
-                self.ask = gr.Button("Ask", variant="primary", scale=0, min_width=120, elem_id="play-ask")
-                self.stop = gr.Button(
-                    "Stop", variant="stop", scale=0, min_width=120, visible=False, elem_id="play-stop"
-                )
-                self.prompted = gr.Checkbox(
-                    label="Also the base with instructions and examples in its prompt",
-                    container=False,
-                    scale=1,
-                    min_width=260,
-                    elem_id="play-prompted-too",
-                )
-            self._draw_settings()
+            self.cases = CasesFold(self.question)
+            self._draw_actions()
+            self.settings = Settings()
             self.status = html(visible=False, elem_id="play-status")
-            self.asked = gr.State(None)
             self.words: list[WordsFold] = []
             with gr.Row(equal_height=True, visible=False, elem_id="play-answers") as self.answers:
-                self.boxes = [self._draw_side(side) for side in SIDES]
-        self.outputs = [self.nothing, self.body, self.select, self.adapters, self.question]
+                self.boxes = {
+                    side: self._draw_side(side, letter)
+                    for side, letter in {"left": "A", "right": "B", PROMPTED: "Base, prompted"}.items()
+                }
+            with gr.Accordion("What differs, word by word", open=False, visible=False, elem_id="play-words") as words:
+                self.difference = html(elem_id="play-difference")
+            with gr.Accordion("Drugs, conditions, numbers", open=False, visible=False, elem_id="play-named") as named:
+                self.named = html(elem_id="play-named-table")
+            with gr.Accordion("All answers drawn", open=False, visible=False, elem_id="play-drawn") as drawn:
+                self.drawn = html(elem_id="play-drawn-table")
+            self.folds = (words, named, drawn)
+            self.form = VoteForm("play")
+        self.bring = ImportFold()
+        self.select = [*self.models.chosen, self.reviewer]
+        self.outputs = [
+            self.nothing, self.body, self.reviewer, self.question, self.prompted,
+            *self.models.outputs, *self.cases.outputs, *self.bring.outputs,
+        ]  # fmt: skip
 
-    def _draw_settings(self) -> None:
-        fields = Sampling.model_fields
-        with gr.Accordion("Settings, the same for every side", open=False, elem_id="play-settings"), gr.Row():
-            self.settings = [
-                gr.Slider(
-                    0.0,
-                    2.0,
-                    value=fields["temperature"].default,
-                    step=0.1,
-                    label="Temperature",
-                    info="0 takes the likeliest token",
-                    elem_id="play-temperature",
-                ),
-                gr.Slider(
-                    0.05,
-                    1.0,
-                    value=fields["top_p"].default,
-                    step=0.05,
-                    label="Top-p",
-                    info="Of no effect at temperature 0",
-                    elem_id="play-top-p",
-                ),
-                gr.Number(
-                    fields["seed"].default, label="Seed", info="Same seed, same draw", precision=0, elem_id="play-seed"
-                ),
-                gr.Number(
-                    fields["max_new_tokens"].default,
-                    label="Longest answer",
-                    info="In tokens",
-                    precision=0,
-                    elem_id="play-max",
-                ),
-            ]
+    def _draw_actions(self) -> None:
+        with gr.Row(elem_id="play-actions"):
+            self.ask = gr.Button("Ask", variant="primary", scale=0, min_width=120, elem_id="play-ask")
+            self.further = gr.Button("Ask further", scale=0, min_width=120, visible=False, elem_id="play-further")
+            self.stop = gr.Button("Stop", variant="stop", scale=0, min_width=120, visible=False, elem_id="play-stop")
+            self.blind = gr.Checkbox(
+                label="Blind: sides shuffled, names after the vote", container=False, scale=1, min_width=260,
+                elem_id="play-blind", elem_classes=["bs-switch"],
+            )  # fmt: skip
+            self.prompted = gr.Checkbox(
+                label="Also the base with instructions and examples in its prompt", container=False, scale=1,
+                min_width=260, elem_id="play-prompted-too", elem_classes=["bs-switch"],
+            )  # fmt: skip
+        self.reviewer = gr.Textbox(
+            label="Your name, to vote", info="Votes are kept under it, with the question and both answers",
+            max_lines=1, elem_id="play-reviewer",
+        )  # fmt: skip
+        html('<p class="bs-soft">Ctrl+Enter asks.</p>', js_on_load=_ASK_BY_KEY)
 
-    def _draw_side(self, side: str) -> tuple[Any, Any, Any]:
+    def _draw_side(self, side: str, letter: str) -> tuple[Any, ...]:
         name = side.split(maxsplit=1)[0]
         classes = ["bs-answer", f"bs-answer-{name}"]
-        with gr.Column(min_width=280, elem_classes=classes, visible=side != "prompted base") as column:
-            html(f"<h3>{SIDES[side]}</h3>")
+        with gr.Column(min_width=280, elem_classes=classes, visible=side != PROMPTED) as column:
+            heading = html(playground_view.heading(letter), elem_id=f"play-{name}-name")
+            before = html(elem_id=f"play-{name}-before")
             text = gr.Markdown(elem_id=f"play-{name}", sanitize_html=True, latex_delimiters=[], line_breaks=True)
-            speed = html(elem_id=f"play-{name}-speed")
-            if side != "prompted base":  # its prompt holds worked examples too, and it is there to compare
+            facts = html(elem_id=f"play-{name}-speed")
+            if side != PROMPTED:  # its prompt holds worked examples too, and it is there to compare
                 self.words.append(WordsFold(side))
-        return column, text, speed
+        return column, heading, before, text, facts
 
     def connect(self) -> None:
         """Every event of the page."""
-        parts = [one for box in self.boxes for one in box]
+        parts = [one for box in self.boxes.values() for one in box]
         folds = [one for words in self.words for one in (words.fold, words.map)]
-        shown = [self.status, self.answers, self.ask, self.stop, self.asked, *parts, *folds]
-        inputs = [self.select, self.adapters, self.question, self.prompted, *self.settings]
-        # Said at once: the answer itself may have to wait for another window's.
-        asked = gr.on(
-            [self.ask.click, self.question.submit],
-            lambda: self._said("One moment…"),
-            None,
-            self.status,
-            queue=False,
-            **QUIET,
-        )
-        asked.then(
-            self._ask,
-            inputs,
-            shown,
-            concurrency_limit=1,
-            concurrency_id="generation",
-            **QUIET,
-        )
+        buttons = [self.ask, self.further, self.stop]
+        below = [*self.folds, self.difference, self.named, self.drawn]
+        shown = [
+            self.status, self.answers, *buttons, self.talk, self.reviewer, *parts, *folds, *below, *self.form.outputs,
+        ]  # fmt: skip
+        chosen = [*self.models.chosen, *self.models.adapters, self.question, self.cases.prompt]
+        new = [*chosen, self.blind, self.reviewer, self.prompted, *self.settings.values]
+        further = [self.question, self.settings.values[-1], self.talk]
+        for triggers, work, inputs in (
+            ([self.ask.click, self.question.submit], self._ask, new),
+            ([self.further.click], self._ask_further, further),
+        ):
+            # Said at once: the answer itself may have to wait for another window's.
+            asked = gr.on(triggers, lambda: self._said("One moment…"), None, self.status, queue=False, **QUIET)
+            asked.then(work, inputs, shown, concurrency_limit=1, concurrency_id="generation", **QUIET)
         # Not Gradio's `cancels`: after an event that is cancelled before its first answer, the page asks no more.
         self.stop.click(self._stop, None, self.status, queue=False, **QUIET)
-        self.select.input(self._of_run, self.select, [self.adapters, self.question], **QUIET)
+        self.models.connect(self._of_models, [self.question, self.prompted])
+        self.cases.connect()
+        self.bring.connect(self._brought, self.outputs)
+        self.reviewer.change(None, self.reviewer, None, js=_KEEP)
         for words in self.words:
-            words.connect(self.asked)
+            words.connect(self.talk)
+        self.form.connect(self.talk, self.reviewer, self._voted, shown, playground_talk.sides, playground_talk.keep)
 
-    def open(self, identity: str | None) -> Updates:
-        """The page with every run that has trained something; the newest is chosen where there is none of this id."""
-        found = [run for run in runs.list_runs()[0] if run.weights]
-        choices = [(runs.label(run), run.id) for run in found]
-        known = [run.id for run in found]
-        chosen = identity if identity in known else next(iter(known), None)
+    def open(self, identity: str | None, first: str | None, second: str | None, reviewer: str) -> Updates:
+        """The page with every model that can answer; the two that stand there stay, if one is of the run `identity`.
+
+        Otherwise the run's base and its tuned model, or the newest run's where there is none of this id.
+        """
+        page, first, second = self.models.open(identity, first, second)
         return {
-            self.nothing: gr.HTML(visible=not found),
-            self.body: gr.Column(visible=bool(found)),
-            self.select: gr.Dropdown(choices, value=chosen),
-            **self._of_run(chosen),
+            self.nothing: gr.HTML(visible=not second),
+            self.body: gr.Column(visible=bool(second)),
+            self.reviewer: reviewer,
+            **page,
+            **self._of_models(first, second),
+            **self.cases.open(),
         }
 
-    def _of_run(self, identity: str | None) -> Updates:
-        """The run's adapters where it has several, and a first question of its own as the placeholder."""
-        try:
-            run = runs.get(identity or "")
-            asked, names = run.config.evaluation.sample_prompts, saved.names(run.adapter)
-        except RunError:
-            asked, names = [], []
-        words = f"For example: {asked[0]}" if asked else "Ask both models the same question"
-        choices = [(name.partition("_")[2].replace("_", " "), name) for name in names]
+    def _of_models(self, first: str | None, second: str | None) -> Updates:
+        """A first question as the placeholder, and whether a base could be shown examples."""
+        asked = playground_models.sample_question(second)
+        words = f"For example: {asked}" if asked else "Ask both models the same question"
+        bases = [one for one in (first, second) if one and ref(one).is_base]
         return {
-            self.adapters: gr.Dropdown(choices, value=names[:1], visible=len(names) > 1),
             self.question: gr.Textbox(placeholder=words),
+            self.prompted: gr.Checkbox(visible=len(bases) == 1),
         }
+
+    def _brought(self, run: str) -> Updates:
+        """The page once an adapter was brought in: it stands against its base."""
+        page = self.open(run, None, None, "")
+        page.pop(self.reviewer)
+        return page
 
     def _stop(self, request: gr.Request) -> Any:
         _stopped.add(str(request.session_hash))
         return self._said("Stopping…")
 
-    def _idle(self) -> Updates:
+    def _said(self, sentence: str, tone: str = "quiet") -> Any:
+        return gr.HTML(said(sentence, tone), visible=True)
+
+    def _idle(self, talk: Talk | None) -> Updates:
         return {
             self.ask: gr.Button(visible=True),
+            self.further: gr.Button(visible=talk is not None and bool(talk.said["first"])),
             self.stop: gr.Button(visible=False),
             self.status: gr.HTML(visible=False),
         }
 
-    def _said(self, sentence: str, tone: str = "quiet") -> Any:
-        return gr.HTML(said(sentence, tone), visible=True)
-
     def _ask(
         self,
-        identity: str | None,
-        adapters: list[str] | None,
+        first: str | None,
+        second: str | None,
+        first_adapters: list[str] | None,
+        second_adapters: list[str] | None,
         question: str,
+        prompt: Prompt | None,
+        blind: bool,
+        reviewer: str,
         prompted: bool,
         temperature: float,
         top_p: float,
         seed: float | None,
         longest: float | None,
+        count: float | None,
         request: gr.Request,
     ) -> Iterator[Updates]:
-        """Both answers so far, again and again, until they end."""
+        """A new question to both: their answers so far, again and again, until they end."""
+
+        def begin() -> tuple[Talk, bool, int]:
+            sampling = playground_settings.sampling(temperature, top_p, seed, longest)
+            asked = question.strip()
+            same = prompt is not None and prompt.question.strip() == asked
+            new = playground_talk.begin(
+                ref(first),
+                ref(second),
+                prompt if prompt is not None and same else Prompt(messages=[{"role": "user", "content": asked}]),
+                sampling,
+                {"first": first_adapters or [], "second": second_adapters or []},
+                reviewer,
+                blind,
+            )
+            return new, prompted and not blind, playground_settings.draws(count, sampling)
+
+        yield from self._answer(question, begin, request)
+
+    def _ask_further(self, question: str, count: float | None, talk: Talk, request: gr.Request) -> Iterator[Updates]:
+        """One more question in the same conversation."""
+
+        def begin() -> tuple[Talk, bool, int]:
+            further = playground_talk.follow_up(talk, question.strip())
+            return further, False, playground_settings.draws(count, talk.sampling)
+
+        yield from self._answer(question, begin, request)
+
+    def _answer(
+        self,
+        question: str,
+        begin: Callable[[], tuple[Talk, bool, int]],
+        request: gr.Request,
+    ) -> Iterator[Updates]:
         if not question.strip():
             yield {self.status: self._said("Write a question first.")}
             return
+        session = str(request.session_hash)
+        _stopped.discard(session)
         try:
-            sampling = Sampling(
-                temperature=temperature, top_p=top_p, seed=int(seed or 0), max_new_tokens=int(longest or 0)
-            )
-        except ValueError:
-            most = "The seed is 0 or more, and the longest answer 1 to 4096 tokens."
-            yield {self.status: self._said(most, "warn")}
+            talk, prompted, count = begin()
+        except Exception as error:  # whatever was written that cannot be asked
+            yield {self.status: self._said(in_a_sentence(error), "warn")}
             return
         try:
-            run = runs.get(identity or "")
-            session = str(request.session_hash)
-            _stopped.discard(session)
-            yield self._waiting(run, prompted)
-            comparison = loaded.get(run)
-            asked = Asked(run.id, question.strip(), adapters or [])
-            answers = comparison.ask(asked.question, sampling, prompted, asked.adapters)
-            yield from self._stream(asked, answers, session, "" if comparison.together else TURNS)
+            yield self._waiting(talk, prompted)
+            pairing = loaded.get(talk.first, talk.second)
+            answers = playground_talk.answers(talk, pairing, prompted, count)
+            yield from self._stream(talk, answers, session, " ".join(pairing.remarks))
         except Exception as error:  # whatever a library raises becomes one sentence, never a traceback on the page
             logging.getLogger(__name__).exception("no answer")
-            yield self._idle() | {self.status: self._said(in_a_sentence(error), "bad")}
+            page = {self.talk: None, self.reviewer: gr.Textbox(interactive=True)}
+            yield self._idle(None) | page | {self.status: self._said(in_a_sentence(error), "bad")}
 
-    def _waiting(self, run: Run, prompted: bool) -> Updates:
-        loading = f"Loading {run.config.model.name} and what was trained…"
-        sentence = "Reading the question…" if loaded.has(run) else loading
+    def _waiting(self, talk: Talk, prompted: bool) -> Updates:
+        ready = loaded.has(talk.first, talk.second)
         page: Updates = {
-            self.status: self._said(sentence),
+            self.status: self._said("Reading the question…" if ready else "Loading both models…"),
             self.answers: gr.Row(visible=True),
             self.ask: gr.Button(visible=False),
+            self.further: gr.Button(visible=False),
             self.stop: gr.Button(visible=True),
+            self.talk: None,
+            # The sides of a blind comparison are shuffled for whoever reads it.
+            self.reviewer: gr.Textbox(interactive=not talk.hidden),
+            **self._names(talk),
+            **self.form.show(None),
+            **{fold: gr.Accordion(visible=False, open=False) for fold in self.folds},
         }
-        for side, (column, text, speed) in zip(SIDES, self.boxes, strict=True):
-            page |= {column: gr.Column(visible=prompted or side != "prompted base"), text: "", speed: ""}
-        return page | self._answered(None)
+        for side, (column, _, before, text, facts) in self.boxes.items():
+            page |= {text: "", facts: ""}
+            page |= (
+                {column: gr.Column(visible=prompted)}
+                if side == PROMPTED
+                else {before: playground_view.before(talk, side)}
+            )
+        for words in self.words:
+            page |= words.when(None)
+        return page
 
-    def _stream(
-        self, asked: Asked, answers: Iterator[dict[str, Answer]], session: str, remark: str
-    ) -> Iterator[Updates]:
-        drawn, last = 0.0, {}
+    def _stream(self, talk: Talk, answers: Iterator[Talk], session: str, remark: str) -> Iterator[Updates]:
+        drawn = 0.0
         answering = self._said(remark) if remark else gr.HTML(visible=False)
-        while session not in _stopped and (sides := loaded.step(answers)) is not None:
-            last = sides
+        while session not in _stopped and (step := loaded.step(answers)) is not None:
+            talk = step
             if time.perf_counter() - drawn >= DRAW_SECONDS:
                 first, drawn = drawn == 0.0, time.perf_counter()
-                yield self._sides(last) | ({self.status: answering} if first else {})
+                yield self._texts(talk) | ({self.status: answering} if first else {})
         cut = "stopped" if session in _stopped else "cut at the longest answer"
         _stopped.discard(session)
-        answered = replace(asked, answers={side: answer.text for side, answer in last.items()})
-        yield self._sides(last, cut) | self._idle() | self._answered(answered) | {self.status: answering}
+        if not talk.last:  # stopped before there was a word
+            yield self._idle(None) | {self.reviewer: gr.Textbox(interactive=True)}
+            return
+        talk = playground_talk.answered(talk)
+        yield self._texts(talk, cut) | self._idle(talk) | {self.talk: talk, self.status: answering}
+        yield self._below(talk) | self.form.show(talk)
 
-    def _answered(self, asked: Asked | None) -> Updates:
-        """What the folds under the answers go by; None while there is no whole answer."""
-        page: Updates = {self.asked: asked}
-        for words in self.words:
-            page |= words.when(asked)
-        return page
-
-    def _sides(self, answers: dict[str, Answer], cut: str = "") -> Updates:
+    def _texts(self, talk: Talk, cut: str = "") -> Updates:
         page: Updates = {}
-        for side, (_, text, speed) in zip(SIDES, self.boxes, strict=True):
-            if side in answers:
-                answer = answers[side]
-                page |= {text: plain(answer.text), speed: _speed(answer, cut)}
+        for side, (*_, text, facts) in self.boxes.items():
+            if side in talk.last:
+                page[text] = plain(talk.last[side].text)
+                # How fast and how sure a model is could tell which one it is.
+                page[facts] = "" if talk.hidden else playground_view.facts(talk.last[side], cut)
         return page
 
+    def _below(self, talk: Talk) -> Updates:
+        """What stands under whole answers: what differs, what they name, and every draw."""
+        left, right = playground_talk.sides(talk)
+        words, named, drawn = self.folds
+        page: Updates = {
+            words: gr.Accordion(visible=True),
+            named: gr.Accordion(visible=True),
+            drawn: gr.Accordion(visible=bool(talk.draws)),
+            self.difference: difference(left, right),
+            self.named: playground_view.named(left, right),
+            self.drawn: playground_view.draws(talk.draws, talk.sampling.seed),
+        }
+        for one in self.words:
+            page |= one.when(talk)
+        return page
 
-def _speed(answer: Answer, cut: str) -> str:
-    end = f", {cut}" if cut and not answer.finished else ""
-    return f'<p class="bs-soft">{answer.tokens} tokens{end} · {answer.tokens_per_second:.1f} tokens/s</p>'
+    def _names(self, talk: Talk) -> Updates:
+        page: Updates = {}
+        for side in SIDES:
+            name = "" if talk.hidden else model_refs.label(talk.models[side])
+            page[self.boxes[side][1]] = playground_view.heading(playground_view.LETTERS[side], name)
+        return page
+
+    def _voted(self, talk: Talk, reviewer: str) -> Updates:
+        """After the vote: whose the answers are, and how fast and how sure each was."""
+        talk = replace(talk, voted=True)
+        page = self._names(talk) | self._texts(talk) | {self.talk: talk, self.reviewer: gr.Textbox(interactive=True)}
+        for one in self.words:
+            page |= one.when(talk)
+        return page

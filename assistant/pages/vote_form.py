@@ -167,14 +167,14 @@ class VoteForm:
         self,
         comparison: gr.State,
         reviewer: Any,
-        voted: Callable[[str, str], Updates],
+        voted: Callable[[Any, str], Updates],
         outputs: list[Any],
         answers: Answers | None = None,
         keep: Keep | None = None,
     ) -> None:
         """Every event of the form.
 
-        `comparison` holds the id of a kept comparison and `reviewer` the name to vote under; `voted(id, name)` gives
+        `comparison` holds the id of a kept comparison and `reviewer` the name to vote under; `voted`, given both, makes
         the page's updates after the vote, within `outputs`. A page that keeps a comparison only once it is voted on
         holds something else in `comparison`, of which `answers` gives the left and the right answer and `keep` makes
         the id.
@@ -243,9 +243,8 @@ class VoteForm:
                     "seconds": max(0.0, time.time() - since),
                 }
             )
-            identity = self._keep(comparison, reviewer)
-            queue.vote(identity, reviewer, ballot)
-            after = self._voted(identity, reviewer)
+            queue.vote(self._keep(comparison, reviewer), reviewer, ballot)
+            after = self._voted(comparison, reviewer)
         except Exception as error:  # whatever the database says becomes one sentence; the form keeps what was written
             logging.getLogger(__name__).warning("no vote: %s", error)
             return {self._said: gr.HTML(said(in_a_sentence(error), "warn"), visible=True)}
