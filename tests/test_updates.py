@@ -88,6 +88,7 @@ def test_an_update_trains_on_both_starts_where_the_version_was_and_becomes_a_min
 ):
     config = updates.plan(version, [news], "drug", contains_phi=False).config
     config.schedule.max_steps = 1
+    config.evaluation.held_out, config.evaluation.sample_prompts = [], []
     config.schedule.learning_rate = 1e-9
     run = runs.create(config)
     engine.train(config, Reporter(run.folder, run.status))

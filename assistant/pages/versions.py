@@ -136,7 +136,7 @@ class _Page:
             self.told: gr.HTML(visible=False),
             self.form: gr.Accordion(visible=bool(known)),
             self.model: gr.Dropdown([(model_refs.label(ref), str(ref)) for ref in known], value=chosen),
-            self.to: gr.Dropdown(lines, value=shown or _line_of(chosen)),
+            self.to: gr.Dropdown(lines, value=shown or _line_of(chosen), allow_custom_value=True),
             self.draft: gr.HTML(visible=False),
             self.despite: gr.Textbox(value=""),
             self.body: gr.Column(visible=bool(lines)),
