@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.data.tokenised import Prepared
 from trainer.objective_sections import REINFORCED
-from trainer.objectives import reinforcement, reward, sft
+from trainer.objectives import preference, reinforcement, reward, sft
 from trainer.sections import RunConfig
 
 if TYPE_CHECKING:
@@ -34,4 +34,6 @@ def build(
         return reinforcement.build(*parts)
     if config.objective.kind == "reward":
         return reward.build(*parts)
-    return sft.build(*parts)
+    if config.objective.kind == "sft":
+        return sft.build(*parts)
+    return preference.build(*parts)

@@ -22,6 +22,9 @@ def build(run: RunConfig, prepared: Prepared) -> SimilarLengths | SteeredOrder:
     """The order of a run's rows: steered where it has a curriculum, dynamic mixing, or weights for each group."""
     rows = prepared.train
     lengths, general = rows["length"][:], rows["general"][:]
+    if "label" in rows.column_names:
+        # Good answers are often the longer ones: by their own length, batches would hold good or bad ones alone.
+        lengths = [len(one) for one in rows["prompt_ids"]]
     size, seed, steering = run.schedule.batch_size, run.schedule.seed, run.steering
     with_levels, dynamic = steering.curriculum != "off", steering.mixing == "dynamic"
     if not (with_levels or dynamic or prepared.groups):

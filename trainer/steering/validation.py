@@ -29,10 +29,13 @@ _MARK = "¤"  # stands for a question
 
 
 class TaskScore(BaseModel):
-    """The rows of one task or specialty: mean loss (nats) and share right of their answers' tokens; `n` rows."""
+    """The rows of one task or specialty: mean loss (nats) and share right of their answers' tokens; `n` rows.
+
+    Of preferences `trainer.objectives.preference_validation` measures the loss alone.
+    """
 
     loss: float
-    token_accuracy: float
+    token_accuracy: float | None = None
     n: int
 
 
@@ -41,28 +44,28 @@ class Validation(BaseModel):
 
     `loss` is the mean cross-entropy (nats) over all tokens of answers; `token_accuracy` is the share of them that are
     predicted right, `answer_accuracy` the share of answers without a wrong token. `general_loss` is measured on general
-    rows that are not trained on.
+    rows that are not trained on. Of preferences `loss` is that of the objective, a mean over pairs or answers,
+    `answer_accuracy` the share of them that are won, and `token_accuracy` None.
     """
 
     n: int
     rows: int
     loss: float
-    token_accuracy: float
+    token_accuracy: float | None = None
     answer_accuracy: float
     tasks: dict[str, TaskScore]
     specialties: dict[str, TaskScore]
     worst_task_loss: float
     """The loss of the task that does worst; of all rows, where no task is known."""
-    general_loss: float | None
+    general_loss: float | None = None
     best: list[Scored]
     worst: list[Scored]
 
     def metrics(self) -> dict[str, float]:
         """The numbers that a run can watch, by their names in `evaluation.watch`, and the general loss."""
-        names = ["loss", "token_accuracy", "answer_accuracy", "worst_task_loss"]
-        if self.general_loss is not None:
-            names.append("general_loss")
-        return {name: getattr(self, name) for name in names}
+        names = ("loss", "token_accuracy", "answer_accuracy", "worst_task_loss", "general_loss")
+        found = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 @dataclass
@@ -102,11 +105,11 @@ def measure(
     found = _measured(model, rows, batch_size, tokenizer, activate)
     every = range(len(rows))
     overall = found.score(every)
-    tasks = _by_name(found, rows["task"], prepared.tasks)
+    tasks = by_name(found.score, rows["task"], prepared.tasks)
     general = None
     if len(prepared.general_validation):
         general = _measured(model, prepared.general_validation, batch_size, tokenizer, activate)
-    frame = _frame(tokenizer, system_prompt)
+    frame = question_frame(tokenizer, system_prompt)
     ranked = sorted(every, key=lambda row: found.loss[row] / found.tokens[row])
     shown = min(SHOWN, len(ranked))
     return Validation(
@@ -116,12 +119,12 @@ def measure(
         token_accuracy=overall.token_accuracy,
         answer_accuracy=sum(found.right[row] == found.tokens[row] for row in every) / len(rows),
         tasks=tasks,
-        specialties=_by_name(found, rows["specialty"], prepared.specialties),
+        specialties=by_name(found.score, rows["specialty"], prepared.specialties),
         worst_task_loss=max((task.loss for task in tasks.values()), default=overall.loss),
         general_loss=general.score(range(len(general.tokens))).loss if general else None,
-        best=[_shown(rows[row], found.loss[row] / found.tokens[row], tokenizer, frame) for row in ranked[:shown]],
+        best=[as_text(rows[row], found.loss[row] / found.tokens[row], tokenizer, frame) for row in ranked[:shown]],
         worst=[
-            _shown(rows[row], found.loss[row] / found.tokens[row], tokenizer, frame) for row in ranked[::-1][:shown]
+            as_text(rows[row], found.loss[row] / found.tokens[row], tokenizer, frame) for row in ranked[::-1][:shown]
         ],
     )
 
@@ -145,7 +148,7 @@ def _measured(
     found = _Rows([0.0] * n, [0] * n, [0] * n)
     groups = rows["group"] if activate else [0] * n
     with torch.inference_mode():
-        for batch in _batches(list(rows["length"]), list(groups), batch_size):
+        for batch in batches(list(rows["length"]), list(groups), batch_size):
             if activate:
                 activate(groups[batch[0]])
             read = padded(rows.select(batch), tokenizer, model.device)
@@ -159,7 +162,7 @@ def _measured(
     return found
 
 
-def _batches(lengths: Sequence[int], groups: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+def batches(lengths: Sequence[int], groups: Sequence[int], batch_size: int) -> Iterator[list[int]]:
     """Rows of similar length and of one group, so that little is padded."""
     order = sorted(range(len(lengths)), key=lambda row: (groups[row], lengths[row], row))
     batch: list[int] = []
@@ -196,15 +199,18 @@ def _predicted(
         yield places, losses, logits.argmax(-1) == wanted
 
 
-def _by_name(found: _Rows, indices: Sequence[int], names: Sequence[str]) -> dict[str, TaskScore]:
+def by_name(
+    score: Callable[[Sequence[int]], TaskScore], indices: Sequence[int], names: Sequence[str]
+) -> dict[str, TaskScore]:
+    """The score of the rows of each name; `indices` are each row's, -1 where it has none."""
     members: dict[str, list[int]] = {}
     for row, index in enumerate(indices):
         if index >= 0:
             members.setdefault(names[index], []).append(row)
-    return {name: found.score(chosen) for name, chosen in sorted(members.items())}
+    return {name: score(chosen) for name, chosen in sorted(members.items())}
 
 
-def _frame(tokenizer: PreTrainedTokenizerBase, system_prompt: str) -> tuple[str, str]:
+def question_frame(tokenizer: PreTrainedTokenizerBase, system_prompt: str) -> tuple[str, str]:
     """What the chat template puts before and after every question: words such as "user" are no special tokens."""
     asked = conversation([{"role": "user", "content": _MARK}], system_prompt)
     ids: Any = tokenizer.apply_chat_template(asked, add_generation_prompt=True)
@@ -212,7 +218,7 @@ def _frame(tokenizer: PreTrainedTokenizerBase, system_prompt: str) -> tuple[str,
     return before.strip(), after.strip()
 
 
-def _shown(row: Any, loss: float, tokenizer: PreTrainedTokenizerBase, frame: tuple[str, str]) -> Scored:
+def as_text(row: Any, loss: float, tokenizer: PreTrainedTokenizerBase, frame: tuple[str, str]) -> Scored:
     """A row as people read it; of plain text, which has no question, the answer is the whole."""
     ids, labels = row["input_ids"], row["labels"]
     asked = [token for token, label in zip(ids, labels, strict=True) if label == IGNORED]
