@@ -59,7 +59,7 @@ def build() -> gr.Blocks:
     _keep_to_ourselves()
     import gradio as gr
 
-    from assistant.pages import data, plan, playground, release, review, runs, style
+    from assistant.pages import data, plan, playground, release, review, runs, style, versions
 
     with gr.Blocks(title="Bedside", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
         style.html(style.HEADER)
@@ -75,7 +75,11 @@ def build() -> gr.Blocks:
             with gr.Tab("Review", id="review", elem_id="page-review") as review_tab:
                 review_page = review.build()
             with gr.Tab("Release", id="release", elem_id="page-release") as release_tab:
-                release_page = release.build()
+                with gr.Tabs(elem_id="release-tabs"):
+                    with gr.Tab("Evaluation", id="evaluation"):
+                        release_page = release.build()
+                    with gr.Tab("Versions", id="versions", elem_id="page-versions") as versions_tab:
+                        versions_page = versions.build()
         style.html(style.FOOTER)
 
         quiet = style.QUIET
@@ -96,6 +100,7 @@ def build() -> gr.Blocks:
         play_page.run.change(runs_page.open, play_page.run, runs_page.outputs, **quiet)
         review_tab.select(review_page.open, review_page.select, review_page.outputs, **quiet)
         release_tab.select(release_page.open, runs_page.select, release_page.outputs, **quiet)
+        versions_tab.select(versions_page.open, release_page.select, versions_page.outputs, **quiet)
         for started in (plan_page.started, review_page.started):
             started.change(
                 lambda run: {pages: gr.Tabs(selected="runs"), **runs_page.open(run)},
