@@ -6,9 +6,9 @@ import pytest
 
 from trainer import combinations, config
 from trainer.combinations import IMPOSSIBLE, Impossible, faults
-from trainer.features import METHODS, OPTIONS, Feature, switched_on
+from trainer.features import METHODS, OBJECTIVES, OPTIONS, Feature, switched_on
 
-FEATURES = {feature.name: feature for feature in METHODS + OPTIONS}
+FEATURES = {feature.name: feature for feature in METHODS + OBJECTIVES + OPTIONS}
 
 
 @pytest.mark.parametrize("pair", IMPOSSIBLE, ids=lambda pair: f"{pair.first} with {pair.second}")
@@ -21,7 +21,7 @@ def test_an_impossible_pair_names_both_fields_and_the_nearest_possible(pair: Imp
         assert not any(pair.why in fault.message for fault in faults(switched_on(one))), "either alone is no fault"
 
 
-@pytest.mark.parametrize("feature", METHODS + OPTIONS, ids=lambda feature: feature.name)
+@pytest.mark.parametrize("feature", METHODS + OBJECTIVES + OPTIONS, ids=lambda feature: feature.name)
 def test_each_feature_is_on_where_it_is_switched_on_and_off_by_default(feature: Feature):
     assert feature.on(switched_on(feature))
     assert feature.name == "LoRA" or not feature.on(switched_on())
@@ -51,6 +51,23 @@ def test_the_table_in_the_docs_is_the_one_that_the_rules_make():
         ({"steering.mixing": "dynamic", "data.general_sources": "[]"}, "steering.mixing", "is empty"),
         ({"method.kind": "lorra"}, "method.kind", "found 'lorra'; it should be one of lora, adalora, full, prefix"),
         ({"method.kind": "prefix", "method.length": "0"}, "method.length", "found 0; it should be greater than"),
+        (
+            {"objective.kind": "dpo", "objective.precompute_reference": "false", "method.kind": "full"},
+            "objective.precompute_reference",
+            "(method.kind: full tuning changes the only copy of it)",
+        ),
+        (
+            {"objective.kind": "dpo", "objective.precompute_reference": "false", "method.start_from": "A_RUN"},
+            "objective.precompute_reference",
+            "(method.start_from: it is the adapter",
+        ),
+        (
+            {"objective.kind": "kto", "evaluation.watch": "token_accuracy"},
+            "evaluation.watch",
+            "take loss or answer_accuracy or worst_task_loss",
+        ),
+        ({"objective.kind": "orpo", "data.canaries": "5"}, "data.canaries", "orpo learns from pairs"),
+        ({"objective.kind": "dpo", "steering.conflict_every": "5"}, "steering.conflict_every", "leave it empty"),
     ],
 )
 def test_what_does_not_fit_is_told_by_its_field(settings: dict[str, str], field: str, said: str):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from trainer.features import METHODS, OPTIONS, Feature, switched_on
+from trainer.features import METHODS, OBJECTIVES, OPTIONS, Feature, switched_on
 from trainer.method_sections import AdaLoraMethod, FullMethod, LoraMethod
-from trainer.objective_sections import REINFORCED, GrpoObjective, RewardObjective, RlooObjective
+from trainer.objective_sections import PAIRED, REINFORCED, DpoObjective, GrpoObjective, RewardObjective, RlooObjective
 from trainer.sections import RunConfig
 
 DOCS = Path(__file__).resolve().parent.parent / "docs" / "combinations.md"
@@ -166,6 +166,34 @@ IMPOSSIBLE = (
         "leave one of schedule.mixup_alpha and adversarial.consistency at 0.",
     ),
     *(
+        Impossible("preferences or rewards", option, why, f"{instead}, or take objective.kind sft.")
+        for option, why, instead in (
+            ("rank search", "it goes by when the answers' cross-entropy settles", "leave method.search_rank off"),
+            ("NEFTune", "answers would be compared under different noise", "leave schedule.neftune_alpha at 0"),
+            ("mixup", "two answers mixed are neither good nor bad", "leave schedule.mixup_alpha at 0"),
+            ("curriculum", "pairs and rewards have no levels", "leave steering.curriculum off"),
+            ("dynamic mixing", "no general rows are mixed in", "leave steering.mixing fixed"),
+            ("task weights", "they weigh the cross-entropy of answers", "leave steering.task_weights at rows"),
+            ("gradient surgery", "it takes the cross-entropy of answers apart", "leave steering.gradient_surgery off"),
+            (
+                "EWC",
+                "it is weighed against the cross-entropy of answers",
+                "set steering.ewc to 0 and raise objective.beta",
+            ),
+            (
+                "L2-SP",
+                "it is weighed against the cross-entropy of answers",
+                "set steering.l2_sp to 0 and raise objective.beta",
+            ),
+            ("distillation", "no general rows are mixed in", "set steering.distillation to 0 and raise objective.beta"),
+            ("consistency loss", "it compares single good answers", "leave adversarial.consistency at 0"),
+            ("FGM", "its gradient is that of the cross-entropy", "leave adversarial.embedding off"),
+            ("FreeLB", "its gradient is that of the cross-entropy", "leave adversarial.embedding off"),
+            ("meta-learning", "it learns from single good answers", "leave steering.reptile_steps at 0"),
+            ("several folds", "each fold would need a reference of its own", "leave evaluation.validation at split"),
+        )
+    ),
+    *(
         Impossible(
             other,
             attack,
@@ -191,7 +219,7 @@ def faults(config: RunConfig) -> list[Fault]:
 
 
 def table() -> str:
-    """The table in the docs: methods down, options across, and below it why a pair cannot go together."""
+    """The table in the docs: methods and objectives down, options across, and below it why a pair cannot be."""
     lines = [
         "# What goes together",
         "",
@@ -202,25 +230,25 @@ def table() -> str:
         "|---" * (len(OPTIONS) + 1) + "|",
     ]
     pairs = {(one.first, one.second) for one in IMPOSSIBLE}
-    for method in METHODS:
-        cells = ["✗" if _crossed(method, option, pairs) else "✓" for option in OPTIONS]
-        lines.append(f"| {method.name} | " + " | ".join(cells) + " |")
+    for feature in METHODS + OBJECTIVES:
+        cells = ["✗" if _crossed(feature, option, pairs) else "✓" for option in OPTIONS]
+        lines.append(f"| {feature.name} | " + " | ".join(cells) + " |")
     lines += ["", "## Why", ""]
-    fields = {feature.name: feature.field for feature in METHODS + OPTIONS}
+    fields = {feature.name: feature.field for feature in METHODS + OBJECTIVES + OPTIONS}
     for one in IMPOSSIBLE:
         names = f"**{one.first}** (`{fields[one.first]}`) and **{one.second}** (`{fields[one.second]}`)"
         lines.append(f"- {names}: {one.why}; {one.instead}")
     return "\n".join(lines) + "\n"
 
 
-def _crossed(method: Feature, option: Feature, pairs: set[tuple[str, str]]) -> bool:
+def _crossed(feature: Feature, option: Feature, pairs: set[tuple[str, str]]) -> bool:
     # A variant shares the fate of its method: "prefix for each task" is prefix tuning too.
-    run = switched_on(method)
-    return any((one.name, option.name) in pairs for one in METHODS if one.on(run))
+    run = switched_on(feature)
+    return any((one.name, option.name) in pairs for one in METHODS + OBJECTIVES if one.on(run))
 
 
 def _impossible(config: RunConfig) -> list[Fault]:
-    on = {feature.name: feature for feature in METHODS + OPTIONS if feature.on(config)}
+    on = {feature.name: feature for feature in METHODS + OBJECTIVES + OPTIONS if feature.on(config)}
     return [
         Fault(
             field=on[one.second].field,
@@ -264,7 +292,7 @@ def _between_fields(config: RunConfig) -> list[Fault]:
     if data.validation_share + data.test_share > 0.6:
         message = "validation and test take more than 60 % of the rows together; lower one of them."
         faults.append(Fault(field="data.test_share", message=message))
-    faults += _of_method(config) + _of_attacks(config) + _of_rewards(config)
+    faults += _of_method(config) + _of_attacks(config) + _of_preferences(config) + _of_rewards(config)
     trained = {source.name for source in config.data.sources if not source.name.startswith("starter/")}
     for index, held_out in enumerate(config.evaluation.held_out):
         if held_out.name in trained:
@@ -321,6 +349,42 @@ def _of_attacks(config: RunConfig) -> list[Fault]:
             "adversarial.embedding off."
         )
         faults.append(Fault(field="steering.conflict_every", message=message))
+    return faults
+
+
+def _of_preferences(config: RunConfig) -> list[Fault]:
+    """Of runs that learn from something else than answers that are all good."""
+    objective, method, faults = config.objective, config.method, []
+    if objective.kind == "sft":
+        return []
+    if config.steering.conflict_every is not None:
+        message = "takes the cross-entropy of answers apart; leave it empty, or take objective.kind sft."
+        faults.append(Fault(field="steering.conflict_every", message=message))
+    if objective.kind in REINFORCED:
+        return faults
+    known = (
+        ("loss", "answer_accuracy") if objective.kind == "reward" else ("loss", "answer_accuracy", "worst_task_loss")
+    )
+    if config.evaluation.watch not in known:
+        message = (
+            f"{config.evaluation.watch} is not measured with objective {objective.kind}; take {' or '.join(known)}."
+        )
+        faults.append(Fault(field="evaluation.watch", message=message))
+    if config.data.canaries:
+        what = "pairs" if objective.kind in PAIRED else "judged answers"
+        message = f"canaries are single answers, and objective {objective.kind} learns from {what}; leave it at 0."
+        faults.append(Fault(field="data.canaries", message=message))
+    if isinstance(objective, DpoObjective) and not objective.precompute_reference:
+        pissa = isinstance(method, LoraMethod) and method.init == "pissa"
+        for field, why in {
+            "method.kind": "full tuning changes the only copy of it" if isinstance(method, FullMethod) else "",
+            "method.start_from": "it is the adapter that the run goes on from" if method.start_from else "",
+            "method.init": "pissa takes it apart" if pissa else "",
+        }.items():
+            if why:
+                message = f"the reference cannot be asked in each step ({field}: {why}); switch this on."
+                faults.append(Fault(field="objective.precompute_reference", message=message))
+                break
     return faults
 
 

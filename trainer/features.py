@@ -1,4 +1,4 @@
-"""What a run file can switch on, by name: methods with their variants, and the options beside them.
+"""What a run file can switch on, by name: methods with their variants, objectives, and the options beside them.
 
 `trainer.combinations` says which of them go together.
 """
@@ -83,6 +83,16 @@ METHODS = (
     _method("adapter", "bottleneck adapters"),
     _adapters("adapter", "bottleneck adapter for each task", "task"),
 )
+
+OBJECTIVES = (
+    Feature(
+        "preferences or rewards",
+        "objective.kind",
+        {"objective.kind": "dpo"},
+        lambda run: run.objective.kind != "sft",
+    ),
+)
+"""All but supervised tuning go with the same options; what one of them alone cannot do is told by its field."""
 
 OPTIONS = (
     Feature(
