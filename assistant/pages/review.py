@@ -88,7 +88,9 @@ class _Page:
                     self.sets = Sets(self.chosen, self._changed)
         self.parts = {"judge": judge, "results": results, "preferences": preferences, "sets": sets}
         self.frame = [self.fault, self.nothing, self.body, self.reviewer, self.chosen, self.kept]
-        self.asked = [self.preferences.every, *self.preferences.rules]
+        self.asked = [
+            self.judging.comparison, self.judging.reader, self.preferences.every, *self.preferences.rules,
+        ]  # fmt: skip
         self.select = [self.kept, self.tab, *self.asked]
         parts = (self.judging, self.results, self.preferences, self.sets)
         self.outputs = [*self.frame, self.tab, *(one for part in parts for one in part.outputs)]
@@ -147,7 +149,8 @@ class _Page:
         now = {"reviewer": _name(reviewer), "set": set_id}
         if now == kept:
             return {self.tab: tab}
-        return {**self._part(tab, set_id, reviewer, *asked), self.kept: now}
+        old = {} if kept and kept["set"] == set_id else self.preferences.forget()
+        return {**old, **self._part(tab, set_id, reviewer, *asked), self.kept: now}
 
     def _enter(self, tab: str) -> Callable[..., Updates]:
         def enter(set_id: str | None, reviewer: str, *asked: Any) -> Updates:
@@ -155,13 +158,16 @@ class _Page:
 
         return enter
 
-    def _part(self, tab: str, set_id: str | None, reviewer: str, *asked: Any) -> Updates:
+    def _part(
+        self, tab: str, set_id: str | None, reviewer: str, stands: str | None, reader: str, *rules: Any
+    ) -> Updates:
+        """What a tab shows of this set to this reviewer; of the case that stands there, nothing is drawn anew."""
         name = _name(reviewer)
         if tab == "judge":
-            return self.judging.open(set_id, name)
+            return self.judging.open(set_id, name, stands, reader)
         if tab == "results":
             return self.results.open(set_id, name)
-        return self.preferences.open(set_id, *asked) if tab == "preferences" else self.sets.open(set_id)
+        return self.preferences.open(set_id, *rules) if tab == "preferences" else self.sets.open(set_id)
 
 
 def _name(reviewer: str | None) -> str:

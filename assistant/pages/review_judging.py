@@ -64,8 +64,11 @@ class Judging:
         left = [self.set_id, self.comparison, self.reader, self.reason]
         gr.on([self.skip.click, self.reason.submit], self._skip, left, self.outputs, **QUIET)
 
-    def open(self, set_id: str | None, reviewer: str) -> Updates:
-        """The reviewer's next case of this set, else a sentence on why there is none."""
+    def open(self, set_id: str | None, reviewer: str, stands: str | None = None, reader: str = "") -> Updates:
+        """The reviewer's next case of this set, else a sentence on why there is none.
+
+        Nothing changes where the case `stands` already, shown to the same `reader`: what was written of it stays.
+        """
         from trainer.review import queue
 
         if not set_id:
@@ -78,6 +81,8 @@ class Judging:
                 return self._nothing(review_view.no_case(queue.progress(set_id), queue.set_progress(set_id), reviewer))
         except Exception as error:  # whatever the database says becomes one sentence
             return self._nothing(review_view.fault(error))
+        if (stands, reader) == (shown.comparison_id, reviewer):
+            return {self.reader: reader}
         return {self.set_id: set_id, self.reader: reviewer, **self._show(shown)}
 
     def _show(self, shown: Shown) -> Updates:

@@ -120,9 +120,11 @@ class Preferences:
             **self._kept(),
             self.name: name,
             self.run: gr.Dropdown(choices, value=value),
-            self.said: gr.HTML(visible=False),
-            self.reasons: gr.HTML(visible=False),
         }
+
+    def forget(self) -> Updates:
+        """What was said of another set's data goes."""
+        return {self.said: gr.HTML(visible=False), self.reasons: gr.HTML(visible=False)}
 
     def _preview(self, set_id: str | None, *asked: Any) -> Updates:
         try:

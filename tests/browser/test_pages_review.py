@@ -163,6 +163,7 @@ def test_disagreements_are_decided_and_the_votes_become_a_run(page: Page, traine
     assert aligned.config.objective.kind == "dpo"
     assert aligned.config.data.sources[0].name.endswith("ward-2-v1/pairs.jsonl")
     page.get_by_role("tab", name="Review", exact=True).click()
+    expect(page.locator("#review-reasons")).to_be_visible()
     expect(page.locator("#review-reasons")).to_contain_text("8 pairs are very few")
     _ended(aligned)
     queue.delete_set(made.id)

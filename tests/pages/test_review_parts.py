@@ -156,7 +156,10 @@ def test_a_case_names_nobody_before_the_vote_and_both_after_it(answered: ReviewS
     for name in (finished_run.id, label(finished_run), "tuned", "base model"):
         assert name not in text(page)
     shown = queue.next_case(answered.id, "Anna")
-    assert shown is not None
+    assert shown is not None and shown.comparison_id == page[part.comparison]
+    again = part.open(answered.id, "Anna", shown.comparison_id, "Anna")
+    assert list(again) == [part.reader], "what was written of a case that stands there stays"
+    assert part.open(answered.id, "Ben", shown.comparison_id, "Anna")[part.reader] == "Ben"
     queue.vote(shown.comparison_id, "Anna", Ballot(choice="tie"))
     after = part._voted(shown.comparison_id, "Anna")
     names = [after[name].value for _, name in part.answers]
