@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from evaluators.resampling import clopper_pearson
 from evaluators.scores import Measure, Score, divide, measure
 
 if TYPE_CHECKING:
@@ -81,7 +82,9 @@ def krippendorff_alpha(
     `level` says how far two values lie apart: nominal, any two the same (labels); ordinal, by the ranks between them
     (ratings in order); interval, by the square of their difference. Items with fewer than two values say nothing.
     1 is full agreement and 0 chance; Krippendorff asks for 0.8, and 0.667 for tentative conclusions. The value is None
-    where all values are the same. Raises `ValueError` where there are not as many units as items.
+    where all values are the same. Where all judges agree on labels, no resample can differ: the interval is then from
+    the largest share of disagreement that none in so many units leaves open (Clopper and Pearson), over that expected
+    by chance. Raises `ValueError` where there are not as many units as items.
     """
     import numpy as np
 
@@ -104,7 +107,13 @@ def krippendorff_alpha(
         n = totals.sum(axis=-1)
         return 1 - (n - 1) * divide((seen * apart).sum(axis=(-2, -1)), expected)
 
-    return _measure(f"Krippendorff's alpha ({level})", rows.reshape(len(given), size * size), of, units, seed)
+    found = _measure(f"Krippendorff's alpha ({level})", rows.reshape(len(given), size * size), of, units, seed)
+    if level == "nominal" and found.value == 1 and found.low is None:
+        totals = rows.sum(axis=(0, 1))
+        chance = 1 - float((totals * (totals - 1)).sum() / (totals.sum() * (totals.sum() - 1)))
+        _, most = clopper_pearson(0, found.units)
+        return found.model_copy(update={"low": 1 - most / chance, "high": 1.0, "interval": "exact"})
+    return found
 
 
 def _distances(known: Sequence[str | float], totals: np.ndarray, level: str) -> np.ndarray:

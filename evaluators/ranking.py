@@ -94,12 +94,11 @@ def elo(duels: Sequence[Duel], seed: int = 0) -> Ranking:
         return Ranking(ratings={}, remark="Nothing has been compared yet.")
     random = np.random.default_rng(seed)
     everything = [random.permutation(len(duels)) for _ in range(RESAMPLES)]
-    units = sorted({duel.unit for duel in duels})
-    of_unit = [np.array([place for place, duel in enumerate(duels) if duel.unit == unit]) for unit in units]
-    drawn = [
-        random.permutation(np.concatenate([of_unit[unit] for unit in random.integers(len(units), size=len(units))]))
-        for _ in range(RESAMPLES)
-    ]
+    names, unit = np.unique(np.array([duel.unit for duel in duels], dtype=object), return_inverse=True)
+    drawn = []
+    for _ in range(RESAMPLES):
+        times = np.bincount(random.integers(len(names), size=len(names)), minlength=len(names))
+        drawn.append(random.permutation(np.repeat(np.arange(len(duels)), times[unit])))
     value = _played(duels, models, everything).mean(axis=0)
     draws = _played(duels, models, drawn)
     return Ranking(ratings=_ratings("Elo", models, value, draws, duels))

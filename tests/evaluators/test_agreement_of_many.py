@@ -73,3 +73,12 @@ def test_distances_of_ratings_count():
         one, other = krippendorff_alpha(near, level).value, krippendorff_alpha(far, level).value
         assert one is not None and other is not None and one > other + 0.3
     assert not math.isnan(krippendorff_alpha(near).value or math.nan)
+
+
+def test_full_agreement_is_as_sure_as_its_number_of_items():
+    found = krippendorff_alpha([["a", "a"], ["b", "b"]] * 20)
+    # None of 40 disagree: 0.0881 at most do; 80 labels, half of them each, differ by chance in 40/79.
+    assert (found.value, found.high, found.interval) == (1, 1, "exact")
+    assert found.low == pytest.approx(1 - 0.0881 / (40 / 79), abs=1e-3)
+    few = krippendorff_alpha([["a", "a"], ["b", "b"]])
+    assert few.value == 1 and few.low is not None and few.low < 0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Literal
 
 from pydantic import BaseModel, Field, field_validator
 
 from trainer.data.rows import Message
+from trainer.review.prompts import ReviewError
 from trainer.store import CRITERIA, Choice, Vote
 
 Side = Literal["left", "right"]
@@ -89,6 +91,14 @@ class Disagreement(BaseModel):
     """Whether one preferred the left and another the right answer."""
     decision: Ballot | None
     """The adjudicator's, where one has decided."""
+
+
+def reviewer_name(text: str) -> str:
+    """A reviewer's name as it is kept; raises `ReviewError` where there is none, or it is over 80 characters long."""
+    name = " ".join(unicodedata.normalize("NFC", text).split())
+    if not name or len(name) > 80:
+        raise ReviewError("Votes need a reviewer's name of 1 to 80 characters.")
+    return name
 
 
 def place_of(side: str, turned: bool) -> Choice:

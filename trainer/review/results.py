@@ -8,7 +8,7 @@ from itertools import combinations
 from statistics import median
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel
 from sqlmodel import col, select
 
 from evaluators import scores
@@ -94,10 +94,10 @@ class ReviewResults(BaseModel):
     position: PositionBias
     ratings: dict[str, dict[str, Measure]]
     """Mean stars (1 to 5) by model and criterion."""
-    progress: list[ReviewerProgress] = Field(default_factory=list)
-    """Of a set."""
-    open_disagreements: int = 0
-    """Of a set: cases whose readers differ and nobody has decided."""
+    progress: list[ReviewerProgress]
+    """Of a set; empty for all comparisons together."""
+    open_disagreements: int
+    """Comparisons whose readers differ and nobody has decided."""
 
 
 class _Judged(NamedTuple):
@@ -146,7 +146,7 @@ def results(set_id: str | None = None) -> ReviewResults:
         ),
         ratings=_ratings(judged),
         progress=queue.progress(found.id) if found else [],
-        open_disagreements=sum(one.decision is None for one in queue.disagreements(found.id)) if found else 0,
+        open_disagreements=sum(len({vote.choice for vote in one.counted}) > 1 for one in judged),
     )
 
 
@@ -163,7 +163,7 @@ def _judged(set_id: str | None) -> list[_Judged]:
     judged = []
     for identity, comparison in comparisons.items():
         readers = [vote for vote in given[identity] if vote.role == "reader"]
-        decided = queue.decision([vote for vote in given[identity] if vote.role == "adjudicator"])
+        decided = queue.latest([vote for vote in given[identity] if vote.role == "adjudicator"])
         judged.append(_Judged(comparison, readers, [decided] if decided else readers))
     return judged
 
