@@ -33,6 +33,7 @@ bench: .venv/installed-dev
 	$(BIN)/python bench/methods.py --table retention
 	$(BIN)/python bench/methods.py --table order
 	$(BIN)/python bench/robustness.py
+	$(BIN)/python bench/active.py
 
 install: .venv/installed-dev
 
