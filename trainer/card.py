@@ -5,6 +5,7 @@ from __future__ import annotations
 from evaluators.metrics import Proportion
 from trainer.data.manifest import RunManifest
 from trainer.method_names import method_name, method_size
+from trainer.objective_names import objective_name
 from trainer.report import Report
 from trainer.sections import RunConfig
 
@@ -47,7 +48,8 @@ def model_card(config: RunConfig, manifest: RunManifest, report: Report) -> str:
         f"# {config.output.name}",
         "",
         f"{config.model.name} ({report.model_origin}, weights {report.weights_sha256[:12]}) tuned with "
-        f"{method_name(config)} ({', '.join(trained)}) by Bedside.",
+        f"{method_name(config)} ({', '.join(trained)}) by Bedside; what was minimised: "
+        f"{objective_name(config.objective.kind)}.",
         "",
         "A research model, not a medical device. No clinician has approved it.",
         "",
@@ -62,6 +64,13 @@ def model_card(config: RunConfig, manifest: RunManifest, report: Report) -> str:
         f"Validation loss {report.validation_loss.before:.3f} before, {report.validation_loss.after:.3f} after.",
         "",
     ]
+    if report.pairs_won:
+        won = report.pairs_won
+        what = "judged answers on the right side" if config.objective.kind == "kto" else "pairs won"
+        lines += [
+            f"Validation {what}: {percent(won.before)} before, {percent(won.after)} after (n = {won.after.n}).",
+            "",
+        ]
     if report.table:
         lines += [*_table([COMPARISON_HEADER, *comparison_rows(report)]), ""]
     if report.forgetting:

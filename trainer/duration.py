@@ -12,6 +12,7 @@ from trainer.catalogue import BaseModelRow, GpuRow
 from trainer.hardware import Machine
 from trainer.method_sections import FullMethod, LoraMethod
 from trainer.methods.counts import trained_numbers
+from trainer.objective_sections import PAIRED, DpoObjective, KtoObjective
 from trainer.sections import RunConfig
 from trainer.steering.rank_search import MOST_TRIALS, trial_steps
 
@@ -41,10 +42,14 @@ def duration(
     rows: int,
     row_tokens: float | None = None,
 ) -> Range:
-    """Hours of training, without loading and scoring. On a GPU where `gpu` is given, else on this machine's CPU."""
-    lengths = [share * config.schedule.max_length for share in TYPICAL_ROWS]
+    """Hours of training, without loading and scoring. On a GPU where `gpu` is given, else on this machine's CPU.
+
+    `row_tokens` are those of all answers of a row, each with its question.
+    """
+    longest = answers_a_row(config) * config.schedule.max_length
+    lengths = [share * longest for share in TYPICAL_ROWS]
     if row_tokens is not None:
-        lengths = [min(row_tokens, config.schedule.max_length)] * 2
+        lengths = [min(row_tokens, longest)] * 2
     ends = []
     for end in (0, 1):
         tokens = config.schedule.batch_size * lengths[end]
@@ -63,7 +68,8 @@ def total_steps(config: RunConfig, rows: int) -> int:
     Disturbed rows (`adversarial`) count as many as are asked for; rewritten and repeated ones, of which nobody knows
     how many there will be, do not.
     """
-    train = rows * (1 - config.data.validation_share) / (1 - config.steering.replay_share)
+    replay = config.steering.replay_share if config.objective.kind == "sft" else 0.0
+    train = rows * (1 - config.data.validation_share) / (1 - replay)
     if config.adversarial.perturbations:
         train /= 1 - config.adversarial.share
     effective = config.schedule.batch_size * config.schedule.accumulation
@@ -92,7 +98,8 @@ def operations_per_token(config: RunConfig, model: BaseModelRow) -> float:
     2 per frozen parameter forward and 2 backward, whose weight gradients are not needed, and 6 per trained one
     (Kaplan et al. 2020); 2 more with checkpointing. Distillation asks the base about the general rows, once forward.
     With gradient surgery the backward pass is made for each task. The consistency loss reads the clean twins of the
-    disturbed rows, once forward; an attack on the embeddings makes all of it once for each of its passes.
+    disturbed rows, once forward; an attack on the embeddings makes all of it once for each of its passes. DPO asks the
+    reference once forward, before training or in each step; KTO asks both about answers to other questions as well.
     """
     trained = trained_numbers(config.method, model)
     frozen = 0.0 if isinstance(config.method, FullMethod) else model.params_b * 1e9
@@ -103,11 +110,22 @@ def operations_per_token(config: RunConfig, model: BaseModelRow) -> float:
         forward += 2 * frozen + 2 * trained
     if config.steering.distillation:
         forward += 2 * frozen * config.steering.replay_share
+    objective = config.objective
+    once = 2 * (frozen + trained) / max(1.0, config.schedule.epochs)  # asked before training, spread over its passes
+    if isinstance(objective, DpoObjective):
+        forward += once if objective.precompute_reference else 2 * frozen
+    if isinstance(objective, KtoObjective):
+        forward += 2 * once + 2 * (frozen + trained)
     adversarial = config.adversarial
     if adversarial.consistency:
         forward += 2 * (frozen + trained) * adversarial.share
     passes = {"off": 1, "fgm": 2, "freelb": adversarial.embedding_steps}[adversarial.embedding]
     return (forward + backward) * passes
+
+
+def answers_a_row(config: RunConfig) -> int:
+    """Answers, each with its question, that are read of a row of data: two of a pair."""
+    return 2 if config.objective.kind in PAIRED else 1
 
 
 def recomputes(config: RunConfig) -> bool:

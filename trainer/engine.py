@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluators import forgetting, generation
+from evaluators.metrics import proportion
 from trainer import card, events, hardware, jobs, models, preflight, reward_models, scoring, sizing, training
+from trainer.data import pairs
 from trainer.data.tokenised import tokenise
 from trainer.data.tokens import conversation
 from trainer.method_sections import LoraMethod
@@ -16,7 +18,7 @@ from trainer.methods import full, saved
 from trainer.methods.apply import LECTURE_SHARES, trainable_share
 from trainer.objective_sections import REINFORCED
 from trainer.objectives import reinforcement
-from trainer.report import BeforeAfter, Report
+from trainer.report import BeforeAfter, PairsWon, Report
 from trainer.reporting import Reporter, StopRequested, TrainingEvents, peak_memory_gib
 from trainer.runs import ADAPTER, CHECKPOINTS, MODEL, REWARD, Run
 from trainer.sections import RunConfig
@@ -108,14 +110,14 @@ def train(config: RunConfig, reporter: Reporter) -> None:
         table, forgotten = scoring.score(config, tuned, reporter.progress)
         if config.objective.kind in REINFORCED:
             gained = reinforcement.gain(config, tuned, prepared.validation, prepared.train, reporter.progress)
-    first, last = _validation_losses(folder, kept_step)
+    first, last = _measured(folder, kept_step)
     made = prepared.manifest
     own_rows = made.train_rows - made.replay_rows - made.perturbed_rows + made.validation_rows
     row_tokens = prepared.manifest.all_tokens / prepared.manifest.train_rows
     predicted = sizing.estimate(config, hardware.detect(), own_rows, row_tokens)
     report = Report(
         table=table,
-        validation_loss=BeforeAfter(before=first, after=last),
+        validation_loss=BeforeAfter(before=first.loss, after=last.loss),
         forgetting=forgotten,
         model_origin=found.origin,
         weights_sha256=found.weights_sha256,
@@ -126,6 +128,7 @@ def train(config: RunConfig, reporter: Reporter) -> None:
         folds=folds,
         conflict=conflict,
         held_out_pairs=ranked,
+        pairs_won=_pairs_won(config, first, last),
         reward_gain=gained,
         tokens_per_second=watch.tokens_per_second,
         peak_gib=peak_memory_gib(config.hardware.device),
@@ -227,8 +230,15 @@ def _measure_kept(trainer: RunTrainer, kept_step: int | None, reporter: Reporter
     reporter.status.step = last_step
 
 
-def _validation_losses(folder: Path, kept_step: int | None) -> tuple[float, float]:
+def _measured(folder: Path, kept_step: int | None) -> tuple[events.EvalEvent, events.EvalEvent]:
+    """What was measured on the validation rows at first, and of the weights that are kept."""
     # From the events, not from this process: a resumed run measured its first loss in another one.
     found = [event for event in events.read(folder / "events.jsonl") if isinstance(event, events.EvalEvent)]
-    kept = next((event for event in reversed(found) if event.step == kept_step), found[-1])
-    return found[0].loss, kept.loss
+    return found[0], next((event for event in reversed(found) if event.step == kept_step), found[-1])
+
+
+def _pairs_won(config: RunConfig, first: events.EvalEvent, last: events.EvalEvent) -> PairsWon | None:
+    if pairs.learns_from(config) == "answers" or config.objective.kind == "reward":
+        return None
+    before, after = (proportion((one.answer_accuracy or 0) * one.n, one.n) for one in (first, last))
+    return PairsWon(before=before, after=after)

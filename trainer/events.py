@@ -67,6 +67,8 @@ class EvalEvent(_Event):
 
     `loss` is the mean cross-entropy of an answer's token (nats), also for each task and specialty; `token_accuracy` the
     share of answer tokens predicted right, `answer_accuracy` of answers right throughout, each after the right ones.
+    With another objective than supervised tuning `loss` is that objective's, and `answer_accuracy` the share of pairs
+    (KTO: of judged answers) that are won.
     """
 
     kind: Literal["eval"] = "eval"

@@ -41,6 +41,17 @@ class HeldOutPairs(BaseModel):
     ranking: PairRanking
 
 
+class PairsWon(BaseModel):
+    """Share of validation pairs whose chosen answer the model favours; in KTO, of answers that stand on the right side.
+
+    Against the reference where the objective has one: a model that equals it wins half. Pairs of one question count as
+    so many cases, so that the intervals are narrow where questions have several.
+    """
+
+    before: Proportion
+    after: Proportion
+
+
 class RewardGain(BaseModel):
     """The mean reward of greedy answers to validation questions, of the base and of the tuned model."""
 
@@ -70,6 +81,8 @@ class Report(BaseModel):
     """What follows from how far the tasks' gradients conflicted (lecture L2.6)."""
     held_out_pairs: HeldOutPairs | None = None
     """Of a reward model."""
+    pairs_won: PairsWon | None = None
+    """Of a run that learnt from preferences (DPO, KTO, ORPO, CPO)."""
     reward_gain: RewardGain | None = None
     """Of a run that learnt from rewards."""
     tokens_per_second: float

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from trainer import catalogue
 from trainer.catalogue import BaseModelRow, GpuRow
-from trainer.duration import NF4_BYTES, Range, duration, recomputes, tasks
+from trainer.duration import NF4_BYTES, Range, answers_a_row, duration, recomputes, tasks
 from trainer.hardware import Machine
 from trainer.method_sections import AdaLoraMethod, AdapterMethod, FullMethod, LoraMethod, PromptMethod, PTuningMethod
 from trainer.methods.counts import linear_shapes, trained_numbers
@@ -131,7 +131,8 @@ def memory_parts(
     device, schedule = config.hardware.device, config.schedule
     ends = []
     for end in (0, 1):
-        tokens = schedule.batch_size * (schedule.max_length * LONGEST_ROWS[end] + _virtual_tokens(config))
+        read = schedule.batch_size * answers_a_row(config)
+        tokens = read * (schedule.max_length * LONGEST_ROWS[end] + _virtual_tokens(config))
         layer = KEPT_PER_HIDDEN[end] * model.hidden + KEPT_PER_INTERMEDIATE[end] * model.intermediate
         layer += _kept_by_bottlenecks(config, model)
         kept = model.layers * layer
