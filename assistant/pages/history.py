@@ -35,6 +35,9 @@ class History:
         self.ranks: list[events.RankEvent] = []
         self.folds: list[events.FoldEvent] = []
         self.guards: list[events.GuardEvent] = []
+        self.preferences: list[events.PreferenceEvent] = []
+        self.rewards: list[events.RewardEvent] = []
+        self.alarms: list[events.AlarmEvent] = []
         self.reading: events.ReadingEvent | None = None
         self.notes: list[events.WarningEvent | events.StopEvent] = []
         self.progress: events.ProgressEvent | None = None
@@ -60,6 +63,8 @@ class History:
             events.ConflictEvent: self.conflicts,
             events.ForgettingEvent: self.forgetting,
             events.HarmEvent: self.harm,
+            events.PreferenceEvent: self.preferences,
+            events.RewardEvent: self.rewards,
         }
         if (points := by_step.get(type(event))) is not None:
             # A resumed run repeats the steps after its checkpoint; what it did before the kill is superseded.
@@ -74,6 +79,10 @@ class History:
                 self.folds = [one for one in self.folds if one.fold != event.fold] + [event]
             case events.GuardEvent():
                 self.guards.append(event)
+            case events.RewardEvent():
+                _cut(self.alarms, event.step)  # an alarm comes after the step that it is of
+            case events.AlarmEvent():
+                self.alarms.append(event)
             case events.ReadingEvent():
                 self.reading = event
             case events.WarningEvent() | events.StopEvent():
@@ -88,7 +97,8 @@ class History:
         """How much there is of everything: another tuple where something new came, or was superseded."""
         lists = (
             self.steps, self.evals, self.notes, self.samples, self.mix, self.levels, self.weights, self.conflicts,
-            self.forgetting, self.harm, self.ranks, self.folds, self.guards,
+            self.forgetting, self.harm, self.ranks, self.folds, self.guards, self.preferences, self.rewards,
+            self.alarms,
         )  # fmt: skip
         return tuple(map(len, lists))
 

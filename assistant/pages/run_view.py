@@ -41,6 +41,7 @@ def notes(run: Run, past: History) -> str:
         f"{one.reason} Training went back to step {one.to_step} and goes on with a rate of {one.learning_rate:.1e}."
         for one in past.guards
     ]
+    lines += [f"Step {one.step}: {one.message}" for one in past.alarms]
     if run.status.error:
         return notice("This run failed", [run.status.error, *lines], "bad")
     if run.status.state == "stopped":

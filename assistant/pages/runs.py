@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from assistant.pages import compare_runs, run_steering, run_view
+from assistant.pages import compare_runs, run_alignment, run_steering, run_view
 from assistant.pages.history import history
 from assistant.pages.style import QUIET, SERIES, empty, html, notice
 from trainer import runs
@@ -157,8 +157,9 @@ class _Page:
         if now == tuple(shown):
             return page
         notes, samples = run_view.notes(run, past), run_view.samples(past)
-        steering = run_steering.cards(past)
-        report = run_view.report(run.report())
+        steering = run_alignment.cards(past) + run_steering.cards(past)
+        found = run.report()
+        report = run_view.report(found) + run_alignment.outcome(found)
         curves = past.curves([(field, name) for _, field, name, _ in _SMALL]) if past.steps else []
         page |= {
             self.notes: gr.HTML(notes, visible=bool(notes)),
