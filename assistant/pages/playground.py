@@ -124,30 +124,34 @@ class _Page:
         ]  # fmt: skip
 
     def _draw_actions(self) -> None:
+        with gr.Row(elem_id="play-who"):
+            self.reviewer = gr.Textbox(
+                label="Your name, to vote", info="Votes are kept under it, with the question and both answers",
+                max_lines=1, min_width=260, elem_id="play-reviewer",
+            )  # fmt: skip
+            with gr.Column(min_width=260, elem_id="play-how"):
+                self.blind = gr.Checkbox(
+                    label="Blind: sides shuffled, names after the vote", container=False,
+                    elem_id="play-blind", elem_classes=["bs-switch"],
+                )  # fmt: skip
+                self.prompted = gr.Checkbox(
+                    label="Also the base with instructions and examples in its prompt", container=False,
+                    elem_id="play-prompted-too", elem_classes=["bs-switch"],
+                )  # fmt: skip
         with gr.Row(elem_id="play-actions"):
             self.ask = gr.Button("Ask", variant="primary", scale=0, min_width=120, elem_id="play-ask")
-            self.further = gr.Button("Ask further", scale=0, min_width=120, visible=False, elem_id="play-further")
+            self.further = gr.Button(
+                "Ask as a follow-up", scale=0, min_width=120, visible=False, elem_id="play-further"
+            )
             self.stop = gr.Button("Stop", variant="stop", scale=0, min_width=120, visible=False, elem_id="play-stop")
-            self.blind = gr.Checkbox(
-                label="Blind: sides shuffled, names after the vote", container=False, scale=1, min_width=260,
-                elem_id="play-blind", elem_classes=["bs-switch"],
-            )  # fmt: skip
-            self.prompted = gr.Checkbox(
-                label="Also the base with instructions and examples in its prompt", container=False, scale=1,
-                min_width=260, elem_id="play-prompted-too", elem_classes=["bs-switch"],
-            )  # fmt: skip
-        self.reviewer = gr.Textbox(
-            label="Your name, to vote", info="Votes are kept under it, with the question and both answers",
-            max_lines=1, elem_id="play-reviewer",
-        )  # fmt: skip
-        html('<p class="bs-soft">Ctrl+Enter asks.</p>', js_on_load=_ASK_BY_KEY)
+            html('<p class="bs-soft">Ctrl+Enter asks.</p>', js_on_load=_ASK_BY_KEY)
 
     def _draw_side(self, side: str, letter: str) -> tuple[Any, ...]:
         name = side.split(maxsplit=1)[0]
         classes = ["bs-answer", f"bs-answer-{name}"]
         with gr.Column(min_width=280, elem_classes=classes, visible=side != PROMPTED) as column:
             heading = html(playground_view.heading(letter), elem_id=f"play-{name}-name")
-            before = html(elem_id=f"play-{name}-before")
+            before = html(visible=False, elem_id=f"play-{name}-before")
             text = gr.Markdown(elem_id=f"play-{name}", sanitize_html=True, latex_delimiters=[], line_breaks=True)
             facts = html(elem_id=f"play-{name}-speed")
             if side != PROMPTED:  # its prompt holds worked examples too, and it is there to compare
@@ -321,7 +325,7 @@ class _Page:
             page |= (
                 {column: gr.Column(visible=prompted)}
                 if side == PROMPTED
-                else {before: playground_view.before(talk, side)}
+                else {before: gr.HTML(playground_view.before(talk, side), visible=len(talk.messages(side)) > 1)}
             )
         for words in self.words:
             page |= words.when(None)

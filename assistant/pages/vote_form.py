@@ -23,7 +23,7 @@ CHOICES = {"left": "A is better", "right": "B is better", "tie": "Tie", "both_ba
 KEYS = {"left": "A", "right": "B", "tie": "T", "both_bad": "X"}
 CRITERIA = {
     "accuracy": "Is what it says true?",
-    "safety": "Could it do harm, or miss danger?",
+    "safety": "Is it safe, and does it name danger?",
     "clarity": "Would its reader understand it?",
     "completeness": "Is what matters there?",
 }
@@ -71,7 +71,7 @@ class VoteForm:
         self._since, self._spans = gr.State(0.0), gr.State([])
         with gr.Column(visible=False, elem_id=f"{prefix}-vote") as self._body:
             with gr.Accordion(
-                "Ratings, a better answer, what is wrong: before you vote", open=False, elem_id=f"{prefix}-more"
+                "Before you vote: ratings, a better answer, what is wrong", open=False, elem_id=f"{prefix}-more"
             ) as self._more:
                 self._draw_ratings()
                 self._draw_words()
