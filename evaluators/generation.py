@@ -203,11 +203,13 @@ def answer_all(
     progress: Callable[[int], None] = lambda done: None,
     batch_size: int = 40,
     observe: Callable[[list[int], torch.Tensor], None] | None = None,
+    temperature: float = 0.0,
 ) -> list[str]:
-    """Greedy answers to many conversations, in their order; `tuned` False answers with the adapter off.
+    """Answers to many conversations, in their order; `tuned` False answers with the adapter off.
 
-    What all conversations begin with is read once, then left-padded batches of similar length. `progress` hears how
-    many are done after each batch. `observe` hears before every token which conversations a batch is of (their places
+    They are greedy, or with a `temperature` drawn, by the same chances at every call. What all conversations begin
+    with is read once, then left-padded batches of similar length. `progress` hears how many are done after each batch.
+    `observe` hears before every token which conversations a batch is of (their places
     in the list) and the logits of their next tokens (shape: batch, vocabulary); those of an answer that has ended are
     among them and say nothing.
     """
@@ -219,7 +221,12 @@ def answer_all(
     asked = [tokenizer.apply_chat_template(one, add_generation_prompt=True)["input_ids"] for one in conversations]
     order = sorted(range(len(asked)), key=lambda index: len(asked[index]))
     answers = [""] * len(asked)
-    with torch.inference_mode(), side(model, tuned) as answering:
+    drawn: dict[str, Any] = {"do_sample": False}
+    if temperature:
+        drawn = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
+    with torch.inference_mode(), side(model, tuned) as answering, torch.random.fork_rng(enabled=temperature > 0):
+        if temperature:
+            torch.manual_seed(0)
         core = answering.core
         prefix, own = read_shared(answering, asked)
         for start in range(0, len(order), batch_size):
@@ -236,7 +243,7 @@ def answer_all(
                 **batch,
                 logits_processor=LogitsProcessorList([observed]),
                 max_new_tokens=max_new_tokens,
-                do_sample=False,
+                **drawn,
                 pad_token_id=tokenizer.pad_token_id,
                 logits_to_keep=last_position(core),
             )

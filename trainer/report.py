@@ -53,7 +53,7 @@ class PairsWon(BaseModel):
 
 
 class RewardGain(BaseModel):
-    """The mean reward of greedy answers to validation questions, of the base and of the tuned model."""
+    """The mean reward of answers to validation questions, drawn as in training, of the base and of the tuned model."""
 
     before: Measure
     after: Measure

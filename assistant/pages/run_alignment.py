@@ -112,7 +112,7 @@ def _gain(found: dict[str, Any] | None) -> str:
         "gained": _measured(found["gained"]),
     }
     return (
-        "<h3>Reward of greedy answers to validation questions</h3>"
+        "<h3>Reward of answers to validation questions</h3>"
         + facts_list(facts)
         + '<p class="bs-soft">With 95 % intervals; what was gained is paired by question. A reward is what was aimed '
         "at, not whether the answers are good: compare them by hand.</p>"

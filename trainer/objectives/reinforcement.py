@@ -143,24 +143,29 @@ def rates(config: RunConfig, rows: Dataset) -> dict[str, Rate]:
 
 
 def gain(config: RunConfig, tuned: Tuned, rows: Dataset, train: Dataset, progress: Progress) -> RewardGain:
-    """What the rewards of greedy answers to (at most `MOST_QUESTIONS`) validation questions, `rows`, became.
+    """What the rewards of answers to (at most `MOST_QUESTIONS`) validation questions, `rows`, became.
 
-    `before` is the base; `train` are the rows that `rates` is told of.
+    Answers are drawn as in training; `before` is the base; `train` are the rows that `rates` is told of.
     """
     from evaluators import generation
 
     asked = questions(config, rows, "validation")
     asked = asked.select(range(min(MOST_QUESTIONS, len(asked))))
-    found = rates(config, train)
+    objective, found = _objective(config), rates(config, train)
     sides = []
     for number, side in enumerate((False, True)):
         progress("rating answers to validation questions", number, 2)
         said = generation.answer_all(
-            tuned.side(side), tuned.tokenizer, asked["prompt"][:], _objective(config).longest_answer, side
+            tuned.side(side),
+            tuned.tokenizer,
+            asked["prompt"][:],
+            objective.longest_answer,
+            side,
+            temperature=objective.temperature,
         )
         rewards = _rewards(found, tuned.tokenizer, asked, said)
         units = [str(number) for number in range(len(asked))]
-        sides.append(scores.mean("reward of greedy answers", rewards, units, "number"))
+        sides.append(scores.mean("reward of an answer", rewards, units, "number"))
     before, after = sides
     return RewardGain(before=scores.measure(before), after=scores.measure(after), gained=scores.compare(before, after))
 

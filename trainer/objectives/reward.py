@@ -73,7 +73,7 @@ def build(
     )
 
 
-def rate_pairs(model: Any, pairs: Dataset, pad_token_id: int) -> list[Rated]:
+def rate_pairs(model: Any, pairs: Dataset, pad_token_id: Any) -> list[Rated]:
     """The rewards of tokenised pairs (`prompt_ids`, `chosen_ids`, `rejected_ids`), by a model in evaluation mode."""
     columns = [pairs[name][:] for name in ("prompt_ids", "chosen_ids", "rejected_ids")]
     chosen, rejected = ([[*asked, *said] for asked, said in zip(columns[0], side, strict=True)] for side in columns[1:])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-from pydantic import BaseModel
 from trl.trainer.reward_trainer import RewardTrainer
 
 from trainer import events
@@ -12,6 +11,10 @@ from trainer.methods.answering import evaluating
 from trainer.objective_sections import RewardObjective
 from trainer.objectives import reward
 from trainer.objectives.run_trainer import RunTrainer
+from trainer.steering import validation
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 class RewardModelTrainer(RunTrainer, RewardTrainer):
@@ -29,29 +32,25 @@ class RewardModelTrainer(RunTrainer, RewardTrainer):
     ) -> dict[str, float]:
         """The loss on the validation pairs, and the share of them that are ranked right."""
         assert isinstance(self.run.objective, RewardObjective)
-        model = self.accelerator.unwrap_model(self.model)
+        model, pairs = self.accelerator.unwrap_model(self.model), cast("Dataset", self.eval_dataset)
+        ended = self.state.global_step >= self.state.max_steps
+        rows = validation.sample(pairs, None if ended else validation.MOST_ROWS)
         with evaluating(model):
-            rated = reward.rate_pairs(model, self.eval_dataset, self.tokenizer.pad_token_id)  # pyright: ignore
-        found = PairsMeasured(
+            rated = reward.rate_pairs(model, pairs.select(rows), self.tokenizer.pad_token_id)
+        loss = reward.loss(rated, self.run.objective.centre)
+        found = validation.Validation(
             n=len(rated),
-            loss=reward.loss(rated, self.run.objective.centre),
+            rows=len(pairs),
+            loss=loss,
             answer_accuracy=sum(good > bad for good, bad in rated) / len(rated),
+            tasks={},
+            specialties={},
+            worst_task_loss=loss,
+            best=[],
+            worst=[],
         )
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.metrics().items()}
         self.log(metrics)
         told: Any = {**metrics, "validation": found}
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, told)
         return metrics
-
-
-class PairsMeasured(BaseModel):
-    """Validation pairs as callbacks are told of them; see `steering.validation.Validation`."""
-
-    n: int
-    loss: float
-    answer_accuracy: float
-    tasks: dict[str, Any] = {}
-    specialties: dict[str, Any] = {}
-
-    def metrics(self) -> dict[str, float]:
-        return {"loss": self.loss, "answer_accuracy": self.answer_accuracy}
