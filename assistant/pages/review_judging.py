@@ -32,7 +32,7 @@ class Judging:
             with gr.Row(equal_height=True, elem_id="review-answers"):
                 self.answers = [self._draw_answer(side) for side in SIDES]
             self.form = VoteForm("review")
-            with gr.Row(visible=False, elem_id="review-after", elem_classes=["bs-actions"]) as self.after:
+            with gr.Row(visible=False, elem_id="review-after", elem_classes=["bs-tools"]) as self.after:
                 self.next = gr.Button("Next case", variant="primary", elem_id="review-next", min_width=140)
             self.skipping = gr.Accordion("Skip this case", open=False, elem_id="review-skip-fold")
             with self.skipping, gr.Row(elem_id="review-skip-row"):

@@ -39,20 +39,20 @@ class Preferences:
                 [], label="Run that is aligned", info="The new run goes on from what it trained", filterable=False,
                 elem_id="review-align-run", min_width=240,
             )  # fmt: skip
-        with gr.Row(elem_id="review-align-actions", elem_classes=["bs-actions"]):
+        with gr.Row(elem_id="review-align-actions", elem_classes=["bs-tools"]):
             self.align = gr.Button("Align with these votes", variant="primary", elem_id="review-align", min_width=200)
             self.save = gr.Button("Save without training", elem_id="review-save", min_width=180)
         self.said = html(visible=False, elem_id="review-align-said")
         self.reasons = html(visible=False, elem_id="review-reasons")
         with gr.Accordion("Saved", open=False, visible=False, elem_id="review-saved-fold") as self.fold:
             self.saved = gr.Dropdown([], label="Preference data", filterable=False, elem_id="review-saved")
-            with gr.Row(elem_id="review-saved-actions", elem_classes=["bs-actions"]):
+            with gr.Row(elem_id="review-saved-actions", elem_classes=["bs-tools"]):
                 self.downloads = [
                     gr.DownloadButton(f"Download {what}", elem_id=f"review-download-{what}", min_width=160)
                     for _, what in _DOWNLOADS
                 ]
                 self.delete = gr.Button("Delete", elem_id="review-data-delete", min_width=110)
-            with gr.Row(visible=False, elem_id="review-data-confirm", elem_classes=["bs-actions"]) as self.confirm:
+            with gr.Row(visible=False, elem_id="review-data-confirm", elem_classes=["bs-tools"]) as self.confirm:
                 html('<p class="bs-ask">Delete this version for good? Its votes stay.</p>')
                 self.really = gr.Button("Delete for good", variant="stop", elem_id="review-data-really", min_width=150)
                 self.keep = gr.Button("Keep it", elem_id="review-data-keep", min_width=110)
@@ -73,10 +73,14 @@ class Preferences:
                     precision=0, minimum=1, elem_id="review-rule-readers", min_width=200,
                 )  # fmt: skip
                 ties = gr.Dropdown(
-                    [("Left out", "leave_out"), ("Both good", "both_good")], value=fields["ties"].default,
-                    label="Ties", info=fields["ties"].description, filterable=False, elem_id="review-rule-ties",
+                    [("Left out", "leave_out"), ("Both good", "both_good")],
+                    value=fields["ties"].default,
+                    label="Ties",
+                    info="Both good makes two good labels of a tie, and never a pair",
+                    filterable=False,
+                    elem_id="review-rule-ties",
                     min_width=200,
-                )  # fmt: skip
+                )
             with gr.Row():
                 alike = gr.Slider(
                     0.5, 1, value=fields["alike"].default, step=0.01, label="Nearly equal answers",

@@ -25,7 +25,7 @@ class Results:
             self.comment = gr.Textbox(
                 label="Why", info="Kept with your decision", max_lines=3, elem_id="review-decision-comment"
             )
-            with gr.Row(elem_id="review-decide", elem_classes=["bs-actions"]):
+            with gr.Row(elem_id="review-decide", elem_classes=["bs-tools"]):
                 self.buttons = {
                     choice: gr.Button(words, elem_id=f"review-decide-{choice}", min_width=110)
                     for choice, words in _NAMED.items()

@@ -31,12 +31,12 @@ class Sets:
         """`chosen` holds the set's id; `changed(set_id)` gives the page's updates once sets were made or deleted."""
         self.chosen, self.changed = chosen, changed
         self.state = html(visible=False, elem_id="review-set")
-        with gr.Row(elem_id="review-set-actions", elem_classes=["bs-actions"]):
+        with gr.Row(elem_id="review-set-actions", elem_classes=["bs-tools"]):
             self.answer = gr.Button(
                 "Let the models answer the rest", visible=False, elem_id="review-answer", min_width=200
             )
             self.delete = gr.Button("Delete this set", visible=False, elem_id="review-delete", min_width=140)
-        with gr.Row(visible=False, elem_id="review-confirm", elem_classes=["bs-actions"]) as self.confirm:
+        with gr.Row(visible=False, elem_id="review-confirm", elem_classes=["bs-tools"]) as self.confirm:
             html('<p class="bs-ask">Delete this set, its answers and all votes on them for good?</p>')
             self.really = gr.Button("Delete for good", variant="stop", elem_id="review-really", min_width=150)
             self.keep = gr.Button("Keep it", elem_id="review-keep", min_width=110)
@@ -44,7 +44,7 @@ class Sets:
             self._draw_questions()
             self._draw_models()
             self._draw_readers()
-            with gr.Row(elem_id="review-new-actions", elem_classes=["bs-actions"]):
+            with gr.Row(elem_id="review-new-actions", elem_classes=["bs-tools"]):
                 self.make = gr.Button("Make the set", variant="primary", elem_id="review-make", min_width=140)
         self.said = html(visible=False, elem_id="review-set-said")
         self.outputs = [

@@ -274,13 +274,18 @@ def preference_data(data: PreferenceData) -> str:
     reasons = "".join(f"<li>{count} × {escape(reason)}</li>" for reason, count in data.reasons.items())
     left = f'<h3>Give no pair</h3><ul class="bs-list bs-soft">{reasons}</ul>' if reasons else ""
     pairs = "".join(_pair(row) for row in data.pairs[:EXAMPLES])
-    shown = f"<h3>Pairs, the first {min(EXAMPLES, len(data.pairs))} of {len(data.pairs)}</h3>{pairs}" if pairs else ""
+    first = f"Pairs, the first {min(EXAMPLES, len(data.pairs))} of {len(data.pairs)}"
+    shown = f'<details class="bs-defaults"><summary>{first}</summary>{pairs}</details>' if pairs else ""
     omitted = "".join(
         f'<div class="bs-sample"><q>{escape(_short(one.question))}</q><p class="bs-soft">{escape(one.reason)}'
         f"{f'; it gives {one.labels} label{_s(one.labels)} all the same' if one.labels else ''}</p></div>"
         for one in data.left_out[:EXAMPLES]
     )
-    fold = f'<details class="bs-defaults"><summary>Examples of these</summary>{omitted}</details>' if omitted else ""
+    fold = (
+        f'<details class="bs-defaults"><summary>Examples of what gives none</summary>{omitted}</details>'
+        if omitted
+        else ""
+    )
     return (
         f'<div class="bs-card"><h3>What {escape(data.source)} give</h3>{facts}{_wrong(data)}{left}{fold}{shown}</div>'
     )
@@ -290,7 +295,7 @@ def alignment(config: RunConfig, reasons: Sequence[Reason]) -> str:
     """What the planner chose for the alignment run, each value with its reason and source."""
     rows = "".join(
         f'<div class="bs-value"><div><div class="bs-name">{escape(one.field)}</div><div class="bs-what">'
-        f'{escape(_short(str(one.value)))}</div></div><div><div class="bs-why">{escape(one.why)}</div>'
+        f'{escape(_short(_value(one.value)))}</div></div><div><div class="bs-why">{escape(one.why)}</div>'
         f'<div class="bs-source">{escape(one.source)}</div></div></div>'
         for one in reasons
     )
@@ -330,6 +335,12 @@ def _percent(one: Measure) -> str:
     if one.value is None or one.low is None or one.high is None:
         return "an unknown share" if one.value is None else f"{one.value:.0%}"
     return f"{one.value:.0%} ({one.low:.0%} to {one.high:.0%})"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return "not set" if value is None else str(value)
 
 
 def _short(text: str) -> str:
