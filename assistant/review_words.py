@@ -8,7 +8,6 @@ from typing import Literal
 from pydantic import BaseModel
 
 from assistant.evaluation_words import interval, number
-from assistant.results import Deleted
 from evaluators.scores import Measure
 from trainer.review import queue
 from trainer.review.ballots import Revealed, Seen, Shown
@@ -62,21 +61,6 @@ class ReviewVoted(BaseModel):
     reviewer: str
     choice: Seen | Literal["skipped"]
     revealed: Revealed | None = None
-
-
-SCHEMAS: dict[str, type[BaseModel]] = {
-    "review create": ReviewSetSummary,
-    "review add": ReviewSetSummary,
-    "review list": ReviewSetList,
-    "review show": ReviewSetSummary,
-    "review assign": ReviewAssigned,
-    "review answer": ReviewAnswered,
-    "review vote": ReviewVoted,
-    "review skip": ReviewVoted,
-    "review results": ReviewResults,
-    "review delete": Deleted,
-}
-"""What `bedside schema VERB` prints."""
 
 
 def summary(found: ReviewSet) -> ReviewSetSummary:

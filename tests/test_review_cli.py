@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from assistant import review_words
 from assistant.review_commands import review_app
+from assistant.schemas import schema_of
 from assistant.terminal import BadInput
 from trainer.jobs import RunError
 from trainer.review.prompts import ReviewError
@@ -43,7 +43,7 @@ def test_from_questions_to_results(finished_run: Run, asked_rows: Path):
     listed = json.loads(review("list", "--json"))["sets"]
     assert [one["votes"] for one in listed] == [6] and set(listed[0]) == set(review_words.ReviewSetSummary.model_fields)
     found = json.loads(review("results", "First", "--json"))
-    assert set(found) == set(review_words.SCHEMAS["review results"].model_json_schema()["properties"])
+    assert set(found) == set(schema_of("review results")["properties"])
     assert found["votes"] == 6 and found["position"]["share"]["score"] == 1
     words = review("results", "First")
     assert "6 votes of 2 reviewers on 4 comparisons; 0 adjudicated." in words
