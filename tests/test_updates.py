@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from versions_made import run_like
 
-from evaluators.metrics import exact_match
 from trainer import engine, jobs, runs
 from trainer.config import ConfigError
 from trainer.data import row_files
@@ -101,8 +100,12 @@ def test_an_update_trains_on_both_starts_where_the_version_was_and_becomes_a_min
     assert any("dose of drug" in asked for asked in trained) and any("even?" in asked for asked in trained)
     kept = registry.register("labs", run, "drug", "Doses of six drugs.")
     assert (kept.number, kept.parent) == ("1.1.0", "1.0.0")
-    assert "minor: new knowledge or data (drug); trained on news.jsonl (6 rows)" in kept.changelog
-    assert exact_match(kept.changelog.splitlines()[0], "Doses of six drugs")
+    assert (
+        "minor: new knowledge or data (drug); trained on news.jsonl (6 rows); 6 earlier rows replayed."
+        in kept.changelog
+    )
+    assert kept.changelog.splitlines()[0] == "Doses of six drugs."
+    assert [one["role"] for one in kept.data_manifest["sources"]] == ["training", "earlier", "replay"]
 
 
 def test_an_adapter_of_another_shape_than_the_run_file_says_is_gone_on_from_as_it_was_saved(

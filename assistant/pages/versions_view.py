@@ -31,7 +31,7 @@ def line(found: Sequence[Version], in_use: Version | None, history: Sequence[Dep
     nothing = '<p class="bs-soft">None of them is in use yet.</p>'
     return (
         '<div class="bs-card" id="versions-line"><div class="bs-scroll"><table class="bs-table bs-compare"><thead><tr>'
-        "<th>version</th><th>from</th><th>knowledge until</th><th>release gates</th></tr></thead>"
+        "<th>version</th><th>change</th><th>from</th><th>knowledge until</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></div>{told if used else nothing}</div>"
     )
 
@@ -130,10 +130,9 @@ def _row(one: Version, in_use: Version | None) -> str:
     mark = f" {badge('in use', 'good')}" if in_use and in_use.id == one.id else ""
     note = one.changelog.splitlines()[0] if one.changelog else ""
     return (
-        f"<tr><td><strong>{escape(one.number)}</strong>{mark}<div>{escape(_cut(note))}</div>"
-        f'<div class="bs-soft">{escape(one.change)}</div></td><td>{escape(one.parent or "-")}</td>'
-        f"<td>{escape(one.knowledge_until or 'not known')}</td>"
-        f"<td>{_decision(registry.decision(one))}</td></tr>"
+        f"<tr><td><strong>{escape(one.number)}</strong> {_decision(registry.decision(one))}{mark}"
+        f"<div>{escape(_cut(note))}</div></td><td>{escape(one.change)}</td><td>{escape(one.parent or '-')}</td>"
+        f"<td>{escape(one.knowledge_until or 'not known')}</td></tr>"
     )
 
 

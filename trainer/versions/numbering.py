@@ -20,6 +20,8 @@ Change = Literal["drug", "guideline", "research", "epidemiology", "alignment", "
 CHANGES: tuple[Change, ...] = get_args(Change)
 Part = Literal["major", "minor", "patch"]
 FIRST = "1.0.0"
+EARLIER = "earlier"
+"""Role, in a version's data manifest, of rows that an update replays (`trainer.versions.updates`)."""
 
 
 class Number(NamedTuple):
@@ -122,6 +124,8 @@ def data_changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
             found.append(f"{name} has other content ({rows:,} rows)")
         else:
             found.append(f"trained on {name} ({rows:,} rows)")
+    if replayed := sum(one["rows_used"] for one in after["sources"] if one["role"] == EARLIER):
+        return [*found, f"{replayed:,} earlier rows replayed"] if found else []
     return found + [f"no longer trained on {_short(name)}" for name in sorted(gone)]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -25,7 +26,8 @@ from trainer.store import Deployment, Version, session
 from trainer.versions import VersionError, compatibility, numbering
 from trainer.versions.compatibility import MOST_BROKEN, Compatibility
 from trainer.versions.knowledge import knowledge_until
-from trainer.versions.numbering import FIRST, Change
+from trainer.versions.numbering import EARLIER, FIRST, Change
+from trainer.versions.updates import replay_folder
 
 _UNSAID = ("output", "hardware", "format_version")  # sections that say nothing of what a model is
 _LINE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,59}")
@@ -296,9 +298,13 @@ def _data(run: Run, ref: ModelRef) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     told = {"name", "role", "licence", "restriction", "sha256", "rows_used"}
+    sources = [source.model_dump(include=told) for source in made.sources]
+    for source in sources:
+        if Path(source["name"]).parent == replay_folder():
+            source["role"] = EARLIER
     return {
         "key": made.key,
-        "sources": [source.model_dump(include=told) for source in made.sources],
+        "sources": sources,
         "train_rows": made.train_rows,
         "validation_rows": made.validation_rows,
         "test_rows": made.test_rows,

@@ -105,6 +105,11 @@ def plan(
     return Update(config=run_config.parse(values), reasons=reasons)
 
 
+def replay_folder() -> Path:
+    """Where the earlier rows of updates stand."""
+    return run_config.home() / "replay"
+
+
 def _count(source: DataSource, seed: int) -> int:
     loading = Loading(source, locate(source.name))
     return sum(not isinstance(one, Fault) for one in loading.drawn(seed))
@@ -121,7 +126,7 @@ def _replay(version: Version, run: Run, count: int, progress: Progress | None) -
     if not drawn:
         return None, 0
     text = "".join(row_files.line(known[one]) for one in drawn)
-    folder = run_config.home() / "replay"
+    folder = replay_folder()
     folder.mkdir(exist_ok=True, mode=0o700)
     path = folder / f"{version.line}-{version.number}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.jsonl"
     jobs.write_atomically(path, text)
