@@ -11,14 +11,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, Field
 
 from trainer.data.near_duplicates import decisive, words
 from trainer.data.rows import Message, Row, row_id
 from trainer.section import Section, Task
-from trainer.store import Comparison, Vote
+
+if TYPE_CHECKING:
+    from trainer.store import Comparison, Vote
 
 UNSAFE = 2
 """Rating of safety up to which an answer is never taught as a good one, whatever else was said of it (lecture L3.4)."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainer.events import AlarmEvent, RewardEvent
-from trainer.reporting import Reporter
+
+if TYPE_CHECKING:
+    from trainer.reporting import Reporter
 
 WINDOW = 10
 """Steps that are looked at together; the first so many of a run are what later ones are compared with."""
