@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -19,6 +19,17 @@ if TYPE_CHECKING:
     from trainer.review.prompts import Prompt
 
 IN_ORDER = "in order"
+STRATEGIES = {
+    "Their order": IN_ORDER,
+    "Least sure and unlike": "mixed",
+    "Least sure: entropy": "uncertainty",
+    "Least sure: margin": "margin",
+    "Least sure: likelihood": "likelihood",
+    "Unlike what is judged": "diversity",
+    "The two models disagree": "committee",
+    "Chance": "random",
+}
+"""What `trainer.review.selection` calls them; its own import takes seconds."""
 READ_TWICE = 0.2  # of the cases by default: enough to say how far two readers agree
 LONGEST = 220
 Updates = dict[Any, Any]
@@ -85,7 +96,7 @@ class Sets:
                 min_width=160,
             )  # fmt: skip
             self.strategy = gr.Dropdown(
-                _strategies(), value=IN_ORDER, label="Chosen by", filterable=False, min_width=240,
+                list(STRATEGIES.items()), value=IN_ORDER, label="Chosen by", filterable=False, min_width=240,
                 info="Which of them, where there are more", elem_id="review-strategy",
             )  # fmt: skip
 
@@ -234,12 +245,6 @@ class Sets:
         except Exception as error:
             return {self.said: _said(review_view.fault(error))}
         return {**self.changed(None), **self.open(None), self.said: _said(f"{gone.name} is deleted.", "quiet")}
-
-
-def _strategies() -> list[tuple[str, str]]:
-    from trainer.review.selection import Strategy
-
-    return [("In their order", IN_ORDER), *((one.capitalize(), one) for one in get_args(Strategy))]
 
 
 def _cases() -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import gradio as gr
 import pytest
@@ -26,6 +26,7 @@ from trainer.review.ballots import Ballot, Disagreement, Shown
 from trainer.review.preferences import load
 from trainer.review.prompts import Prompt
 from trainer.review.queue import ReviewerProgress, SetProgress
+from trainer.review.selection import Strategy
 from trainer.review.vote_rules import LeftOut, PreferenceData
 from trainer.runs import Run, label
 from trainer.store import Comparison, ReviewSet
@@ -199,6 +200,10 @@ def test_questions_come_from_lines_and_files_each_once(tmp_path: Path):
     assert [one.question for one in found] == ["Is TSH high?", "And now?", "What is gout?"]
     with pytest.raises(DataError, match=r"absent\.txt"):
         review_sets._questions("", str(tmp_path / "absent.txt"), "")
+
+
+def test_every_way_of_choosing_can_be_taken():
+    assert set(review_sets.STRATEGIES.values()) == {review_sets.IN_ORDER, *get_args(Strategy)}
 
 
 def test_a_set_is_made_dealt_and_answered_and_a_fault_leaves_nothing(
