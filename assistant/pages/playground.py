@@ -268,7 +268,7 @@ class _Page:
             )
             return new, prompted and not blind, playground_settings.draws(count, sampling)
 
-        yield from self._answer(question, begin, request)
+        yield from _whole(self._answer(question, begin, request))
 
     def _ask_further(self, question: str, count: float | None, talk: Talk, request: gr.Request) -> Iterator[Updates]:
         """One more question in the same conversation."""
@@ -277,7 +277,7 @@ class _Page:
             further = playground_talk.follow_up(talk, question.strip())
             return further, False, playground_settings.draws(count, talk.sampling)
 
-        yield from self._answer(question, begin, request)
+        yield from _whole(self._answer(question, begin, request))
 
     def _answer(
         self,
@@ -387,3 +387,11 @@ class _Page:
         for one in self.words:
             page |= one.when(talk)
         return page
+
+
+def _whole(pages: Iterator[Updates]) -> Iterator[Updates]:
+    """Each update with all that came before it: of updates in quick succession a browser may draw the last alone."""
+    page: Updates = {}
+    for one in pages:
+        page |= one
+        yield dict(page)

@@ -98,4 +98,4 @@ def _adapters(text: str | None) -> Any:
     except RunError:
         names = []
     choices = [(name.partition("_")[2].replace("_", " "), name) for name in names]
-    return gr.Dropdown(choices, value=names[:1], visible=len(names) > 1)
+    return gr.Dropdown(choices, value=names[:1], multiselect=True, visible=len(names) > 1)

@@ -29,6 +29,17 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+HEAR = """
+window.heard = '';
+const fetched = window.fetch;
+window.fetch = async (...asked) => {
+  const response = await fetched(...asked);
+  const reader = response.clone().body?.getReader(), decoder = new TextDecoder();
+  const read = ({done, value}) => { if (!done) { window.heard += decoder.decode(value); reader.read().then(read); } };
+  reader?.read().then(read).catch(() => {});
+  return response;
+};
+"""
 START_SECONDS = 60  # generous: other work may share this machine's cores
 
 
@@ -93,6 +104,13 @@ def page(browser: Browser, app: App) -> Iterator[Page]:
     yield window
     context.close()
     assert foreign == []
+
+
+@pytest.fixture
+def hear() -> str:
+    """A script for a window: all that it is sent from then on, also streamed answers, whose bodies Playwright cannot
+    read, stands in `window.heard`."""
+    return HEAR
 
 
 @pytest.fixture

@@ -251,7 +251,7 @@ def test_from_the_conversation_to_two_answers(page: Page, app: App, tiny_model: 
     page.click("#play-settings button")
     page.fill("#play-max input", "8")
     page.click("#play-ask")
-    for side in ("base", "tuned"):
+    for side in ("left", "right"):
         expect(page.locator(f"#play-{side}-speed")).to_contain_text("tokens/s", timeout=60_000)
     expect(page.locator("#play-ask")).to_be_visible(timeout=60_000)
     expect(page.locator("#play-status")).not_to_be_visible()

@@ -22,25 +22,13 @@ if TYPE_CHECKING:
     from conftest import App
 
 pytestmark = pytest.mark.timeout(300)
-# All that the page is sent, also of answers that are streamed, whose bodies Playwright cannot read.
-HEAR = """
-window.heard = '';
-const fetched = window.fetch;
-window.fetch = async (...asked) => {
-  const response = await fetched(...asked);
-  const reader = response.clone().body?.getReader(), decoder = new TextDecoder();
-  const read = ({done, value}) => { if (!done) { window.heard += decoder.decode(value); reader.read().then(read); } };
-  reader?.read().then(read).catch(() => {});
-  return response;
-};
-"""
 
 
 @pytest.fixture
-def windows(browser: Browser, app: App) -> Iterator[tuple[Page, Page]]:
+def windows(browser: Browser, app: App, hear: str) -> Iterator[tuple[Page, Page]]:
     """Two windows of one browser, which share what it remembers."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    context.add_init_script(HEAR)
+    context.add_init_script(hear)
     pages = (context.new_page(), context.new_page())
     for one in pages:
         one.goto(app.url)

@@ -136,10 +136,10 @@ def test_from_the_conversation_to_two_answers(page: Page, app: App, name: str, t
 
     page.get_by_role("tab", name="Playground", exact=True).click()
     # An earlier test may have trained a run as well: the one that was looked at is the one that is asked.
-    expect(page.locator("#play-select input")).to_have_value(re.compile(f"^by {name}"))
-    chosen = page.locator("#play-adapters")
+    expect(page.locator("#play-second input")).to_have_value(re.compile(f"^by {name}"))
+    chosen = page.locator("#play-second-adapters")
     if way.adapters:
-        page.click("#play-adapters input")
+        page.click("#play-second-adapters input")
         for adapter in way.adapters:
             expect(page.get_by_role("option", name=adapter, exact=True)).to_be_visible()
     else:
@@ -148,7 +148,7 @@ def test_from_the_conversation_to_two_answers(page: Page, app: App, name: str, t
     page.fill("#play-max input", "8")
     page.fill("#play-question textarea", "Potassium 6.1 mmol/L (reference 3.5-5.1): low, normal or high?")
     page.click("#play-ask")
-    for side in ("base", "tuned"):
+    for side in ("left", "right"):
         expect(page.locator(f"#play-{side}-speed")).to_contain_text("tokens/s", timeout=60_000)
     expect(page.locator("#play-ask")).to_be_visible(timeout=60_000)
     said = page.locator("#play-status")

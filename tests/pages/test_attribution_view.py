@@ -11,11 +11,15 @@ import gradio as gr
 import pytest
 
 from assistant.pages import attribution_view
-from assistant.pages.attribution_view import Asked, WordsFold, heat_map
+from assistant.pages.attribution_view import WordsFold, heat_map
+from assistant.pages.playground_talk import Talk
 from evaluators.attribution import Attribution, WordShare
+from evaluators.generation import Sampling
 from trainer import models
 from trainer.method_sections import LoraMethod
 from trainer.methods import lora
+from trainer.model_refs import ModelRef
+from trainer.review.prompts import Prompt
 from trainer.runs import RunError
 from trainer.sections import RunConfig
 
@@ -66,7 +70,22 @@ def test_words_without_any_weight() -> None:
 @pytest.fixture
 def fold() -> WordsFold:
     with gr.Blocks():
-        return WordsFold("tuned")
+        return WordsFold("right")
+
+
+def talked(first: str = "no", second: str = "yes", **more: Any) -> Talk:
+    return Talk(
+        first=ModelRef(run="the-run", part="base"),
+        second=ModelRef(run="the-run"),
+        identity="1",
+        turned=False,
+        sampling=Sampling(),
+        adapters={"second": ["other"]},
+        prompt=Prompt(messages=[{"role": "user", "content": "Is <b> even?"}]),
+        questions=("Is <b> even?",),
+        said={"first": (first,), "second": (second,)},
+        **more,
+    )
 
 
 def test_the_fold_reads_the_side_that_answered_and_tells_how_far_it_is(
@@ -76,13 +95,14 @@ def test_the_fold_reads_the_side_that_answered_and_tells_how_far_it_is(
     base, tokenizer, _ = models.load_base(config)
     model = lora.apply(base, LoraMethod(rank=4)).eval()
     seen: list[Any] = []
-    tuned = SimpleNamespace(tokenizer=tokenizer, choose=seen.append, side=lambda tuned: seen.append(tuned) or model)
-    comparison = SimpleNamespace(tuned=tuned, config=config)
-    monkeypatch.setattr(attribution_view.runs, "get", lambda identity: identity)
-    monkeypatch.setattr(attribution_view.loaded, "use", lambda run, work: seen.append(run) or work(comparison))
-    asked = Asked("the-run", "Is <b> even?", ["second"], {"base": "no", "tuned": "yes"})
-    first, *steps, last = list(fold._show(asked, "integrated_gradients"))
-    assert seen == ["the-run", ["second"], True]
+    half = SimpleNamespace(model=model, tokenizer=tokenizer, tuned=True, switch=seen.append)
+    pairing = SimpleNamespace(halves={"second": half}, system="S")
+    monkeypatch.setattr(
+        attribution_view.loaded, "use", lambda first, second, work: seen.append(second) or work(pairing)
+    )
+    talk = talked()
+    first, *steps, last = list(fold._show(talk, "integrated_gradients"))
+    assert seen == [talk.second, ["other"]]
     assert "One moment" in first[fold.map] and all("bs-notice" in step[fold.map] for step in steps)
     assert "&lt;" in last[fold.map] and "integrated gradients" in last[fold.map]
     assert first[fold.button].interactive is False and last[fold.button].interactive is True
@@ -91,19 +111,21 @@ def test_the_fold_reads_the_side_that_answered_and_tells_how_far_it_is(
 def test_what_goes_wrong_is_one_sentence_and_the_button_is_there_again(
     fold: WordsFold, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(identity: str) -> Any:
+    def gone(*refs_and_work: Any) -> Any:
         raise RunError("There is no run <gone>.\nMore of it")
 
-    monkeypatch.setattr(attribution_view.runs, "get", gone)
-    *_, last = list(fold._show(Asked("gone", "q", [], {"tuned": "a"}), "gradient_x_input"))
+    monkeypatch.setattr(attribution_view.loaded, "use", gone)
+    *_, last = list(fold._show(talked(), "gradient_x_input"))
     assert "There is no run &lt;gone&gt;.</div>" in last[fold.map] and last[fold.button].interactive is True
 
 
-def test_a_fold_is_seen_only_under_an_answer(fold: WordsFold) -> None:
-    for asked, seen in (
+def test_a_fold_is_seen_only_under_an_answer_whose_model_may_be_known(fold: WordsFold) -> None:
+    for talk, seen in (
         (None, False),
-        (Asked("r", "q", [], {"base": "a"}), False),
-        (Asked("r", "q", [], {"tuned": "a"}), True),
+        (talked(second=""), False),
+        (talked(), True),
+        (talked(blind=True), False),
+        (talked(blind=True, voted=True), True),
     ):
-        page = fold.when(asked)
+        page = fold.when(talk)
         assert page[fold.fold].visible is seen and page[fold.map] == ""
