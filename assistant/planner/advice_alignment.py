@@ -46,13 +46,15 @@ MOST_WRONG = 0.4
 RATE_SHARE = 0.1
 """Of the rate of supervised tuning."""
 ORPO_RATE_SHARE = 0.5
+SFT_WEIGHT = 1.0
+"""Of the chosen answers' own cross-entropy beside DPO's loss (Pang et al. 2024: 1)."""
 _RULES: list[Rule] = ["structure", "safety", "length"]
 _REINFORCED_STEPS = 100
 _MOST_AT_ONCE = 4
 _DPO = "Rafailov et al. 2023; lecture L3.4"
 NO_PAIRS = "Nothing is preferred among these examples: each has one answer, and none is called good or bad."
 _BETA = "The papers' usual value: near enough to the reference that little else is lost."
-_SFT = "The better answers are learnt a little as such, so that they do not become unlikely together with the worse."
+_SFT = "The better answers are learnt as such too, so that they do not become unlikely together with the worse."
 # What the aligned run keeps of the other's steering, and what it does not keep, which belongs to supervised rows.
 _LIMITS = ("forgetting_limit", "forgetting_action", "harm_limit", "harm_action")
 _OF_ITS_ROWS = ("test_share", "validation_share", "split", "balance", "augment", "canaries")
@@ -110,7 +112,7 @@ def planned(config: RunConfig, answers: Answers, data: DataFound) -> list[Reason
     if labels:
         config.objective, reasons = labelled(f"{of}answers that are good or bad")
     elif "method.start_from" in answers.settings:
-        config.objective = DpoObjective()
+        config.objective = DpoObjective(sft_weight=SFT_WEIGHT)
         why = "Pairs of a better and a worse answer, and a run to start from."
         reasons = _of(config.objective, why, _DPO, beta=_BETA, sft_weight=_SFT)
     else:
@@ -150,17 +152,17 @@ def choose(saved: Saved | None, started: bool) -> tuple[AnyObjective, list[Reaso
         return unstarted(f"{pairs} pairs")
     wrong = agreement.wrong_pairs or 0.0
     if agreement.doubly_read >= DOUBLY_READ and wrong >= MANY_WRONG:
-        objective = DpoObjective(loss="robust", wrong_votes=round(min(wrong, MOST_WRONG), 2))
+        objective = DpoObjective(loss="robust", wrong_votes=round(min(wrong, MOST_WRONG), 2), sft_weight=SFT_WEIGHT)
         told = f"Two readers of one comparison differed {agreement.differ} of {agreement.doubly_read} times"
         why = f"{told}, so that some of the {pairs} pairs are the wrong way round."
         wrongly = f"{told}: by that, about {wrong:.0%} of the pairs are wrong."
         source = "Chowdhury et al. 2024"
         return objective, _of(objective, why, source, loss=why, wrong_votes=wrongly, beta=_BETA, sft_weight=_SFT)
     if pairs < FEW_PAIRS:
-        objective = DpoObjective(loss="ipo")
+        objective = DpoObjective(loss="ipo", sft_weight=SFT_WEIGHT)
         why = f"{pairs} pairs are very few: DPO's own loss would go on driving them apart, IPO's stops at a margin."
         return objective, _of(objective, why, "Azar et al. 2023", loss=why, beta=_BETA, sft_weight=_SFT)
-    objective = DpoObjective()
+    objective = DpoObjective(sft_weight=SFT_WEIGHT)
     why = f"{pairs} pairs of a better and a worse answer, and a run to start from."
     return objective, _of(objective, why, _DPO, beta=_BETA, sft_weight=_SFT)
 

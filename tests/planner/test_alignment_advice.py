@@ -67,7 +67,7 @@ def why(reasons: list[Reason], field: str) -> Reason:
 def test_pairs_and_a_run_to_start_from_are_dpo_on_its_adapter():
     ward, tuned = data(40), run()
     config, reasons = align(ward, tuned)
-    assert config.objective == DpoObjective() and config.method.start_from == tuned.id
+    assert config.objective == DpoObjective(sft_weight=1.0) and config.method.start_from == tuned.id
     assert config.data.sources[0].name == str(ward.pairs)
     assert "40 pairs of a better and a worse answer" in why(reasons, "objective.kind").why
     assert why(reasons, "objective.kind").source == "Rafailov et al. 2023; lecture L3.4"
