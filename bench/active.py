@@ -2,10 +2,10 @@
 
     python bench/active.py [--seeds 17 18 19 20 21] [--tasks rare even] [--only STRATEGIES] [--out FILE]
 
-The embedded model learns how often a drug is to be given, as one of ten words, from written orders. It begins with
+The embedded model learns how often a drug is to be given, as one of nine words, from written orders. It begins with
 `LABELS[0]` labelled orders, drawn by chance and the same for every strategy of a seed; each strategy then chooses from
 a pool of `POOL` which orders are labelled next, by the model that it has tuned on its labels so far, and the adapter is
-tuned anew on all of them. Quality is the share of right answers to 150 other orders with other drugs, as many of each
+tuned anew on all of them. Quality is the share of right answers to 180 other orders with other drugs, as many of each
 class.
 
 - rare: most orders of the pool are of a few classes (each class has 0.6 times the share of the one before);

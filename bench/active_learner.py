@@ -13,21 +13,20 @@ from evaluators.sides import last_position
 if TYPE_CHECKING:
     import torch
 
-POOL, TEST_A_CLASS = 300, 15
+POOL, TEST_A_CLASS = 300, 20
 RARER = 0.6
 LAYERS, RANK, RATE, EPOCHS, BATCH = 2, 8, 5e-3, 8, 8
-# Told apart by their first token, which is what the model learns to say.
+# Told apart by their first token, which is what the model learns to say. "Every 4 hours" would be "four" once more.
 WORDS = {
-    "once daily": "daily",
-    "twice daily": "twice",
-    "three times daily": "three",
-    "at bedtime": "bedtime",
-    "every 8 hours": "8",
-    "four times daily": "four",
-    "every 6 hours": "6",
-    "every 12 hours": "12",
-    "once weekly": "weekly",
-    "every 4 hours": "4",
+    "once daily": " daily",
+    "twice daily": " twice",
+    "three times daily": " three",
+    "at bedtime": " bedtime",
+    "every 8 hours": " eight",
+    "four times daily": " four",
+    "every 6 hours": " six",
+    "every 12 hours": " twelve",
+    "once weekly": " weekly",
 }
 CLASSES = list(WORDS)
 
@@ -60,8 +59,8 @@ def _drawn(drugs: list[str], name: str, counts: list[int]) -> list[Order]:
     found: list[Order] = []
     left = list(counts)
     for row in order_rows(40 * max(counts), drugs, name):
-        label = CLASSES.index(row["answer"].rpartition("frequency: ")[2])
-        if left[label]:
+        said = row["answer"].rpartition("frequency: ")[2]
+        if said in WORDS and left[label := CLASSES.index(said)]:
             left[label] -= 1
             found.append(Order(row["prompt"].partition(": ")[2], label))
     if any(left):
@@ -183,7 +182,7 @@ class Learner:
         return Read(found.hidden_states[len(self.every) - LAYERS], mask), found.logits[:, -1]
 
     def _ids(self, text: str) -> list[int]:
-        return self.tokenizer(f"{text}\nFrequency:\n")["input_ids"]
+        return self.tokenizer(f"{text}\nFrequency:")["input_ids"]
 
 
 def _positions(mask: torch.Tensor) -> torch.Tensor:
