@@ -4,8 +4,8 @@
 
 On the embedded model, in a home of its own that is removed afterwards:
 
-1. Version 1.0.0 is tuned on lab values alone; it answers clinical questions as the base does. A second run has learnt
-   the taught structure on other clinical rows.
+1. Version 1.0.0 is tuned on lab values and a few clinical rows, and keeps to the taught structure now and then. A
+   second run has learnt it on more rows.
 2. Both answer questions of the starter set that neither was trained on, in a blind review set. Three simulated
    reviewers give 40 votes by a known preference: an answer in the taught structure that the harm screen does not
    object to is better than one that is not both. One vote in twenty is given the wrong way round.
@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -40,7 +41,7 @@ from trainer.sections import RunConfig
 REVIEWERS = ("reviewer one", "reviewer two", "reviewer three")
 CASES, TWICE = 32, 0.25  # 40 votes
 ERRORS = 0.05
-CLINICAL_ROWS = 120
+FEW, MANY = 24, 120  # clinical rows of version 1.0.0, and of the other run
 ANSWER = Sampling(max_new_tokens=220)
 STARTER = Path(__file__).resolve().parent.parent / "examples" / "data"
 
@@ -95,7 +96,7 @@ def vote_on_all(set_id: str, reviewers: Sequence[str], seed: int, errors: float)
     return given
 
 
-def clinical(part: str) -> list[dict]:
+def clinical(part: str) -> list[dict[str, Any]]:
     """Rows of the starter's clinical set."""
     return [json.loads(line) for line in (STARTER / f"clinical.{part}.jsonl").read_text(encoding="utf-8").splitlines()]
 
@@ -111,12 +112,12 @@ def train(config: RunConfig) -> Run:
     return run
 
 
-def config(name: str, data: str, rows: int | None, metric: str, held_out: str, seed: int) -> RunConfig:
-    """A supervised run on one set, measured on its held-out part."""
+def supervised(name: str, sources: list[dict[str, Any]], seed: int) -> RunConfig:
+    """A supervised run on these sources, measured on lab values."""
     return RunConfig.model_validate(
         {
             "data": {
-                "sources": [{"name": data, "rows": rows}],
+                "sources": sources,
                 "contains_phi": False,
                 "validation_share": 0.05,
             },
@@ -133,7 +134,7 @@ def config(name: str, data: str, rows: int | None, metric: str, held_out: str, s
             "evaluation": {
                 "every": 100,
                 "sample_every": 1000,
-                "held_out": [{"name": held_out, "metric": metric, "items": 60}],
+                "held_out": [{"name": "starter/lab", "metric": "label", "items": 60}],
             },
             "output": {"name": name},
         }
@@ -149,18 +150,20 @@ def turn(seed: int, folder: Path) -> Loop:
 
     rows = clinical("train")
     random.Random(seed).shuffle(rows)
-    learnt = folder / "clinical.jsonl"
-    learnt.write_text("".join(json.dumps(row) + "\n" for row in rows[:CLINICAL_ROWS]), encoding="utf-8")
-    said("training version 1.0.0 on lab values, and another run on the clinical structure")
-    first = train(config("lab-values", "starter/lab", 300, "label", "starter/lab", seed))
-    other = train(config("clinical-structure", str(learnt), None, "structure", "starter/clinical", seed))
+    few, many = folder / "few.jsonl", folder / "many.jsonl"
+    for path, part in ((few, rows[:FEW]), (many, rows[:MANY])):
+        path.write_text("".join(json.dumps(row) + "\n" for row in part), encoding="utf-8")
+    said("training version 1.0.0, and another run on more clinical rows")
+    first = train(supervised("first", [{"name": "starter/lab", "rows": 150}, {"name": str(few)}], seed))
+    other = train(supervised("clinical", [{"name": str(many)}], seed))
     line = "clinic"
-    registry.put_in_use(line, registry.register(line, first, "data", "Reads lab values.").number, "the first version")
+    begun = registry.register(line, first, "data", "Reads lab values; answers clinical questions.")
+    registry.put_in_use(line, begun.number, "the first version")
 
     said("answers to be judged")
     prompts = [
         Prompt(messages=[{"role": "user", "content": row["prompt"]}], group=row["specialty"], source=row["id"])
-        for row in rows[CLINICAL_ROWS : CLINICAL_ROWS + CASES]
+        for row in rows[MANY : MANY + CASES]
     ]
     reviewed = queue.create_set("votes", prompts, ModelRef(run=first.id), ModelRef(run=other.id), sampling=ANSWER)
     queue.assign(reviewed.id, REVIEWERS, TWICE)
