@@ -40,6 +40,10 @@ class Tuned:
 
         Raises `ModelError` where nothing was trained yet or the base cannot be had.
         """
+        if run.config.objective.kind == "reward":
+            raise ModelError(
+                f"{run.id} is a reward model: it rates answers and gives none. Name it in a run's objective."
+            )
         if not run.weights:
             raise ModelError(f"{run.id} has trained nothing yet; the run has to finish its training first.")
         self.run = run
