@@ -189,9 +189,11 @@ class Pairing:
         return list(zip(*found, strict=True))
 
     def _prompted(self, messages: Sequence[Message], sampling: Sampling) -> Iterator[list[Answer]]:
-        if not self.can_prompt:
+        base = next((half for half in self.halves.values() if half.ref.is_base), None)
+        if base is None:
             raise ModelError("Examples can be shown to a base, of what the other model was trained on; choose a base.")
-        base = next(half for half in self.halves.values() if half.ref.is_base)
+        if not _first_set(self._leads.run):
+            raise ModelError(f"{self._leads.run.id} names no data that examples could be taken from.")
         # Of the set that comes first in the run: what somebody would paste in before they tried to tune.
         examples = scoring.worked_examples(self._leads.run.config, _first_set(self._leads.run))
         asked = with_examples(Item(prompt=conversation(list(messages), self.system), reference=""), examples)

@@ -10,21 +10,17 @@ from typing import Any
 
 import gradio as gr
 
-from assistant.pages import playground_models, playground_settings, playground_talk, playground_view
-from assistant.pages.attribution_view import WordsFold
+from assistant.pages import playground_models, playground_settings, playground_talk
 from assistant.pages.background import in_a_sentence, said
-from assistant.pages.difference import difference
 from assistant.pages.loaded import loaded
-from assistant.pages.markdown import plain
+from assistant.pages.playground_answers import AnswersView
 from assistant.pages.playground_cases import CasesFold
 from assistant.pages.playground_import import ImportFold
 from assistant.pages.playground_models import Models, ref
 from assistant.pages.playground_settings import Settings
-from assistant.pages.playground_talk import SIDES, Talk
+from assistant.pages.playground_talk import Talk
 from assistant.pages.style import QUIET, empty, html
 from assistant.pages.vote_form import VoteForm
-from evaluators.generation import PROMPTED
-from trainer import model_refs
 from trainer.review.prompts import Prompt
 
 DRAW_SECONDS = 0.08  # a page that is drawn more often than this reads no better and costs the model its time
@@ -102,19 +98,7 @@ class _Page:
             self._draw_actions()
             self.settings = Settings()
             self.status = html(visible=False, elem_id="play-status")
-            self.words: list[WordsFold] = []
-            with gr.Row(equal_height=True, visible=False, elem_id="play-answers") as self.answers:
-                self.boxes = {
-                    side: self._draw_side(side, letter)
-                    for side, letter in {"left": "A", "right": "B", PROMPTED: "Base, prompted"}.items()
-                }
-            with gr.Accordion("What differs, word by word", open=False, visible=False, elem_id="play-words") as words:
-                self.difference = html(elem_id="play-difference")
-            with gr.Accordion("Drugs, conditions, numbers", open=False, visible=False, elem_id="play-named") as named:
-                self.named = html(elem_id="play-named-table")
-            with gr.Accordion("All answers drawn", open=False, visible=False, elem_id="play-drawn") as drawn:
-                self.drawn = html(elem_id="play-drawn-table")
-            self.folds = (words, named, drawn)
+            self.answers = AnswersView()
             self.form = VoteForm("play")
         self.bring = ImportFold()
         self.select = [*self.models.chosen, self.reviewer]
@@ -146,27 +130,10 @@ class _Page:
             self.stop = gr.Button("Stop", variant="stop", scale=0, min_width=120, visible=False, elem_id="play-stop")
             html('<p class="bs-soft">Ctrl+Enter asks.</p>', js_on_load=_ASK_BY_KEY)
 
-    def _draw_side(self, side: str, letter: str) -> tuple[Any, ...]:
-        name = side.split(maxsplit=1)[0]
-        classes = ["bs-answer", f"bs-answer-{name}"]
-        with gr.Column(min_width=280, elem_classes=classes, visible=side != PROMPTED) as column:
-            heading = html(playground_view.heading(letter), elem_id=f"play-{name}-name")
-            before = html(visible=False, elem_id=f"play-{name}-before")
-            text = gr.Markdown(elem_id=f"play-{name}", sanitize_html=True, latex_delimiters=[], line_breaks=True)
-            facts = html(elem_id=f"play-{name}-speed")
-            if side != PROMPTED:  # its prompt holds worked examples too, and it is there to compare
-                self.words.append(WordsFold(side))
-        return column, heading, before, text, facts
-
     def connect(self) -> None:
         """Every event of the page."""
-        parts = [one for box in self.boxes.values() for one in box]
-        folds = [one for words in self.words for one in (words.fold, words.map)]
         buttons = [self.ask, self.further, self.stop]
-        below = [*self.folds, self.difference, self.named, self.drawn]
-        shown = [
-            self.status, self.answers, *buttons, self.talk, self.reviewer, *parts, *folds, *below, *self.form.outputs,
-        ]  # fmt: skip
+        shown = [self.status, *buttons, self.talk, self.reviewer, *self.answers.outputs, *self.form.outputs]
         chosen = [*self.models.chosen, *self.models.adapters, self.question, self.cases.prompt]
         new = [*chosen, self.blind, self.reviewer, self.prompted, *self.settings.values]
         further = [self.question, self.settings.values[-1], self.talk]
@@ -183,8 +150,7 @@ class _Page:
         self.cases.connect()
         self.bring.connect(self._brought, self.outputs)
         self.reviewer.change(None, self.reviewer, None, js=_KEEP)
-        for words in self.words:
-            words.connect(self.talk)
+        self.answers.connect(self.talk)
         self.form.connect(self.talk, self.reviewer, self._voted, shown, playground_talk.sides, playground_talk.keep)
 
     def open(self, identity: str | None, first: str | None, second: str | None, reviewer: str) -> Updates:
@@ -209,7 +175,7 @@ class _Page:
         bases = [one for one in (first, second) if one and ref(one).is_base]
         return {
             self.question: gr.Textbox(placeholder=words),
-            self.prompted: gr.Checkbox(visible=len(bases) == 1),
+            self.prompted: gr.Checkbox(visible=True) if len(bases) == 1 else gr.Checkbox(value=False, visible=False),
         }
 
     def _brought(self, run: str) -> Updates:
@@ -266,7 +232,10 @@ class _Page:
                 reviewer,
                 blind,
             )
-            return new, prompted and not blind, playground_settings.draws(count, sampling)
+            drawn = playground_settings.draws(count, sampling)
+            if prompted and (blind or drawn > 1):
+                raise ValueError("Examples are shown beside two answers with names; take them away, or ask so.")
+            return new, prompted, drawn
 
         yield from _whole(self._answer(question, begin, request))
 
@@ -307,29 +276,17 @@ class _Page:
 
     def _waiting(self, talk: Talk, prompted: bool) -> Updates:
         ready = loaded.has(talk.first, talk.second)
-        page: Updates = {
+        return {
             self.status: self._said("Reading the question…" if ready else "Loading both models…"),
-            self.answers: gr.Row(visible=True),
             self.ask: gr.Button(visible=False),
             self.further: gr.Button(visible=False),
             self.stop: gr.Button(visible=True),
             self.talk: None,
             # The sides of a blind comparison are shuffled for whoever reads it.
             self.reviewer: gr.Textbox(interactive=not talk.hidden),
-            **self._names(talk),
+            **self.answers.waiting(talk, prompted),
             **self.form.show(None),
-            **{fold: gr.Accordion(visible=False, open=False) for fold in self.folds},
         }
-        for side, (column, _, before, text, facts) in self.boxes.items():
-            page |= {text: "", facts: ""}
-            page |= (
-                {column: gr.Column(visible=prompted)}
-                if side == PROMPTED
-                else {before: gr.HTML(playground_view.before(talk, side), visible=len(talk.messages(side)) > 1)}
-            )
-        for words in self.words:
-            page |= words.when(None)
-        return page
 
     def _stream(self, talk: Talk, answers: Iterator[Talk], session: str, remark: str) -> Iterator[Updates]:
         drawn = 0.0
@@ -338,55 +295,20 @@ class _Page:
             talk = step
             if time.perf_counter() - drawn >= DRAW_SECONDS:
                 first, drawn = drawn == 0.0, time.perf_counter()
-                yield self._texts(talk) | ({self.status: answering} if first else {})
+                yield self.answers.texts(talk) | ({self.status: answering} if first else {})
         cut = "stopped" if session in _stopped else "cut at the longest answer"
         _stopped.discard(session)
         if not talk.last:  # stopped before there was a word
             yield self._idle(None) | {self.reviewer: gr.Textbox(interactive=True)}
             return
         talk = playground_talk.answered(talk)
-        yield self._texts(talk, cut) | self._idle(talk) | {self.talk: talk, self.status: answering}
-        yield self._below(talk) | self.form.show(talk)
-
-    def _texts(self, talk: Talk, cut: str = "") -> Updates:
-        page: Updates = {}
-        for side, (*_, text, facts) in self.boxes.items():
-            if side in talk.last:
-                page[text] = plain(talk.last[side].text)
-                # How fast and how sure a model is could tell which one it is.
-                page[facts] = "" if talk.hidden else playground_view.facts(talk.last[side], cut)
-        return page
-
-    def _below(self, talk: Talk) -> Updates:
-        """What stands under whole answers: what differs, what they name, and every draw."""
-        left, right = playground_talk.sides(talk)
-        words, named, drawn = self.folds
-        page: Updates = {
-            words: gr.Accordion(visible=True),
-            named: gr.Accordion(visible=True),
-            drawn: gr.Accordion(visible=bool(talk.draws)),
-            self.difference: difference(left, right),
-            self.named: playground_view.named(left, right),
-            self.drawn: playground_view.draws(talk.draws, talk.sampling.seed),
-        }
-        for one in self.words:
-            page |= one.when(talk)
-        return page
-
-    def _names(self, talk: Talk) -> Updates:
-        page: Updates = {}
-        for side in SIDES:
-            name = "" if talk.hidden else model_refs.label(talk.models[side])
-            page[self.boxes[side][1]] = playground_view.heading(playground_view.LETTERS[side], name)
-        return page
+        yield self.answers.texts(talk, cut) | self._idle(talk) | {self.talk: talk, self.status: answering}
+        yield self.answers.below(talk) | self.form.show(talk)
 
     def _voted(self, talk: Talk, reviewer: str) -> Updates:
         """After the vote: whose the answers are, and how fast and how sure each was."""
         talk = replace(talk, voted=True)
-        page = self._names(talk) | self._texts(talk) | {self.talk: talk, self.reviewer: gr.Textbox(interactive=True)}
-        for one in self.words:
-            page |= one.when(talk)
-        return page
+        return self.answers.revealed(talk) | {self.talk: talk, self.reviewer: gr.Textbox(interactive=True)}
 
 
 def _whole(pages: Iterator[Updates]) -> Iterator[Updates]:
