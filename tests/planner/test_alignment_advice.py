@@ -108,6 +108,7 @@ def test_the_loss_follows_from_how_many_pairs_there_are_and_how_far_readers_agre
     objective, reasons = choose(data(**known), started=True)
     assert isinstance(objective, DpoObjective) and objective.loss == loss
     assert why(reasons, "objective.kind").source == source
+    assert objective.beta == (0.02 if loss == "ipo" else 0.1)
     if loss == "robust":
         assert objective.wrong_votes == 0.12
         assert "differed 9 of 50 times: by that, about 12% of the pairs" in why(reasons, "objective.wrong_votes").why
