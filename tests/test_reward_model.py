@@ -15,10 +15,11 @@ from trainer import engine, events, model_refs, models, reward_models, runs
 from trainer.combinations import faults
 from trainer.methods.apply import apply
 from trainer.models import ModelError
-from trainer.objectives import reward
+from trainer.objectives import reward_loss
 from trainer.reporting import Reporter, StopRequested
 from trainer.runs import Run
 from trainer.sections import RunConfig
+from trainer.tuned import Tuned
 
 GOOD, BAD = "Yes, {}.", "No {}!"
 
@@ -90,8 +91,8 @@ def train(config: RunConfig, reporter: type[Reporter] = Reporter, run: Run | Non
 def test_the_loss_by_hand() -> None:
     # -log sigmoid(2) = log(1 + e^-2); -log sigmoid(-1) = log(1 + e); and 0.01 x 4^2 and 0.01 x 1^2 for the centre.
     expected = (math.log(1 + math.exp(-2)) + 0.01 * 16 + math.log(1 + math.e) + 0.01 * 1) / 2
-    assert reward.loss([(3.0, 1.0), (0.0, 1.0)], centre=0.01) == pytest.approx(expected)
-    assert reward.loss([(0.0, 1000.0)], centre=0.0) == pytest.approx(1000.0), "without an overflow"
+    assert reward_loss.loss([(3.0, 1.0), (0.0, 1.0)], centre=0.01) == pytest.approx(expected)
+    assert reward_loss.loss([(0.0, 1000.0)], centre=0.0) == pytest.approx(1000.0), "without an overflow"
 
 
 def test_a_run_of_pairs_becomes_a_model_that_rates(judged: Run) -> None:
@@ -126,6 +127,10 @@ def test_a_run_of_pairs_becomes_a_model_that_rates(judged: Run) -> None:
 def test_nobody_is_offered_a_reward_model_to_ask(judged: Run) -> None:
     assert list((judged.folder / runs.REWARD).glob("*.safetensors")) and not judged.weights
     assert model_refs.of_run(judged) == [] and judged.id not in {ref.run for ref in model_refs.known()}
+    with pytest.raises(ModelError, match="rates answers and gives none"):
+        Tuned(judged)
+    card = (judged.folder / "README.md").read_text()
+    assert "ranked as people did: 1.000 (0.631 to 1.000), n = 8" in card
 
 
 def test_stopped_and_resumed_it_comes_to_the_same_head(asked: RunConfig, whole: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from evaluators.metrics import Proportion
+from evaluators.scores import Measure
 from trainer.data.manifest import RunManifest
 from trainer.method_names import method_name, method_size
 from trainer.objective_names import objective_name
@@ -71,6 +72,22 @@ def model_card(config: RunConfig, manifest: RunManifest, report: Report) -> str:
             f"Validation {what}: {percent(won.before)} before, {percent(won.after)} after (n = {won.after.n}).",
             "",
         ]
+    if report.held_out_pairs:
+        found = report.held_out_pairs.ranking
+        lines += [
+            f"Pairs of the {report.held_out_pairs.side} rows ranked as people did: {_measured(found.accuracy)}, "
+            f"n = {found.pairs}; calibration error {_measured(found.calibration_error)}. It rates answers and gives "
+            "none.",
+            "",
+        ]
+    if report.reward_gain:
+        gain = report.reward_gain
+        lines += [
+            f"Mean reward of answers to validation questions: {_measured(gain.before)} of the base, "
+            f"{_measured(gain.after)} tuned (n = {gain.after.n}). A reward is what was aimed at, not whether answers "
+            "are good.",
+            "",
+        ]
     if report.table:
         lines += [*_table([COMPARISON_HEADER, *comparison_rows(report)]), ""]
     if report.forgetting:
@@ -83,6 +100,12 @@ def model_card(config: RunConfig, manifest: RunManifest, report: Report) -> str:
         ]
     lines += ["Shares carry their 95 % interval (Wilson).", ""]
     return "\n".join(lines)
+
+
+def _measured(one: Measure) -> str:
+    if one.value is None:
+        return "not measured"
+    return f"{one.value:.3f}" + ("" if one.low is None else f" ({one.low:.3f} to {one.high:.3f})")
 
 
 def _table(rows: list[list[str]]) -> list[str]:
