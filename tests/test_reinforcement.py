@@ -21,6 +21,7 @@ from trainer.methods.apply import apply
 from trainer.models import load_base
 from trainer.objectives import reinforcement
 from trainer.objectives.build import build
+from trainer.objectives.reinforcement_trainer import alike
 from trainer.reporting import Reporter, StopRequested
 from trainer.runs import Run
 from trainer.sections import RunConfig
@@ -211,8 +212,8 @@ def test_an_alarm_is_told_as_it_begins_and_survives_a_checkpoint(asked: RunConfi
 
 
 def test_answers_alike_are_counted_within_their_question() -> None:
-    assert reinforcement.alike(["a", "A ", "b", "c", "c", "d"], 2) == pytest.approx(2 / 6)
-    assert reinforcement.alike(["a", "A ", "b", "c", "c", "d"], 3) == pytest.approx(4 / 6)
+    assert alike(["a", "A ", "b", "c", "c", "d"], 2) == pytest.approx(2 / 6)
+    assert alike(["a", "A ", "b", "c", "c", "d"], 3) == pytest.approx(4 / 6)
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ the run begins. Dropout is off, since the same answer has to be as likely as whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean, median
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from evaluators import answer_rewards, scores
@@ -32,14 +32,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, TrainerCallback
 
     from trainer.data.tokenised import Prepared
-    from trainer.objectives.reinforcement_trainer import Reinforced
+    from trainer.objectives.reinforcement_trainer import Rate, Reinforced
     from trainer.steering.steering import Steering
     from trainer.tuned import Tuned
 
 MOST_QUESTIONS = 60
 """Whose answers are rated before and after: a mean is then known to about a quarter of its spread."""
-Rate = Callable[[Sequence[Any], Sequence[str], Sequence[str | None], Sequence[int]], list[float]]
-"""Questions (conversations), answers, reference answers and the answers' lengths in tokens, to rates."""
 
 
 def build(
@@ -182,10 +180,3 @@ def _rewards(
 def _objective(config: RunConfig) -> RlooObjective | GrpoObjective:
     assert isinstance(config.objective, RlooObjective | GrpoObjective)
     return config.objective
-
-
-def alike(texts: Sequence[str], group: int) -> float:
-    """Share of answers that say the same (but for case and spaces) as another of their `group` neighbours."""
-    plain = [" ".join(text.lower().split()) for text in texts]
-    groups = [plain[start : start + group] for start in range(0, len(plain), group)]
-    return fmean(float(one.count(text) > 1) for one in groups for text in one)

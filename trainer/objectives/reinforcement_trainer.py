@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -13,12 +15,14 @@ from trainer.data.tokenised import Prepared
 from trainer.methods import saved
 from trainer.methods.answering import evaluating
 from trainer.objective_sections import GrpoObjective, RlooObjective
-from trainer.objectives.reinforcement import Rate, alike
 from trainer.objectives.run_trainer import RunTrainer
 from trainer.sections import RunConfig
 from trainer.steering import validation
 from trainer.steering.alignment_alarms import Alarms
 from trainer.steering.steering import Steering
+
+Rate = Callable[[Sequence[Any], Sequence[str], Sequence[str | None], Sequence[int]], list[float]]
+"""Questions (conversations), answers, reference answers and the answers' lengths in tokens, to rates."""
 
 
 class _Reinforced(RunTrainer):
@@ -116,3 +120,10 @@ def _named(name: str, rate: Rate) -> Any:
 
     reward.__name__ = name
     return reward
+
+
+def alike(texts: Sequence[str], group: int) -> float:
+    """Share of answers that say the same (but for case and spaces) as another of their `group` neighbours."""
+    plain = [" ".join(text.lower().split()) for text in texts]
+    groups = [plain[start : start + group] for start in range(0, len(plain), group)]
+    return fmean(float(one.count(text) > 1) for one in groups for text in one)

@@ -7,19 +7,14 @@ al. 2022, eq. 1), plus objective.centre x (r_chosen + r_rejected)^2, which holds
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from evaluators.pair_ranking import Rated
 from trainer.objective_sections import RewardObjective
-from trainer.reward_models import padded, rate
+from trainer.reward_models import padded
 from trainer.sections import RunConfig
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from transformers import PreTrainedTokenizerBase, TrainerCallback
 
     from trainer.data.tokenised import Prepared
@@ -48,7 +43,7 @@ def build(
     assert isinstance(config.objective, RewardObjective)
     arguments = settings.arguments(config, model, len(prepared.train), checkpoints, evaluate_first, saves)
 
-    def together(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    def together(rows: list[dict[str, Any]]) -> dict[str, Any]:
         # As TRL's trainer wants them: the chosen answers, and after them the rejected ones.
         lines = [
             torch.tensor([*row["prompt_ids"], *row[side]]) for side in ("chosen_ids", "rejected_ids") for row in rows
@@ -71,22 +66,3 @@ def build(
         callbacks=[*settings.with_early_stop(config, callbacks, saves), *steering.callbacks],
         steering=steering,
     )
-
-
-def rate_pairs(model: Any, pairs: Dataset, pad_token_id: Any) -> list[Rated]:
-    """The rewards of tokenised pairs (`prompt_ids`, `chosen_ids`, `rejected_ids`), by a model in evaluation mode."""
-    columns = [pairs[name][:] for name in ("prompt_ids", "chosen_ids", "rejected_ids")]
-    chosen, rejected = ([[*asked, *said] for asked, said in zip(columns[0], side, strict=True)] for side in columns[1:])
-    found = rate(model, [*chosen, *rejected], pad_token_id)
-    return list(zip(found[: len(chosen)], found[len(chosen) :], strict=True))
-
-
-def loss(rated: Sequence[Rated], centre: float) -> float:
-    """The mean loss (nats) of pairs, as the module says."""
-    losses = [_softplus(bad - good) + centre * (good + bad) ** 2 for good, bad in rated]
-    return fmean(losses)
-
-
-def _softplus(value: float) -> float:
-    """log(1 + e^value), which is -log sigmoid(-value), without an overflow."""
-    return max(value, 0.0) + math.log1p(math.exp(-abs(value)))

@@ -9,7 +9,7 @@ from trl.trainer.reward_trainer import RewardTrainer
 from trainer import events
 from trainer.methods.answering import evaluating
 from trainer.objective_sections import RewardObjective
-from trainer.objectives import reward
+from trainer.objectives import reward_loss
 from trainer.objectives.run_trainer import RunTrainer
 from trainer.steering import validation
 
@@ -36,8 +36,8 @@ class RewardModelTrainer(RunTrainer, RewardTrainer):
         ended = self.state.global_step >= self.state.max_steps
         rows = validation.sample(pairs, None if ended else validation.MOST_ROWS)
         with evaluating(model):
-            rated = reward.rate_pairs(model, pairs.select(rows), self.tokenizer.pad_token_id)
-        loss = reward.loss(rated, self.run.objective.centre)
+            rated = reward_loss.rate_pairs(model, pairs.select(rows), self.tokenizer.pad_token_id)
+        loss = reward_loss.loss(rated, self.run.objective.centre)
         found = validation.Validation(
             n=len(rated),
             rows=len(pairs),
