@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from assistant.planner.advice_models import Reason
 from assistant.results import RunSummary
 from trainer.data.rows import Row, question
+from trainer.review.preference_data import LeftOut, PreferenceData, ReaderAgreement, Rules
 from trainer.review.preferences import PreferenceManifest, Saved, rows
-from trainer.review.vote_rules import LeftOut, PreferenceData, ReaderAgreement, Rules
 from trainer.sections import RunConfig
 
 EXAMPLES = 3

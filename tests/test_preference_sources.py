@@ -18,8 +18,8 @@ from evaluators.pair_judge import RUBRIC, judge_pair, judge_pairs
 from trainer.data.records import DataError
 from trainer.data_sections import DataSource
 from trainer.review import preferences
+from trainer.review.preference_data import Rules
 from trainer.review.preference_sources import from_files, from_judge, from_safety
-from trainer.review.vote_rules import Rules
 from trainer.store import Comparison, ReviewSet, session
 
 A, B, TIE = '{"verdict": "A", "reason": "safer"}', '{"verdict": "b"}', '{"verdict": "tie"}'

@@ -16,9 +16,10 @@ from trainer.data.rows import Row
 from trainer.data.sources import locate
 from trainer.data_sections import DataSource
 from trainer.review import preferences, vote_rules
+from trainer.review.preference_data import PreferenceData, Rules
 from trainer.review.preference_sources import from_files
 from trainer.review.prompts import ReviewError
-from trainer.review.vote_rules import PreferenceData, Rules, apply_rules, nearly_equal
+from trainer.review.vote_rules import apply_rules, nearly_equal
 from trainer.sections import RunConfig
 from trainer.store import Comparison, ReviewSet, Vote, session
 

@@ -15,8 +15,8 @@ from trainer import hardware, readiness, runs
 from trainer.config import ConfigError
 
 if TYPE_CHECKING:
+    from trainer.review.preference_data import Rules
     from trainer.review.preferences import Kind, PreferenceData, Saved
-    from trainer.review.vote_rules import Rules
 
 _DOWNLOADS: tuple[tuple[Kind, str], ...] = (("preference", "pairs"), ("unpaired_preference", "labels"))
 Updates = dict[Any, Any]
@@ -60,7 +60,7 @@ class Preferences:
         self.outputs = [self.preview, self.name, self.run, self.align, self.save, self.said, self.reasons, *kept]
 
     def _draw_rules(self) -> None:
-        from trainer.review.vote_rules import Rules
+        from trainer.review.preference_data import Rules
 
         fields = Rules.model_fields
         with gr.Accordion("Rules", open=False, elem_id="review-rules"):
@@ -218,7 +218,7 @@ def _data(set_id: str | None, every: bool, *rules: Any) -> PreferenceData:
 
 
 def _rules(least: float | None, ties: Any, alike: float, gap: float, corrections: bool) -> Rules:
-    from trainer.review.vote_rules import Rules
+    from trainer.review.preference_data import Rules
 
     return Rules(least_readers=int(least or 1), ties=ties, alike=alike, rating_gap=gap, corrections=corrections)
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from evaluators.scores import Measure
     from trainer.data.rows import Message, Row
     from trainer.review.ballots import Ballot, Disagreement, Shown
+    from trainer.review.preference_data import PreferenceData
     from trainer.review.queue import ReviewerProgress, SetProgress
     from trainer.review.results import PairResult, ReviewResults
-    from trainer.review.vote_rules import PreferenceData
     from trainer.sections import RunConfig
     from trainer.store import ReviewSet
 

@@ -23,11 +23,11 @@ from trainer import model_refs, readiness, runs, store
 from trainer.data.records import DataError
 from trainer.review import queue
 from trainer.review.ballots import Ballot, Disagreement, Shown
+from trainer.review.preference_data import LeftOut, PreferenceData
 from trainer.review.preferences import load
 from trainer.review.prompts import Prompt
 from trainer.review.queue import ReviewerProgress, SetProgress
 from trainer.review.selection import Strategy
-from trainer.review.vote_rules import LeftOut, PreferenceData
 from trainer.runs import Run, label
 from trainer.store import Comparison, ReviewSet
 

@@ -20,8 +20,8 @@ from trainer.jobs import RunError
 from trainer.method_sections import AdapterMethod, FullMethod, LoraMethod, PrefixMethod, PTuningMethod
 from trainer.objective_sections import DpoObjective, GrpoObjective, RewardObjective
 from trainer.review import preferences
+from trainer.review.preference_data import PreferenceData, ReaderAgreement
 from trainer.review.preferences import Saved
-from trainer.review.vote_rules import PreferenceData, ReaderAgreement
 from trainer.runs import Run
 from trainer.sections import RunConfig
 

@@ -18,8 +18,9 @@ from trainer.data.records import DataError, Fault, Record
 from trainer.data.rows import Row, answer, kind_of, question, row_id
 from trainer.data.sources import locate
 from trainer.data_sections import DataSource
+from trainer.review.preference_data import LeftOut, PreferenceData, Rules
 from trainer.review.preferences import judged
-from trainer.review.vote_rules import LeftOut, PreferenceData, Rules, apply_rules
+from trainer.review.vote_rules import apply_rules
 from trainer.store import Vote
 
 if TYPE_CHECKING:

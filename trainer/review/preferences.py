@@ -25,8 +25,9 @@ from trainer.data import row_files
 from trainer.data.records import DataError
 from trainer.data.rows import About, Row
 from trainer.data.sources import content_hash
+from trainer.review.preference_data import LeftOut, PreferenceData, ReaderAgreement, Rules
 from trainer.review.queue import get_set, list_sets
-from trainer.review.vote_rules import LeftOut, PreferenceData, ReaderAgreement, Rules, apply_rules
+from trainer.review.vote_rules import apply_rules
 from trainer.store import Comparison, Vote, session
 
 __all__ = [
