@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -17,6 +18,7 @@ from trainer.data.tokenised import tokenise
 from trainer.features import METHODS, Feature, switched_on
 from trainer.jobs import RunState
 from trainer.objectives import reference
+from trainer.objectives.preference_trainer import PreferenceTrainer
 from trainer.reporting import Reporter, StopRequested
 from trainer.runs import Run
 from trainer.sections import RunConfig
@@ -154,6 +156,29 @@ def test_where_no_switch_gives_it_back_the_reference_is_the_model_as_it_began(
         expected = asker.ask(answers)
     with safe_open(run.folder / "checkpoints" / reference.FILE, "pt") as file:
         assert file.get_tensor("train/chosen").tolist() == pytest.approx(expected.tolist(), abs=1e-3)
+
+
+def test_a_loss_that_is_no_number_and_memory_that_runs_out_are_got_over(
+    pairs_run: RunConfig, monkeypatch: pytest.MonkeyPatch
+):
+    compute, left = PreferenceTrainer.compute_loss, ["no number", "no memory"]
+
+    def altered(self: PreferenceTrainer, *arguments: Any, **options: Any) -> Any:
+        loss, counts = compute(self, *arguments, **options), self.args.save_strategy != "no"
+        if counts and self.state.global_step == 3 and left:
+            if left.pop() == "no memory":
+                raise torch.OutOfMemoryError("CUDA out of memory.")
+            return loss * float("nan")
+        return loss
+
+    monkeypatch.setattr(PreferenceTrainer, "compute_loss", altered)
+    run = train(runs.create(with_objective(pairs_run, "dpo")))
+    assert not left and run.status.state == "done" and max(losses(run)) == STEPS
+    assert any("batches of 2; 4 rows a step" in one.message for one in told(run, events.WarningEvent))
+    assert [one.to_step for one in told(run, events.GuardEvent)] == [0]
+    # From its beginning, the reference is the same: the model does not differ from it.
+    again = [event for event in told(run, events.PreferenceEvent) if event.step == 1]
+    assert len(again) == 2 and [one.margin for one in again] == pytest.approx([0, 0], abs=1e-4)
 
 
 def test_rows_without_pairs_are_told_and_where_there_are_none_the_run_does_not_begin(

@@ -99,6 +99,8 @@ def check(run: RunConfig, sides: dict[str, dict[str, int]]) -> list[str]:
         )
     if learning == "answers":
         return said
+    if kind != "reward" and getattr(run.method, "dropout", 0):
+        said.append(f"method.dropout is off with objective {kind}: what it changes would be taken for a preference.")
     if learning == "pairs":
         wanted, lacking, remedy = "pairs", "have no rejected answer", "or take objective.kind sft or kto"
     else:
