@@ -35,10 +35,10 @@ bench: .venv/installed-dev
 	$(BIN)/python bench/methods.py --table order
 	$(BIN)/python bench/robustness.py
 	$(BIN)/python bench/preference_loss.py
-	$(BIN)/python bench/playground.py latest
 	$(BIN)/python bench/active.py
 	$(BIN)/python bench/knowledge_update.py
 	$(BIN)/python bench/review_loop.py
+	$(BIN)/python bench/playground.py latest
 	$(BIN)/python bench/active.py
 
 install: .venv/installed-dev
