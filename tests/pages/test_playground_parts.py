@@ -203,7 +203,9 @@ def test_questions_of_a_set_are_gone_through(tmp_path, finished_run: Run) -> Non
     empty.write_text("\n")
     assert "it holds no rows" in fold._of_file(str(empty))[fold._said].value
     # The cases of an evaluation, by its id and a file's name; nothing else can be named.
-    made = evaluations.create(EvaluationRequest(run=finished_run.id, suites=[SuiteChoice(suite="safety", source="starter/general")]))
+    made = evaluations.create(
+        EvaluationRequest(run=finished_run.id, suites=[SuiteChoice(suite="safety", source="starter/general")])
+    )
     cases = made.folder / evaluations.CASES
     cases.mkdir()
     (cases / "qa.tuned.jsonl").write_text(
