@@ -206,9 +206,6 @@ def load(first: ModelRef, second: ModelRef) -> Pairing:
     Raises `RunError` and `ModelError` where one of them is not there, cannot be had, or gives no answers.
     """
     found = [(ref, runs.get(ref.run)) for ref in (first, second)]
-    for ref, run in found:
-        if run.config.objective.kind == "reward" and not ref.is_base:
-            raise ModelError(f"{ref} is a reward model: it rates answers and gives none. Choose another model.")
     try:
         if _can_mix(found):
             halves, together = _on_one_base(found), True
@@ -224,7 +221,7 @@ def load(first: ModelRef, second: ModelRef) -> Pairing:
 
 def _can_mix(found: list[tuple[ModelRef, Run]]) -> bool:
     adapted = [run for ref, run in found if not ref.is_base]
-    if not adapted or not all(saved.can_mix(run.adapter) for run in adapted):
+    if not adapted or not all(run.weights and saved.can_mix(run.adapter) for run in adapted):
         return False
     if len({run.config.method.kind for run in adapted}) > 1:
         return False

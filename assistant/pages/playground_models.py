@@ -68,8 +68,6 @@ class Models:
         """
         choices: list[tuple[str, str]] = []
         for run in runs.list_runs()[0]:
-            if run.config.objective.kind == "reward":
-                continue  # it rates answers and gives none
             label = runs.label(run)
             choices += [(f"{label} · {one.part.replace('-', ' ')}", str(one)) for one in model_refs.of_run(run)]
         known = [value for _, value in choices]
