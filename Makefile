@@ -26,7 +26,6 @@ check: .venv/installed-dev
 # Measurements; each prints both sides and their ratio.
 bench: .venv/installed-dev
 	$(BIN)/python bench/answer_loss.py
-	$(BIN)/python bench/preference_loss.py
 	$(BIN)/python bench/sizing.py
 	$(BIN)/python bench/data_desk.py
 	$(BIN)/python bench/deidentify.py

@@ -74,12 +74,14 @@ def build() -> gr.Blocks:
                 play_page = playground.build()
             with gr.Tab("Review", id="review", elem_id="page-review") as review_tab:
                 review_page = review.build()
-            with gr.Tab("Release", id="release", elem_id="page-release") as release_tab:
-                with gr.Tabs(elem_id="release-tabs"):
-                    with gr.Tab("Evaluation", id="evaluation"):
-                        release_page = release.build()
-                    with gr.Tab("Versions", id="versions", elem_id="page-versions") as versions_tab:
-                        versions_page = versions.build()
+            with (
+                gr.Tab("Release", id="release", elem_id="page-release") as release_tab,
+                gr.Tabs(elem_id="release-tabs"),
+            ):
+                with gr.Tab("Evaluation", id="evaluation"):
+                    release_page = release.build()
+                with gr.Tab("Versions", id="versions", elem_id="page-versions") as versions_tab:
+                    versions_page = versions.build()
         style.html(style.FOOTER)
 
         quiet = style.QUIET
