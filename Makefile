@@ -38,7 +38,6 @@ bench: .venv/installed-dev
 	$(BIN)/python bench/knowledge_update.py
 	$(BIN)/python bench/review_loop.py
 	$(BIN)/python bench/playground.py latest
-	$(BIN)/python bench/active.py
 
 install: .venv/installed-dev
 
