@@ -8,7 +8,7 @@ a pool of `POOL` which orders are labelled next, by the model that it has tuned 
 tuned anew on all of them. Quality is the share of right answers to 180 other orders with other drugs, as many of each
 class.
 
-- rare: most orders of the pool are of a few classes (each class has 0.6 times the share of the one before);
+- rare: most orders of the pool are of one class, and 2 % are of each other one;
 - even: as many of each class.
 
 It is LoRA on the last `LAYERS` layers, so that what lies below them has to be read once for all trainings; the bench

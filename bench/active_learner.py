@@ -13,8 +13,9 @@ from evaluators.sides import last_position
 if TYPE_CHECKING:
     import torch
 
-POOL, TEST_A_CLASS = 300, 20
-RARER = 0.6
+POOL, TEST_A_CLASS = 400, 20
+RARE = 0.02
+"""Share of each class but the commonest, where classes are rare."""
 LAYERS, RANK, RATE, EPOCHS, BATCH = 2, 8, 5e-3, 8, 8
 # Told apart by their first token, which is what the model learns to say. "Every 4 hours" would be "four" once more.
 WORDS = {
@@ -45,9 +46,8 @@ def orders(task: Task, seed: int) -> tuple[list[Order], list[Order]]:
     drugs = list(common_drugs(drug_table()))
     random.Random(seed).shuffle(drugs)
     held_out = len(drugs) // 4
-    weights = [RARER**place if task == "rare" else 1.0 for place in range(len(CLASSES))]
-    counts = [max(2, round(POOL * one / sum(weights))) for one in weights]
-    counts[0] += POOL - sum(counts)
+    others = round(POOL * RARE) if task == "rare" else POOL // len(CLASSES)
+    counts = [POOL - others * (len(CLASSES) - 1)] + [others] * (len(CLASSES) - 1)
     pool = _drawn(drugs[held_out:], f"active/{seed}/pool", counts)
     random.Random(seed).shuffle(pool)
     return pool, _drawn(drugs[:held_out], f"active/{seed}/test", [TEST_A_CLASS] * len(CLASSES))
@@ -58,7 +58,7 @@ def _drawn(drugs: list[str], name: str, counts: list[int]) -> list[Order]:
 
     found: list[Order] = []
     left = list(counts)
-    for row in order_rows(40 * max(counts), drugs, name):
+    for row in order_rows(15 * sum(counts), drugs, name):
         said = row["answer"].rpartition("frequency: ")[2]
         if said in WORDS and left[label := CLASSES.index(said)]:
             left[label] -= 1
