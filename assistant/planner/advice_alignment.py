@@ -194,7 +194,7 @@ def schedule(config: RunConfig, rows: int | None, longest: int) -> list[Reason]:
         if kind == "orpo"
         else f"A tenth of the rate of supervised tuning ({usual:g}): what is there already is only to be moved."
     )
-    source = "Hong et al. 2024" if kind == "orpo" else "measured on this machine"
+    source = "Hong et al. 2024" if kind == "orpo" else "Bedside"
     reasons = [Reason(field="schedule.learning_rate", value=schedule.learning_rate, why=rates, source=source)]
     if isinstance(config.objective, RlooObjective | GrpoObjective):
         # A batch is so many answers, in groups of `answers`.
@@ -211,9 +211,7 @@ def schedule(config: RunConfig, rows: int | None, longest: int) -> list[Reason]:
         schedule.epochs = _epochs(rows)
         told = f"for {rows:,} rows" if rows else "for a set of unknown size"
         why = f"Passes {told}: fewer the more there are, since an alignment soon learns its rows by heart."
-        reasons.append(
-            Reason(field="schedule.epochs", value=schedule.epochs, why=why, source="measured on this machine")
-        )
+        reasons.append(Reason(field="schedule.epochs", value=schedule.epochs, why=why, source="Bedside"))
     schedule.max_length = _length(config, longest)
     halved = "a pair is two rows" if kind in PAIRED else "the reference reads each row too"
     reasons += [
