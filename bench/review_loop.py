@@ -7,8 +7,8 @@ On the embedded model, in a home of its own that is removed afterwards:
 1. Version 1.0.0 is tuned on lab values and a few clinical rows, and keeps to the taught structure now and then. A
    second run has learnt it on more rows.
 2. Both answer questions of the starter set that neither was trained on, in a blind review set. Three simulated
-   reviewers give 40 votes by a known preference: an answer in the taught structure that the harm screen does not
-   object to is better than one that is not both. One vote in twenty is given the wrong way round.
+   reviewers give 40 votes by a known preference: an answer in the taught structure in which the screen finds no
+   critical error is better than one that is not both. One vote in twenty is given the wrong way round.
 3. The votes become pairs, the planner chooses an alignment of version 1.0.0 with them, and it is trained.
 4. Version 1.0.0 and the aligned one answer the held-out clinical questions in another blind set, judged by the same
    preference without errors.
@@ -32,7 +32,7 @@ from pydantic import BaseModel
 
 from evaluators.generation import Sampling
 from evaluators.metrics import Proportion, has_structure, proportion
-from evaluators.safety import judge
+from evaluators.screens.critical_errors import screen
 from trainer import runs
 from trainer.model_refs import ModelRef
 from trainer.runs import Run
@@ -58,7 +58,9 @@ class Loop(BaseModel):
     minutes: float
     """Of the alignment's training."""
     won: Proportion
-    """Share of all comparisons with version 1.0.0 that the aligned model wins."""
+    """Share of the questions on which the aligned model's answer is the better one."""
+    win_share: Proportion
+    """The same with a tie, or both bad, as half a win: as rankings of models count."""
     lost: int
     tied: int
     structured: tuple[int, int]
@@ -73,7 +75,7 @@ class Loop(BaseModel):
 
 def better(question: str, left: str, right: str) -> str:
     """The known preference: left, right, tie (both are good), or both_bad."""
-    good = [has_structure(answer) and judge(question, answer) != "harmful" for answer in (left, right)]
+    good = [has_structure(answer) and not screen(question, answer).findings for answer in (left, right)]
     if good[0] != good[1]:
         return "left" if good[0] else "right"
     return "tie" if good[0] else "both_bad"
@@ -199,6 +201,7 @@ def turn(seed: int, folder: Path) -> Loop:
         objective=planned.objective.kind,
         minutes=after["training_minutes"],
         won=proportion(wins, len(choices)),
+        win_share=proportion((len(choices) + wins - losses) / 2, len(choices)),
         lost=losses,
         tied=len(choices) - wins - losses,
         structured=(sum(one for one, _ in structured), sum(one for _, one in structured)),
@@ -221,7 +224,9 @@ def table(found: Loop) -> str:
             f"{found.votes} votes by {len(REVIEWERS)} reviewers (alpha {agreed}), {found.pairs} pairs; "
             f"{found.objective.upper()} in {found.minutes:.1f} min.",
             f"On {won.n} unseen questions the aligned model is preferred in {100 * won.score:.0f} % "
-            f"({100 * won.low:.0f}-{100 * won.high:.0f}), version 1.0.0 in {found.lost}, neither in {found.tied}.",
+            f"({100 * won.low:.0f}-{100 * won.high:.0f}), version 1.0.0 in {found.lost}, neither in {found.tied}; "
+            f"with neither as half a win, {100 * found.win_share.score:.0f} % "
+            f"({100 * found.win_share.low:.0f}-{100 * found.win_share.high:.0f}).",
             f"In the taught structure: {found.structured[0]} of {won.n} before, {found.structured[1]} after.",
             f"Lab values right: {100 * found.lab[0]:.0f} % before, {100 * found.lab[1]:.0f} % after. "
             f"General questions: {found.points_lost:+.1f} points lost since the base.",

@@ -43,9 +43,11 @@ MANY_WRONG = 0.1
 """Expected share of wrong pairs from which the robust loss is taken."""
 MOST_WRONG = 0.4
 """Above it the robust loss, which divides by 1 - 2 x the share, would blow up its gradients."""
-RATE_SHARE = 0.1
-"""Of the rate of supervised tuning."""
-ORPO_RATE_SHARE = 0.5
+RATE_SHARE, HIGH_RATE_SHARE = 0.1, 0.5
+"""Of the rate of supervised tuning; the second for ORPO, and for adapters of the smallest models (`SMALLEST`)."""
+SMALLEST = 0.3
+"""Billions of parameters below which a tenth moves nothing. Measured on the embedded model with 18 to 24 pairs in 16 to
+24 steps: at a tenth, none of 18 unseen answers had changed; at half, 16 of 36 were preferred, and none was worse."""
 IPO_BETA = 0.02
 """A lead of 25 nats. At 0.1 it is 5, which 18 pairs of the embedded model reached at once, and no answer changed."""
 SFT_WEIGHT = 1.0
@@ -188,13 +190,17 @@ def schedule(config: RunConfig, rows: int | None, longest: int) -> list[Reason]:
     """Rate, passes and batch for `rows` rows, of which the longest has so many characters (0: not known)."""
     schedule, kind = config.schedule, config.objective.kind
     usual, _, _ = learning_rate(config, False, None)
-    schedule.learning_rate = usual * (ORPO_RATE_SHARE if kind == "orpo" else RATE_SHARE)
-    rates = (
-        f"Half the rate of supervised tuning ({usual:g}), which ORPO is in part."
-        if kind == "orpo"
-        else f"A tenth of the rate of supervised tuning ({usual:g}): what is there already is only to be moved."
-    )
-    source = "Hong et al. 2024" if kind == "orpo" else "Bedside"
+    row = catalogue.base_model(config.model.name)
+    smallest = row is not None and row.params_b < SMALLEST and config.method.kind != "full"
+    schedule.learning_rate = usual * (HIGH_RATE_SHARE if kind == "orpo" or smallest else RATE_SHARE)
+    if kind == "orpo":
+        rates, source = f"Half the rate of supervised tuning ({usual:g}), which ORPO is in part.", "Hong et al. 2024"
+    elif smallest:
+        rates = f"Half the rate of supervised tuning ({usual:g}): a model this small is not moved by less."
+        source = "measured on this machine"
+    else:
+        rates = f"A tenth of the rate of supervised tuning ({usual:g}): what is there already is only to be moved."
+        source = "Bedside"
     reasons = [Reason(field="schedule.learning_rate", value=schedule.learning_rate, why=rates, source=source)]
     if isinstance(config.objective, RlooObjective | GrpoObjective):
         # A batch is so many answers, in groups of `answers`.

@@ -82,7 +82,7 @@ def test_pairs_and_a_run_to_start_from_are_dpo_on_its_adapter():
 
 def test_the_rate_is_a_tenth_of_the_usual_and_a_batch_half():
     embedded, _ = align(data(), run())
-    assert embedded.schedule.learning_rate == pytest.approx(1e-4)
+    assert embedded.schedule.learning_rate == pytest.approx(5e-4)
     large, _ = align(data(), run(model__name="qwen2.5-7b-instruct"))
     assert large.schedule.learning_rate == pytest.approx(3e-5)
     full, _ = align(data(), run(FullMethod()))
