@@ -10,9 +10,10 @@ run: .venv/installed
 demo: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
 
-# A process for each core, and a thread in each: most tests wait for a worker, a page or a library to be loaded.
+# A process for each core, and a thread in each: most tests wait for a worker, a page or a library to be loaded. Files keep
+# their order, in which the long ones (of the browser) come first.
 test: .venv/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # What takes too long for every change: all pairs of methods and options that the run file allows, each in a run.
 soak: .venv/installed-dev
