@@ -447,7 +447,7 @@ def test_a_row_trains_the_adapter_of_its_task_alone_and_all_can_be_asked(
 
     assert ask(run, *names)["base"] == ask(run, names[1])["base"]
     assert ask(run, "task_coding") == {
-        "refused": "There is no adapter 'task_coding' in this run; it has task_classification, task_reasoning."
+        "refused": f"There is no adapter 'task_coding' in {run.id}; it has task_classification, task_reasoning."
     }
     run_of_norms = trained(acting_run, method__kind="layer_norm", method__per="task", schedule__max_steps=1)
     assert ask(run_of_norms, *names) == {

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from trainer import runs
 from trainer.runs import Run
@@ -40,6 +40,7 @@ window.fetch = async (...asked) => {
   return response;
 };
 """
+WAIT_MS = 20_000  # for what a page is to show: other work may share this machine's cores
 START_SECONDS = 60  # generous: other work may share this machine's cores
 
 
@@ -65,6 +66,7 @@ def browser() -> Iterator[Browser]:
     path = shutil.which("chromium")
     if path is None:
         pytest.skip("chromium is not installed (apt-get install chromium)")
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield chromium
