@@ -101,7 +101,9 @@ class _Page:
         for name, tab in self.parts.items():
             tab.select(self._enter(name), now, self.outputs, **QUIET)
         changed = [self.chosen.change, self.reviewer.submit, self.reviewer.blur]
-        gr.on(changed, self._who, [self.tab, self.kept, *now], self.outputs, js=_KEEP, **QUIET)
+        # The last of several, or a name that is typed while the page still opens would not be heard.
+        latest: dict[str, Any] = {**QUIET, "trigger_mode": "always_last"}
+        gr.on(changed, self._who, [self.tab, self.kept, *now], self.outputs, js=_KEEP, **latest)
         self.judging.connect()
         self.results.connect()
         self.preferences.connect()
