@@ -114,6 +114,7 @@ def logits(model: Any, tuned: Tuned, base: bool = False) -> Any:
         return answering.core(input_ids=ids, past_key_values=answering.cache).logits
 
 
+@pytest.mark.soak  # each option has tests of its own elsewhere; together they take minutes
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda feature: feature.name)
 def test_each_option_acts_and_goes_on_after_a_stop(
     ways_run: RunConfig, option: Feature, monkeypatch: pytest.MonkeyPatch
