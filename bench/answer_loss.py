@@ -23,6 +23,7 @@ from trainer.method_sections import LoraMethod
 from trainer.methods import lora
 from trainer.objectives import sft
 from trainer.objectives.answer_trainer import AnswerTrainer
+from trainer.objectives.settings import Parts
 from trainer.reporting import Reporter
 from trainer.sections import RunConfig
 from trainer.steering import steering
@@ -67,7 +68,7 @@ def measure(ours: bool) -> tuple[float, float]:
         with tempfile.TemporaryDirectory() as folder:
             prepared, reporter = tokenise(RUN, tokenizer), Reporter(Path(folder), RunState())
             acting = steering.assemble(RUN, model, prepared, reporter.silent())
-            trainer = sft.build(RUN, model, tokenizer, prepared, acting, Path(folder), [clock], False)
+            trainer = sft.build(Parts(RUN, model, tokenizer, prepared, acting, Path(folder), [clock], False))
             trainer.remove_callback(PrinterCallback)
             trainer.train()
             losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]

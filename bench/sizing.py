@@ -111,6 +111,7 @@ def train(number: int) -> float:
     from trainer.jobs import RunState
     from trainer.methods import lora
     from trainer.objectives import sft
+    from trainer.objectives.settings import Parts
     from trainer.reporting import Reporter, peak_memory_gib
     from trainer.steering import steering
 
@@ -136,9 +137,8 @@ def train(number: int) -> float:
         nothing: Any = None  # the manifest is not looked at while training
         prepared = Prepared(rows, rows.select([0]), rows.select([]), nothing, [])
         acting = steering.assemble(config, model, prepared, Reporter(Path(folder), RunState()).silent())
-        sft.build(
-            config, model, tokenizer, prepared, acting, Path(folder), [], evaluate_first=False, saves=False
-        ).train()
+        parts = Parts(config, model, tokenizer, prepared, acting, Path(folder), [], evaluate_first=False, saves=False)
+        sft.build(parts).train()
         return peak_memory_gib("cpu")
 
 

@@ -22,6 +22,7 @@ from trainer.models import load_base
 from trainer.objectives import reinforcement
 from trainer.objectives.build import build
 from trainer.objectives.reinforcement_trainer import alike
+from trainer.objectives.settings import Parts
 from trainer.reporting import Reporter, StopRequested
 from trainer.runs import Run
 from trainer.sections import RunConfig
@@ -73,7 +74,7 @@ def trainer_of(config: RunConfig, folder: Path) -> Any:
     set_seed(config.schedule.seed)
     tuned = apply(model, config, prepared.groups, total_steps=1)
     acting = steering.assemble(config, tuned, prepared, Reporter(run.folder, run.status))
-    return build(config, tuned, tokenizer, prepared, acting, folder, [], evaluate_first=False, saves=False)
+    return build(Parts(config, tuned, tokenizer, prepared, acting, folder, [], evaluate_first=False, saves=False))
 
 
 def test_the_reward_rises_and_each_step_is_told(asked: RunConfig) -> None:

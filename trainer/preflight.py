@@ -13,6 +13,7 @@ from trainer import hardware, sizing
 from trainer.data.tokenised import Prepared
 from trainer.methods import saved
 from trainer.objectives.build import build
+from trainer.objectives.settings import Parts
 from trainer.reporting import Reporter, peak_memory_gib
 from trainer.sections import RunConfig
 
@@ -50,7 +51,8 @@ def try_longest_rows(
     before = saved.training_state(model)
     with tempfile.TemporaryDirectory(prefix=".preflight-", dir=reporter.folder) as folder:
         try:
-            build(short, model, tokenizer, tried, steering, Path(folder), [], evaluate_first=False, saves=False).train()
+            parts = Parts(short, model, tokenizer, tried, steering, Path(folder), [], evaluate_first=False, saves=False)
+            build(parts).train()
         finally:
             saved.set_training_state(model, before)
             model.zero_grad(set_to_none=True)

@@ -13,6 +13,7 @@ from trainer.data.tokenised import Prepared
 from trainer.errors import UserError
 from trainer.methods import saved
 from trainer.objectives.build import build
+from trainer.objectives.settings import Parts
 from trainer.reporting import Reporter, TrainingEvents
 from trainer.runs import COMPLETE
 from trainer.sections import RunConfig
@@ -122,7 +123,7 @@ def _trainer(config: RunConfig, training: Training, checkpoint: Path | None, gua
     for monitor in training.monitors:
         acting.callbacks.append(monitor)
         acting.remembering[type(monitor).__name__] = monitor
-    return build(
+    parts = Parts(
         config,
         training.model,
         training.tokenizer,
@@ -133,6 +134,7 @@ def _trainer(config: RunConfig, training: Training, checkpoint: Path | None, gua
         [guard, training.watch],
         evaluate_first=checkpoint is None,
     )
+    return build(parts)
 
 
 def _without_noise(model: Any) -> None:

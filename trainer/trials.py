@@ -13,7 +13,9 @@ from transformers import TrainerCallback
 from trainer import events
 from trainer.data.tokenised import Prepared
 from trainer.method_sections import LoraMethod
-from trainer.objectives import settings, sft
+from trainer.objectives import settings
+from trainer.objectives.build import build
+from trainer.objectives.settings import Parts
 from trainer.reporting import Reporter
 from trainer.sections import RunConfig
 from trainer.steering import folds, rank_search, reptile, steering
@@ -23,7 +25,7 @@ from trainer.training import TrainingError
 from trainer.workshop import Workshop
 
 if TYPE_CHECKING:
-    from trainer.objectives.answer_trainer import AnswerTrainer
+    from trainer.objectives.run_trainer import RunTrainer
 
 _NEVER = 10**6
 
@@ -155,14 +157,14 @@ class _Progress(TrainerCallback):
 
 def _train(
     config: RunConfig, workshop: Workshop, prepared: Prepared, stage: str, callbacks: list[TrainerCallback]
-) -> AnswerTrainer:
+) -> RunTrainer:
     """Train without a trace: no checkpoint and no event but progress."""
     short = config.model_copy(deep=True)
     short.evaluation.every = short.schedule.checkpoint_every = _NEVER
     reporter = workshop.reporter
     acting = steering.assemble(short, workshop.model, prepared, reporter.silent())
     with tempfile.TemporaryDirectory(prefix=".trial-", dir=reporter.folder) as folder:
-        trainer = sft.build(
+        parts = Parts(
             short,
             workshop.model,
             workshop.tokenizer,
@@ -173,5 +175,6 @@ def _train(
             evaluate_first=False,
             saves=False,
         )
+        trainer = build(parts)
         trainer.train()
     return trainer

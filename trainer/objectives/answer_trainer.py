@@ -13,11 +13,10 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from trainer.data.tokenised import Prepared
 from trainer.data.tokens import IGNORED
-from trainer.methods.answering import evaluating
 from trainer.objectives import answer_loss
 from trainer.objectives.run_trainer import RunTrainer
 from trainer.sections import RunConfig
-from trainer.steering import embedding_attack, validation
+from trainer.steering import embedding_attack
 from trainer.steering.batch import Batch
 from trainer.steering.gradient_conflict import GENERAL
 from trainer.steering.steering import Steering
@@ -27,8 +26,7 @@ class AnswerTrainer(RunTrainer, SFTTrainer):
     """See the module."""
 
     def __init__(self, run: RunConfig, *, prepared: Prepared, steering: Steering, **options: Any):
-        super().__init__(run, steering=steering, **options)
-        self.prepared = prepared
+        super().__init__(run, prepared=prepared, steering=steering, **options)
         tokens_only = self.data_collator
         self.data_collator = lambda rows: {
             **tokens_only([{name: row[name] for name in ("input_ids", "labels")} for row in rows]),
@@ -90,27 +88,6 @@ class AnswerTrainer(RunTrainer, SFTTrainer):
 
         disturbed = embedding_attack.places(inputs["attention_mask"], inputs["labels"], inputs["general"])
         return self.steering.attack(disturbed, learn)
-
-    def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, *arguments: Any, metric_key_prefix: str = "eval", **options: Any
-    ) -> dict[str, float]:
-        """Measure the validation rows by `steering.validation`; callbacks find all of it as the metric "validation"."""
-        model = self.accelerator.unwrap_model(self.model)
-        with evaluating(model):
-            found = validation.measure(
-                model,
-                self.tokenizer,
-                self.prepared,
-                self.run.task.system_prompt,
-                self.args.per_device_eval_batch_size,
-                all_rows=self.state.global_step >= self.state.max_steps,
-                activate=self.steering.activate,
-            )
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.metrics().items()}
-        self.log(metrics)
-        told: Any = {**metrics, "validation": found}
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, told)
-        return metrics
 
     def _forward(self, model: Any, inputs: dict[str, Any], num_items: torch.Tensor | int | None) -> Batch:
         columns = {name: inputs[name] for name in self.steering.columns}

@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from trainer.data.tokenised import Prepared
 from trainer.objective_sections import DpoObjective, KtoObjective
-from trainer.objectives import settings
-from trainer.sections import RunConfig
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase, TrainerCallback
-
     from trainer.objectives.preference_trainer import PreferenceTrainer
-    from trainer.steering.steering import Steering
+    from trainer.objectives.settings import Parts
 
 
-def build(
-    config: RunConfig,
-    model: Any,
-    tokenizer: PreTrainedTokenizerBase,
-    prepared: Prepared,
-    steering: Steering,
-    checkpoints: Path,
-    callbacks: list[TrainerCallback],
-    evaluate_first: bool,
-    saves: bool = True,
-) -> PreferenceTrainer:
-    """A trainer for the run; for `evaluate_first` and `saves` see `settings.arguments`.
-
-    The model has to be as the run begins: the reference may be asked now.
-    """
+def build(parts: Parts) -> PreferenceTrainer:
+    """A trainer for the run. The model has to be as the run begins: the reference may be asked now."""
     from transformers import TrainingArguments
 
     from trainer.objectives import reference
@@ -39,6 +20,7 @@ def build(
     from trainer.objectives.preference_trainer import PreferenceTrainer
     from trainer.objectives.reference import Answers, Asker
 
+    config, prepared = parts.config, parts.prepared
     objective, sides = config.objective, {"train": prepared.train, "validation": prepared.validation}
     wanted: dict[str, Answers] = {}
     unrelated: dict[str, list[int]] = {}
@@ -53,20 +35,13 @@ def build(
         weights = rows / (2 * max(good, 1)), rows / (2 * max(rows - good, 1))
     elif isinstance(objective, DpoObjective) and objective.precompute_reference:
         wanted = {f"{side}/{one}": Answers(rows, f"{one}_ids") for side, rows in sides.items() for one in PAIR}
-    asker = Asker(model, tokenizer.pad_token_id, config.schedule.batch_size, steering.activate)
-    progress = steering.reporter.progress
+    asker = Asker(parts.model, parts.tokenizer.pad_token_id, config.schedule.batch_size, parts.steering.activate)
+    progress = parts.steering.reporter.progress
     return PreferenceTrainer(
         config,
-        prepared=prepared,
-        steering=steering,
-        known=reference.asked_before(asker, config, wanted, checkpoints, progress) if wanted else {},
+        known=reference.asked_before(asker, config, wanted, parts.checkpoints, progress) if wanted else {},
         unrelated=unrelated,
         weights=weights,
-        model=model,
-        args=TrainingArguments(
-            **settings.arguments(config, model, len(prepared.train), checkpoints, evaluate_first, saves)
-        ),
-        eval_dataset=prepared.validation,
-        processing_class=tokenizer,
-        callbacks=[*settings.with_early_stop(config, callbacks, saves), *steering.callbacks],
+        args=TrainingArguments(**parts.arguments()),
+        **parts.options(),
     )

@@ -20,7 +20,6 @@ from trl.trainer.utils import disable_dropout_in_model
 from trainer import events
 from trainer.data.tokenised import Prepared
 from trainer.data.tokens import IGNORED
-from trainer.methods.answering import evaluating
 from trainer.objective_sections import DpoObjective, KtoObjective
 from trainer.objectives import answer_loss, reference
 from trainer.objectives.preference_losses import PAIR, Judged, Paired, judge_answers, judge_pairs
@@ -30,6 +29,7 @@ from trainer.objectives.run_trainer import RunTrainer
 from trainer.sections import RunConfig
 from trainer.steering.batch import Batch
 from trainer.steering.steering import Steering
+from trainer.steering.validation import Validation
 
 
 @dataclass
@@ -80,14 +80,20 @@ class PreferenceTrainer(RunTrainer, Trainer):
         weights: tuple[float, float],
         **options: Any,
     ):
-        self.prepared = prepared
         self.known = known
         self.unrelated = unrelated
         self.weights = weights
         self._step = _Step()
         self._tokens = 0
         numbered = prepared.train.add_column("number", list(range(len(prepared.train))))  # pyright: ignore[reportCallIssue]
-        super().__init__(run, steering=steering, train_dataset=numbered, data_collator=self._together, **options)
+        super().__init__(
+            run,
+            prepared=prepared,
+            steering=steering,
+            train_dataset=numbered,
+            data_collator=self._together,
+            **options,
+        )
         disable_dropout_in_model(options["model"])
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
@@ -177,24 +183,15 @@ class PreferenceTrainer(RunTrainer, Trainer):
             logs["num_tokens"] = self._tokens  # of this process
         super().log(logs, start_time)
 
-    def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, *arguments: Any, metric_key_prefix: str = "eval", **options: Any
-    ) -> dict[str, float]:
-        """Measure the validation pairs or answers; callbacks find all of it as the metric "validation"."""
-        model = self.accelerator.unwrap_model(self.model)
-        with evaluating(model):
-            found = measure(
-                Asker(model, self.tokenizer.pad_token_id, self.args.per_device_eval_batch_size, self.steering.activate),
-                self.run,
-                self.prepared,
-                self.tokenizer,
-                {name: one for name, one in self.known.items() if name.startswith("validation/")},
-                self.unrelated.get("validation", []),
-                self.weights,
-                all_rows=self.state.global_step >= self.state.max_steps,
-            )
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.metrics().items()}
-        self.log(metrics)
-        told: Any = {**metrics, "validation": found}
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, told)
-        return metrics
+    def measured(self, model: Any, all_rows: bool) -> Validation:
+        """What the model makes of the validation pairs or answers."""
+        return measure(
+            Asker(model, self.tokenizer.pad_token_id, self.args.per_device_eval_batch_size, self.steering.activate),
+            self.run,
+            self.prepared,
+            self.tokenizer,
+            {name: one for name, one in self.known.items() if name.startswith("validation/")},
+            self.unrelated.get("validation", []),
+            self.weights,
+            all_rows=all_rows,
+        )

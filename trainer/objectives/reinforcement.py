@@ -12,7 +12,6 @@ the run begins. Dropout is off, since the same answer has to be as likely as whe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -29,40 +28,27 @@ from trainer.steering.alignment_alarms import REWARD_MODEL
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from transformers import PreTrainedTokenizerBase, TrainerCallback
+    from transformers import PreTrainedTokenizerBase
 
-    from trainer.data.tokenised import Prepared
     from trainer.objectives.reinforcement_trainer import Rate, Reinforced
-    from trainer.steering.steering import Steering
+    from trainer.objectives.settings import Parts
     from trainer.tuned import Tuned
 
 MOST_QUESTIONS = 60
 """Whose answers are rated before and after: a mean is then known to about a quarter of its spread."""
 
 
-def build(
-    config: RunConfig,
-    model: Any,
-    tokenizer: PreTrainedTokenizerBase,
-    prepared: Prepared,
-    steering: Steering,
-    checkpoints: Path,
-    callbacks: list[TrainerCallback],
-    evaluate_first: bool,
-    saves: bool = True,
-) -> Reinforced:
-    """A trainer for the run; for `evaluate_first` and `saves` see `settings.arguments`."""
+def build(parts: Parts) -> Reinforced:
+    """A trainer for the run."""
     from trl.trainer.grpo_config import GRPOConfig
     from trl.trainer.rloo_config import RLOOConfig
 
-    from trainer.objectives import settings
     from trainer.objectives.reinforcement_trainer import GroupRelative, LeaveOneOut
 
+    config, rows = parts.config, parts.prepared.train
     objective = _objective(config)
-    asked = questions(config, prepared.train)
-    arguments = settings.arguments(
-        config, model, len(asked) * objective.answers, checkpoints, evaluate_first=evaluate_first, saves=saves
-    )
+    asked = questions(config, rows)
+    arguments = parts.arguments(len(asked) * objective.answers)
     arguments |= {
         "num_generations": objective.answers,
         "num_generations_eval": 1,  # validation rows are measured by their own answers
@@ -75,18 +61,7 @@ def build(
         kind, args = LeaveOneOut, RLOOConfig(**arguments)
     else:
         kind, args = GroupRelative, GRPOConfig(**arguments, loss_type="dapo", scale_rewards="group")
-    return kind(
-        config,
-        prepared=prepared,
-        rates=rates(config, prepared.train),
-        model=model,
-        args=args,
-        train_dataset=asked,
-        eval_dataset=prepared.validation,
-        processing_class=tokenizer,
-        callbacks=[*settings.with_early_stop(config, callbacks, saves), *steering.callbacks],
-        steering=steering,
-    )
+    return kind(config, rates=rates(config, rows), args=args, train_dataset=asked, **parts.options())
 
 
 def questions(config: RunConfig, rows: Dataset, side: str = "train") -> Dataset:

@@ -13,11 +13,9 @@ from trl.trainer.rloo_trainer import RLOOTrainer
 from trainer import events
 from trainer.data.tokenised import Prepared
 from trainer.methods import saved
-from trainer.methods.answering import evaluating
 from trainer.objective_sections import GrpoObjective, RlooObjective
 from trainer.objectives.run_trainer import RunTrainer
 from trainer.sections import RunConfig
-from trainer.steering import validation
 from trainer.steering.alignment_alarms import Alarms
 from trainer.steering.steering import Steering
 
@@ -26,13 +24,16 @@ Rate = Callable[[Sequence[Any], Sequence[str], Sequence[str | None], Sequence[in
 
 
 class _Reinforced(RunTrainer):
-    """What RLOO and GRPO have in common here; stands before TRL's trainer."""
+    """What RLOO and GRPO have in common here; stands before TRL's trainer.
+
+    Validation rows are measured by the data's own answers, as in supervised tuning.
+    """
 
     def __init__(
         self, run: RunConfig, *, prepared: Prepared, rates: dict[str, Rate], steering: Steering, **options: Any
     ):
-        super().__init__(run, steering=steering, reward_funcs=[_named(*one) for one in rates.items()], **options)
-        self.prepared = prepared
+        rated = [_named(*one) for one in rates.items()]
+        super().__init__(run, prepared=prepared, steering=steering, reward_funcs=rated, **options)
         self.alarms = Alarms(steering.reporter)
         steering.remembering["alarms"] = self.alarms
         self._tokens = 0
@@ -49,26 +50,6 @@ class _Reinforced(RunTrainer):
 
     def create_model_card(self, *arguments: Any, **options: Any) -> None:
         """None beside a checkpoint: the run writes its own."""
-
-    def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, *arguments: Any, metric_key_prefix: str = "eval", **options: Any
-    ) -> dict[str, float]:
-        """How likely the data's own answers to the validation questions are, as in supervised tuning."""
-        model = self.accelerator.unwrap_model(self.model)
-        with evaluating(model):
-            found = validation.measure(
-                model,
-                self.tokenizer,
-                self.prepared,
-                self.run.task.system_prompt,
-                self.args.per_device_eval_batch_size,
-                all_rows=self.state.global_step >= self.state.max_steps,
-            )
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.metrics().items()}
-        self.log(metrics)
-        told: Any = {**metrics, "validation": found}
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, told)
-        return metrics
 
     def _calculate_rewards(
         self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: list[list[int]]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from trl.trainer.reward_trainer import RewardTrainer
 
 from trainer import events
-from trainer.methods.answering import evaluating
 from trainer.objective_sections import RewardObjective
 from trainer.objectives import reward_loss
 from trainer.objectives.run_trainer import RunTrainer
 from trainer.steering import validation
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    pass
 
 
 class RewardModelTrainer(RunTrainer, RewardTrainer):
@@ -27,18 +26,14 @@ class RewardModelTrainer(RunTrainer, RewardTrainer):
             self.steering.reporter.event(events.PreferenceEvent(margin=margin, accuracy=accuracy))
         super().log(logs, start_time)
 
-    def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, *arguments: Any, metric_key_prefix: str = "eval", **options: Any
-    ) -> dict[str, float]:
+    def measured(self, model: Any, all_rows: bool) -> validation.Validation:
         """The loss on the validation pairs, and the share of them that are ranked right."""
         assert isinstance(self.run.objective, RewardObjective)
-        model, pairs = self.accelerator.unwrap_model(self.model), cast("Dataset", self.eval_dataset)
-        ended = self.state.global_step >= self.state.max_steps
-        rows = validation.sample(pairs, None if ended else validation.MOST_ROWS)
-        with evaluating(model):
-            rated = reward_loss.rate_pairs(model, pairs.select(rows), self.tokenizer.pad_token_id)
+        pairs = self.prepared.validation
+        rows = validation.sample(pairs, None if all_rows else validation.MOST_ROWS)
+        rated = reward_loss.rate_pairs(model, pairs.select(rows), self.tokenizer.pad_token_id)
         loss = reward_loss.loss(rated, self.run.objective.centre)
-        found = validation.Validation(
+        return validation.Validation(
             n=len(rated),
             rows=len(pairs),
             loss=loss,
@@ -49,8 +44,3 @@ class RewardModelTrainer(RunTrainer, RewardTrainer):
             best=[],
             worst=[],
         )
-        metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.metrics().items()}
-        self.log(metrics)
-        told: Any = {**metrics, "validation": found}
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, told)
-        return metrics

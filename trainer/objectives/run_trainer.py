@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file, save_file
 
+from trainer.data.tokenised import Prepared
 from trainer.methods import saved
+from trainer.methods.answering import evaluating
 from trainer.sections import RunConfig
-from trainer.steering import optimiser
+from trainer.steering import optimiser, validation
 from trainer.steering.steering import Steering
 
 if TYPE_CHECKING:
@@ -32,13 +34,14 @@ class RunTrainer(Trainer):
     that class.
     """
 
-    def __init__(self, run: RunConfig, *, steering: Steering, **options: Any):
+    def __init__(self, run: RunConfig, *, prepared: Prepared, steering: Steering, **options: Any):
         super().__init__(**options)
         # TRL casts a 4-bit model's adapters to bf16, which a CPU multiplies slowly and which rounds small steps away.
         for parameter in options["model"].parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()
         self.run = run
+        self.prepared = prepared
         self.tokenizer: PreTrainedTokenizerBase = options["processing_class"]
         self.steering = steering
 
@@ -54,6 +57,31 @@ class RunTrainer(Trainer):
         self._created_lr_scheduler = True
         self.add_callback(optimiser.GroupRates(self.run, plain, self.lr_scheduler, num_training_steps))
         return self.lr_scheduler
+
+    def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, *arguments: Any, metric_key_prefix: str = "eval", **options: Any
+    ) -> dict[str, float]:
+        """Measure the validation rows; callbacks find all of what was found as the metric "validation"."""
+        model = self.accelerator.unwrap_model(self.model)
+        with evaluating(model):
+            found = self.measured(model, all_rows=self.state.global_step >= self.state.max_steps)
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in found.metrics().items()}
+        self.log(metrics)
+        told: Any = {**metrics, "validation": found}
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, told)
+        return metrics
+
+    def measured(self, model: Any, all_rows: bool) -> validation.Validation:
+        """What the model, in evaluation mode, does on the validation rows: how likely their own answers are to it."""
+        return validation.measure(
+            model,
+            self.tokenizer,
+            self.prepared,
+            self.run.task.system_prompt,
+            self.args.per_device_eval_batch_size,
+            all_rows=all_rows,
+            activate=self.steering.activate,
+        )
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
