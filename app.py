@@ -87,7 +87,7 @@ def build() -> gr.Blocks:
         quiet = style.QUIET
         plan_page.load(demo)
         demo.load(runs_page.open, runs_page.select, runs_page.outputs, **quiet)
-        review_page.load(demo)
+        review_page.opens(demo, review_tab)
         play_page.load(demo)
         data_tab.select(data_page.enter, data_page.state, data_page.outputs, **quiet)
         data_page.used.change(
@@ -100,7 +100,6 @@ def build() -> gr.Blocks:
         # One run is looked at: the one that was just trained is the one that is asked, and the other way round.
         play_tab.select(play_page.open, [runs_page.select, *play_page.select], play_page.outputs, **quiet)
         play_page.run.change(runs_page.open, play_page.run, runs_page.outputs, **quiet)
-        review_tab.select(review_page.open, review_page.select, review_page.outputs, **quiet)
         release_tab.select(release_page.open, runs_page.select, release_page.outputs, **quiet)
         versions_tab.select(versions_page.open, release_page.select, versions_page.outputs, **quiet)
         for started in (plan_page.started, review_page.started):

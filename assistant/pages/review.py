@@ -31,30 +31,21 @@ Updates = dict[Any, Any]
 
 @dataclass
 class ReviewPage:
-    """What other pages need of this one: `open(*select)` gives the updates of `outputs`.
+    """What other pages need of this one.
 
-    `started` changes to a run's id when the user aligns a model with the votes.
+    `started` changes to a run's id when the user aligns a model with the votes. `opens` has the page drawn in a new
+    window and whenever its tab is chosen, given the app and the tab.
     """
 
     started: gr.State
-    select: list[Any]
-    outputs: list[Any]
-    open: Callable[..., Updates]
-    load: Callable[[Any], Any]
-    """Open the page in a new window, given the app: with what this window remembers, before what the browser does."""
+    opens: Callable[[Any, Any], None]
 
 
 def build() -> ReviewPage:
     """Draw the page (within a tab) and connect it."""
     page = _Page()
     page.connect()
-    return ReviewPage(
-        started=page.started,
-        select=page.select,
-        outputs=page.outputs,
-        open=page.open,
-        load=lambda demo: demo.load(page.open, page.select, page.outputs, js=_RECALL, **QUIET),
-    )
+    return ReviewPage(started=page.started, opens=page.opens)
 
 
 class _Page:
@@ -92,22 +83,32 @@ class _Page:
             self.judging.comparison, self.judging.reader, self.preferences.every, *self.preferences.rules,
         ]  # fmt: skip
         self.select = [self.kept, self.tab, *self.asked]
+        self.now = [self.chosen, self.reviewer, *self.asked]
         parts = (self.judging, self.results, self.preferences, self.sets)
         self.outputs = [*self.frame, self.tab, *(one for part in parts for one in part.outputs)]
 
     def connect(self) -> None:
         """Every event of the page."""
-        now = [self.chosen, self.reviewer, *self.asked]
         for name, tab in self.parts.items():
-            tab.select(self._enter(name), now, self.outputs, **QUIET)
+            tab.select(self._enter(name), self.now, self.outputs, **QUIET)
         changed = [self.chosen.change, self.reviewer.submit, self.reviewer.blur]
-        # The last of several, or a name that is typed while the page still opens would not be heard.
+        # The last of several, or a name that is typed while the choice of the set is drawn would not be heard.
         latest: dict[str, Any] = {**QUIET, "trigger_mode": "always_last"}
-        gr.on(changed, self._who, [self.tab, self.kept, *now], self.outputs, js=_KEEP, **latest)
+        gr.on(changed, self._who, [self.tab, self.kept, *self.now], self.outputs, js=_KEEP, **latest)
         self.judging.connect()
         self.results.connect()
         self.preferences.connect()
         self.sets.connect([self.nothing, self.chosen])
+
+    def opens(self, demo: Any, tab: Any) -> None:
+        """Draw the page in a new window, with what this window remembers before what the browser does, and whenever its
+        tab is chosen; then for the name that was typed meanwhile.
+        """
+        for opened in (
+            demo.load(self.open, self.select, self.outputs, js=_RECALL, **QUIET),
+            tab.select(self.open, self.select, self.outputs, **QUIET),
+        ):
+            opened.then(self._who, [self.tab, self.kept, *self.now], self.outputs, js=_KEEP, **QUIET)
 
     def open(self, kept: dict[str, Any] | None, tab: str, *asked: Any) -> Updates:
         """The whole page for the reviewer and the set that the browser remembers, else for the newest set."""
@@ -136,7 +137,7 @@ class _Page:
             self.fault: gr.HTML(visible=False),
             self.nothing: gr.HTML(_empty(can), visible=not found),
             self.body: gr.Column(visible=can or bool(found)),
-            self.reviewer: reviewer,
+            **({self.reviewer: reviewer} if reviewer else {}),  # what is being typed stays
             self.chosen: gr.Dropdown([(one.name, one.id) for one in found], value=chosen),
             self.kept: {"reviewer": reviewer, "set": chosen},
         }
