@@ -86,20 +86,12 @@ def read_answers(
     with torch.inference_mode(), side(model, tuned) as answering:
         core = answering.core
         prefix, own = read_shared(answering, asked)
-        seen = len(prefix.tokens)
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
             # The last token of an answer is predicted, and need not be read.
-            batch = prefix.before([own[one] + list(answers[one][:-1]) for one in chosen], tokenizer.pad_token_id)
-            mask = batch["attention_mask"]
+            batch = prefix.to_read([own[one] + list(answers[one][:-1]) for one in chosen], tokenizer.pad_token_id)
             longest = max(len(answers[one]) for one in chosen)
-            logits = core(
-                input_ids=batch["input_ids"][:, seen:],
-                attention_mask=mask,
-                position_ids=(mask.cumsum(-1) - 1)[:, seen:],
-                past_key_values=batch["past_key_values"],
-                logits_to_keep=torch.arange(-longest, 0, device=core.device),
-            ).logits
+            logits = core(**batch, logits_to_keep=torch.arange(-longest, 0, device=core.device)).logits
             for row, one in enumerate(chosen):
                 given = None if outcomes is None else torch.from_numpy(outcomes[one]).to(core.device)
                 found[one] = _reading(logits[row, -len(answers[one]) :], given)

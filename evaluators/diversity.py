@@ -77,20 +77,11 @@ def own_embeddings(
     with torch.inference_mode(), side(model, tuned) as answering:
         core = answering.core
         prefix, own = read_shared(answering, asked)
-        seen = len(prefix.tokens)
         for start in range(0, len(order), batch_size):
             chosen = order[start : start + batch_size]
-            batch = prefix.before([own[index] for index in chosen], tokenizer.pad_token_id)
-            mask = batch["attention_mask"]
-            read = core(
-                input_ids=batch["input_ids"][:, seen:],
-                attention_mask=mask,
-                position_ids=(mask.cumsum(-1) - 1)[:, seen:],
-                past_key_values=batch["past_key_values"],
-                output_hidden_states=True,
-                logits_to_keep=last_position(core),
-            )
-            present = mask[:, seen:, None]
+            batch = prefix.to_read([own[index] for index in chosen], tokenizer.pad_token_id)
+            read = core(**batch, output_hidden_states=True, logits_to_keep=last_position(core))
+            present = batch["attention_mask"][:, len(prefix.tokens) :, None]
             means = (read.hidden_states[-1].float() * present).sum(1) / present.sum(1)
             found |= dict(zip(chosen, means.cpu().numpy(), strict=True))
             progress(start + len(chosen))

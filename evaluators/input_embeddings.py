@@ -85,12 +85,6 @@ def logits(
     Rows are left-padded; `keep` are the positions wanted, counted from the end (negative). What surplus padding the
     embeddings have on the left is cut off, so that some of a batch's rows can be read without the longest.
     """
-    batch = prefix.before([list(row) for row in rows], 0)
-    mask, seen = batch["attention_mask"], len(prefix.tokens)
-    return answering.core(
-        inputs_embeds=embeds[:, -(mask.shape[1] - seen) :],
-        attention_mask=mask,
-        position_ids=(mask.cumsum(-1) - 1)[:, seen:],
-        past_key_values=batch["past_key_values"],
-        logits_to_keep=keep,
-    ).logits.float()
+    batch = prefix.to_read([list(row) for row in rows], 0)
+    width = batch.pop("input_ids").shape[1]
+    return answering.core(inputs_embeds=embeds[:, -width:], **batch, logits_to_keep=keep).logits.float()

@@ -33,18 +33,11 @@ def reply_likelihoods(
     with torch.inference_mode(), side(model, tuned) as answering:
         core = answering.core
         prefix, own = read_shared(answering, asked)
-        seen = len(prefix.tokens)
         for start in range(0, len(asked), batch_size):
-            batch = prefix.before(own[start : start + batch_size], tokenizer.pad_token_id)
+            batch = prefix.to_read(own[start : start + batch_size], tokenizer.pad_token_id)
             wanted = replies[start : start + batch_size]
             mask, cache = batch["attention_mask"], batch["past_key_values"]
-            read = core(
-                input_ids=batch["input_ids"][:, seen:],
-                attention_mask=mask,
-                position_ids=(mask.cumsum(-1) - 1)[:, seen:],
-                past_key_values=cache,
-                logits_to_keep=last_position(core),
-            )
+            read = core(**batch, logits_to_keep=last_position(core))
             ends = tokenizer(
                 [reply for own_replies in wanted for reply in own_replies],
                 return_tensors="pt",

@@ -42,6 +42,12 @@ class Prefix:
             "past_key_values": cache,
         }
 
+    def to_read(self, prompts: Sequence[list[int]], pad_token: int) -> dict[str, Any]:
+        """As `before`, for one call of the model and not `generate`: ids and places are of the prompts' own tokens."""
+        batch, seen = self.before(prompts, pad_token), len(self.tokens)
+        places = batch["attention_mask"].cumsum(-1) - 1
+        return batch | {"input_ids": batch["input_ids"][:, seen:], "position_ids": places[:, seen:]}
+
 
 def read_shared(side: Side, prompts: Sequence[list[int]]) -> tuple[Prefix, list[list[int]]]:
     """Read what all prompts (token ids) begin with; returns it and the rest of each, which is never empty.

@@ -39,6 +39,7 @@ def choose(page: Page, place: str, label: str) -> None:
     page.click(f"#play-{place} input")
     page.get_by_role("option", name=label, exact=True).click()
     expect(page.locator(f"#play-{place} input")).to_have_value(label)
+    expect(page.get_by_role("option")).to_have_count(0)  # the list takes a moment to go
 
 
 def name(page: Page, reader: str) -> None:
