@@ -153,6 +153,23 @@ class HardwareSection(Section):
     precision: Literal["auto", "bf16", "fp16", "fp32"] = Field(
         default="auto", description="Of the frozen base; adapters are fp32. auto: bf16 where the device computes in it."
     )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Devices of each machine that train together, a process each. They share schedule.accumulation "
+        "out, so that a step learns from as many rows as with one.",
+    )
+    machines: int = Field(default=1, ge=1, le=256, description="Machines that train together.")
+    strategy: Literal["ddp", "fsdp", "zero2", "zero3"] = Field(
+        default="ddp",
+        description="What each device holds: ddp, the whole model; fsdp (FSDP2) and zero3 (DeepSpeed), its share of "
+        "everything; zero2, the whole model and its share of gradients and optimiser.",
+    )
+    offload: bool = Field(
+        default=False,
+        description="For fsdp, zero2 and zero3: a device's share waits in the computer's memory (lecture L1.11).",
+    )
 
 
 class OutputSection(Section):
