@@ -145,6 +145,9 @@ def align(
     by_rules: Annotated[
         bool, typer.Option("--by-rules", help="Without votes: rules rate the answers that the model draws itself.")
     ] = False,
+    as_labels: Annotated[
+        bool, typer.Option("--as-labels", help="Learn from single answers that are good or bad, not from pairs (KTO).")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Write the run file here, and start nothing.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="section.field=value, as in the run file; may be repeated.")
@@ -160,8 +163,10 @@ def align(
     from trainer.readiness import faults
     from trainer.review import preferences
 
+    if by_rules and as_labels:
+        raise BadInput("--by-rules takes no votes and --as-labels does; leave one of them out.")
     saved = None if by_rules else preferences.load(data)
-    config, reasons = advice_alignment.align(saved, get_run(run_id))
+    config, reasons = advice_alignment.align(saved, get_run(run_id), as_labels)
     if settings:
         wanted = as_settings(settings)
         config = run_config.with_values(config, wanted)

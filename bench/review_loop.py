@@ -1,6 +1,6 @@
 """From votes to a better model, on real parts: is the aligned model preferred on questions that nobody has seen?
 
-    python bench/review_loop.py [--seed 17] [--json]
+    python bench/review_loop.py [--seed 17] [--as-labels] [--json]
 
 On the embedded model, in a home of its own that is removed afterwards:
 
@@ -8,8 +8,10 @@ On the embedded model, in a home of its own that is removed afterwards:
    second run has learnt it on more rows.
 2. Both answer questions of the starter set that neither was trained on, in a blind review set. Three simulated
    reviewers give 40 votes by a known preference: an answer in the taught structure in which the screen finds no
-   critical error is better than one that is not both. One vote in twenty is given the wrong way round.
-3. The votes become pairs, the planner chooses an alignment of version 1.0.0 with them, and it is trained.
+   critical error is better than one that is not both. One vote in twenty is given the wrong way round. Where they find
+   both bad, they write what a good answer would have been: the starter set's own.
+3. The votes become pairs (with --as-labels, single answers that are good or bad), the planner chooses an alignment of
+   version 1.0.0 with them, and it is trained.
 4. Version 1.0.0 and the aligned one answer the held-out clinical questions in another blind set, judged by the same
    preference without errors.
 5. What the aligned model has forgotten is measured, and it is registered as the next version with its changelog.
@@ -24,7 +26,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ from trainer.sections import RunConfig
 REVIEWERS = ("reviewer one", "reviewer two", "reviewer three")
 CASES, TWICE = 32, 0.25  # 40 votes
 ERRORS = 0.05
-FEW, MANY = 24, 120  # clinical rows of version 1.0.0, and of the other run
+FEW, MANY = 24, 148  # clinical rows of version 1.0.0, and of the other run
 ANSWER = Sampling(max_new_tokens=220)
 STARTER = Path(__file__).resolve().parent.parent / "examples" / "data"
 
@@ -54,6 +56,8 @@ class Loop(BaseModel):
     alpha: float | None
     """Krippendorff's, of the readers."""
     pairs: int
+    labels: int
+    """Single answers that are good or bad."""
     objective: str
     minutes: float
     """Of the alignment's training."""
@@ -81,8 +85,13 @@ def better(question: str, left: str, right: str) -> str:
     return "tie" if good[0] else "both_bad"
 
 
-def vote_on_all(set_id: str, reviewers: Sequence[str], seed: int, errors: float) -> int:
-    """Every reviewer judges every case that was dealt to them; returns the votes."""
+def vote_on_all(
+    set_id: str, reviewers: Sequence[str], seed: int, errors: float, corrections: Mapping[str, str] | None = None
+) -> int:
+    """Every reviewer judges every case that was dealt to them; returns the votes.
+
+    `corrections` are the good answers, by question, that they write where both are bad.
+    """
     from trainer.review import queue
     from trainer.review.ballots import Ballot
 
@@ -90,10 +99,13 @@ def vote_on_all(set_id: str, reviewers: Sequence[str], seed: int, errors: float)
     for reviewer in reviewers:
         chance = random.Random(f"{seed}/{reviewer}")
         while shown := queue.next_case(set_id, reviewer):
-            choice = better(shown.messages[-1]["content"], shown.left, shown.right)
+            question = shown.messages[-1]["content"]
+            choice = better(question, shown.left, shown.right)
             if chance.random() < errors:
                 choice = {"left": "right", "right": "left"}.get(choice, "left")
-            queue.vote(shown.comparison_id, reviewer, Ballot.model_validate({"choice": choice}))
+            correction = (corrections or {}).get(question, "") if choice == "both_bad" else ""
+            ballot = Ballot.model_validate({"choice": choice, "correction": correction})
+            queue.vote(shown.comparison_id, reviewer, ballot)
             given += 1
     return given
 
@@ -143,7 +155,7 @@ def supervised(name: str, sources: list[dict[str, Any]], seed: int) -> RunConfig
     )
 
 
-def turn(seed: int, folder: Path) -> Loop:
+def turn(seed: int, folder: Path, as_labels: bool) -> Loop:
     """One turn of the loop in the home at hand; `folder` takes the files that it writes."""
     from assistant.planner import advice_alignment
     from trainer.review import preferences, queue, results
@@ -170,13 +182,16 @@ def turn(seed: int, folder: Path) -> Loop:
     reviewed = queue.create_set("votes", prompts, ModelRef(run=first.id), ModelRef(run=other.id), sampling=ANSWER)
     queue.assign(reviewed.id, REVIEWERS, TWICE)
     queue.answer_set(reviewed.id)
-    votes = vote_on_all(reviewed.id, REVIEWERS, seed, ERRORS)
+    votes = vote_on_all(reviewed.id, REVIEWERS, seed, ERRORS, {row["prompt"]: row["answer"] for row in rows})
     found = results.results(reviewed.id)
 
     saved = preferences.save(preferences.from_votes([reviewed.id], preferences.Rules()), "votes")
-    planned, _ = advice_alignment.align(saved, first)
+    planned, _ = advice_alignment.align(saved, first, as_labels)
     planned.evaluation.held_out = first.config.evaluation.held_out
-    said(f"{votes} votes, {saved.manifest.counts['pairs']} pairs; aligning with {planned.objective.kind}")
+    counts = saved.manifest.counts
+    said(
+        f"{votes} votes, {counts['pairs']} pairs ({counts['good']} good, {counts['bad']} bad); {planned.objective.kind}"
+    )
     aligned = train(planned)
 
     said("the same questions to both, unseen so far")
@@ -197,7 +212,8 @@ def turn(seed: int, folder: Path) -> Loop:
         seed=seed,
         votes=votes,
         alpha=found.agreement.alpha.value,
-        pairs=saved.manifest.counts["pairs"],
+        pairs=counts["pairs"],
+        labels=counts["good"] + counts["bad"],
         objective=planned.objective.kind,
         minutes=after["training_minutes"],
         won=proportion(wins, len(choices)),
@@ -221,8 +237,8 @@ def table(found: Loop) -> str:
     won, agreed = found.won, "not defined" if found.alpha is None else f"{found.alpha:.2f}"
     return "\n".join(
         [
-            f"{found.votes} votes by {len(REVIEWERS)} reviewers (alpha {agreed}), {found.pairs} pairs; "
-            f"{found.objective.upper()} in {found.minutes:.1f} min.",
+            f"{found.votes} votes by {len(REVIEWERS)} reviewers (alpha {agreed}), {found.pairs} pairs, {found.labels} "
+            f"labels; {found.objective.upper()} in {found.minutes:.1f} min.",
             f"On {won.n} unseen questions the aligned model is preferred in {100 * won.score:.0f} % "
             f"({100 * won.low:.0f}-{100 * won.high:.0f}), version 1.0.0 in {found.lost}, neither in {found.tied}; "
             f"with neither as half a win, {100 * found.win_share.score:.0f} % "
@@ -239,12 +255,13 @@ def table(found: Loop) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seed", type=int, default=17)
+    parser.add_argument("--as-labels", action="store_true", help="learn from single answers and not from pairs (KTO)")
     parser.add_argument("--json", action="store_true", help="print what was found as one JSON object")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="review-loop-") as folder:
         os.environ["BEDSIDE_HOME"] = str(Path(folder) / "home")
         os.environ.pop("BEDSIDE_DATABASE", None)
-        found = turn(asked.seed, Path(folder))
+        found = turn(asked.seed, Path(folder), asked.as_labels)
     print(found.model_dump_json(indent=1) if asked.json else table(found))
 
 

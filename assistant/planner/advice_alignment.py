@@ -73,10 +73,11 @@ _OF_ITS_TRAINING = (
 )
 
 
-def align(saved: Saved | None, run: Run) -> tuple[RunConfig, list[Reason]]:
+def align(saved: Saved | None, run: Run, as_labels: bool = False) -> tuple[RunConfig, list[Reason]]:
     """The run file that aligns what `run` trained with this preference data, and why each value is as it is.
 
-    Without data (None) answers are rated by rules. Raises `RunError` for a run that holds a reward model, and
+    Without data (None) answers are rated by rules; `as_labels` learns from single answers also where there are pairs.
+    Raises `RunError` for a run that holds a reward model, and
     `ConfigError` where the values do not go together.
     """
     if run.config.objective.kind == "reward":
@@ -87,13 +88,14 @@ def align(saved: Saved | None, run: Run) -> tuple[RunConfig, list[Reason]]:
     rows, longest = None, 0
     if saved is not None:
         counts = saved.manifest.counts
-        path = saved.pairs if counts["pairs"] else saved.labels
+        pairs = 0 if as_labels else counts["pairs"]
+        path = saved.pairs if pairs else saved.labels
         config.data.sources = [DataSource(name=str(path))]
-        why = f"{saved.id}: {_counted(saved)}, from {saved.manifest.source}."
+        why = f"{saved.id}: {_counted(saved, pairs)}, from {saved.manifest.source}."
         reasons.append(Reason(field="data.sources", value=[str(path)], why=why, source="lecture L3.4"))
-        rows = counts["pairs"] or counts["good"] + counts["bad"]
+        rows = pairs or counts["good"] + counts["bad"]
         longest = max(map(characters, read(path)))
-    config.objective, found = choose(saved, started)
+    config.objective, found = choose(saved, started, as_labels)
     reasons += found + schedule(config, rows, longest) + _watch(config, rows)
     config.output.name = f"{run.config.output.name[:70]} {config.objective.kind}"
     if against := faults(config):
@@ -139,8 +141,11 @@ def _supervised(answers: Answers) -> Reason:
     return Reason(field="objective.kind", value="sft", why=why, source=source)
 
 
-def choose(saved: Saved | None, started: bool) -> tuple[AnyObjective, list[Reason]]:
-    """The objective by what data there is; `started`: whether the run goes on from supervised tuning."""
+def choose(saved: Saved | None, started: bool, as_labels: bool = False) -> tuple[AnyObjective, list[Reason]]:
+    """The objective by what data there is; `started`: whether the run goes on from supervised tuning.
+
+    `as_labels`: single answers are wanted, whatever pairs there are.
+    """
     if saved is None:
         objective = GrpoObjective(rewards=_RULES)
         why = (
@@ -150,8 +155,8 @@ def choose(saved: Saved | None, started: bool) -> tuple[AnyObjective, list[Reaso
         return objective, _of(objective, why, "Shao et al. 2024", rewards="What can be told without a reader.")
     counts, agreement = saved.manifest.counts, saved.manifest.agreement
     pairs = counts["pairs"]
-    if not pairs:
-        return labelled(f"{counts['good']} good and {counts['bad']} bad answers")
+    if not pairs or as_labels:
+        return labelled(_counted(saved, 0), bool(pairs))
     if not started:
         return unstarted(f"{pairs} pairs")
     wrong = agreement.wrong_pairs or 0.0
@@ -172,10 +177,11 @@ def choose(saved: Saved | None, started: bool) -> tuple[AnyObjective, list[Reaso
     return objective, _of(objective, why, _DPO, beta=_BETA, sft_weight=_SFT)
 
 
-def labelled(what: str) -> tuple[AnyObjective, list[Reason]]:
-    """For single answers that are good or bad."""
+def labelled(what: str, wanted: bool = False) -> tuple[AnyObjective, list[Reason]]:
+    """For single answers that are good or bad; `wanted`: they are taken though there are pairs."""
     objective = KtoObjective()
-    why = f"There are no pairs, only {what}: KTO learns from single answers."
+    why = "You asked for single answers" if wanted else "There are no pairs, only single answers"
+    why += f" ({what}), which KTO learns from."
     return objective, _of(objective, why, "Ethayarajh et al. 2024", beta=_BETA)
 
 
@@ -293,10 +299,10 @@ def _length(config: RunConfig, longest: int) -> int:
     return max(config.schedule.max_length, min(wanted, row.context if row else wanted))
 
 
-def _counted(saved: Saved) -> str:
+def _counted(saved: Saved, pairs: int) -> str:
     counts = saved.manifest.counts
-    if counts["pairs"]:
-        return f"{counts['pairs']} pairs"
+    if pairs:
+        return f"{pairs} pairs"
     return f"{counts['good']} good and {counts['bad']} bad answers"
 
 

@@ -122,7 +122,11 @@ def test_readers_who_decide_by_chance_leave_a_loss_that_is_defined():
 def test_labels_alone_are_kto_nothing_trained_is_orpo_and_no_votes_are_rules():
     labels, reasons = align(data(0, 30), run())
     assert labels.objective.kind == "kto" and labels.data.sources[0].name.endswith("labels.jsonl")
-    assert "only 20 good and 10 bad answers" in why(reasons, "objective.kind").why
+    assert "only single answers (20 good and 10 bad answers)" in why(reasons, "objective.kind").why
+    wanted, reasons = align(data(40, 30), run(), as_labels=True)
+    assert wanted.objective.kind == "kto" and wanted.data.sources[0].name.endswith("labels.jsonl")
+    assert "You asked for single answers (20 good and 10 bad answers)" in why(reasons, "objective.kind").why
+    assert "20 good and 10 bad answers, from votes" in why(reasons, "data.sources").why
     new, reasons = align(data(), runs.create(RunConfig()))
     assert new.objective.kind == "orpo" and new.method.start_from is None
     assert "it has trained nothing yet" in why(reasons, "method.start_from").why
