@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evaluators import forgetting, generation
+from evaluators import forgetting
 from evaluators.metrics import proportion
 from trainer import card, events, hardware, jobs, models, preflight, reward_models, scoring, sizing, training
 from trainer.data import pairs
 from trainer.data.tokenised import tokenise
-from trainer.data.tokens import conversation
 from trainer.method_sections import LoraMethod
 from trainer.methods import full, saved
 from trainer.methods.apply import LECTURE_SHARES, trainable_share
@@ -149,7 +148,7 @@ def _sampler(config: RunConfig, workshop: Workshop) -> Callable[[], list[events.
     def take_samples() -> list[events.SampleEvent]:
         # A reward model answers nothing.
         questions = [] if config.objective.kind == "reward" else config.evaluation.sample_prompts
-        answers = _answers(config, workshop, questions, SAMPLE_TOKENS, tuned=True)
+        answers = workshop.answers(questions, config.task.system_prompt, SAMPLE_TOKENS, tuned=True)
         return [events.SampleEvent(prompt=ask, answer=said) for ask, said in zip(questions, answers, strict=True)]
 
     return take_samples
@@ -168,16 +167,10 @@ def _monitors(config: RunConfig, workshop: Workshop, reporter: Reporter) -> list
     if config.steering.harm_every:
 
         def answer(requests: Sequence[str], tokens: int, tuned: bool) -> list[str]:
-            return _answers(config, workshop, requests, tokens, tuned)
+            return workshop.answers(requests, config.task.system_prompt, tokens, tuned)
 
         monitors.append(HarmMonitor(config, reporter, answer))
     return monitors
-
-
-def _answers(config: RunConfig, workshop: Workshop, questions: Sequence[str], tokens: int, tuned: bool) -> list[str]:
-    chats = [conversation([{"role": "user", "content": text}], config.task.system_prompt) for text in questions]
-    with workshop.answering() as model:
-        return generation.answer_all(model, workshop.tokenizer, chats, tokens, tuned)
 
 
 def _save(trainer: RunTrainer, config: RunConfig, folder: Path) -> None:

@@ -34,7 +34,7 @@ def find_rank(config: RunConfig, workshop: Workshop) -> RunConfig:
     """The run with the rank that the search ends at (lecture L1.10), alpha with it. Each trial is told as an event."""
     total = settings.total_steps(config, len(workshop.prepared.train))
 
-    def train(rank: int, steps: int) -> Trial:
+    def try_rank(rank: int, steps: int) -> Trial:
         tried = config.model_copy(deep=True)
         assert isinstance(tried.method, LoraMethod)
         tried.method = rank_search.with_rank(tried.method, rank)
@@ -42,8 +42,8 @@ def find_rank(config: RunConfig, workshop: Workshop) -> RunConfig:
         tried.schedule.warmup_share = min(0.5, config.schedule.warmup_share * total / steps)
         tried.schedule.final_rate_share, tried.schedule.max_steps = 1.0, steps
         workshop.fresh(tried)
-        measured = _Measures(rank_search.measured_at(steps))
-        trainer = _train(tried, workshop, workshop.prepared, f"trying rank {rank}", [measured])
+        measured = Measures(rank_search.measured_at(steps))
+        trainer = train(tried, workshop, workshop.prepared, f"trying rank {rank}", [measured])
         logged = [(int(one["step"]), one["loss"]) for one in trainer.state.log_history if "loss" in one]
         return Trial(rank=rank, train=logged, validation=measured.losses)
 
@@ -61,7 +61,7 @@ def find_rank(config: RunConfig, workshop: Workshop) -> RunConfig:
             )
         )
 
-    rank = rank_search.search(workshop.reporter.folder, config.evaluation.least_gain, total, train, tell)
+    rank = rank_search.search(workshop.reporter.folder, config.evaluation.least_gain, total, try_rank, tell)
     found = config.model_copy(deep=True)
     assert isinstance(found.method, LoraMethod)
     found.method = rank_search.with_rank(found.method, rank)
@@ -84,9 +84,9 @@ def measure_folds(config: RunConfig, workshop: Workshop) -> FoldSummary:
         saved.set_training_state(model, start)
         short = config.model_copy(deep=True)
         short.schedule.max_steps = steps
-        measured = _Measures([steps])
+        measured = Measures([steps])
         divided = folds.in_fold(workshop.prepared, fold)
-        _train(short, workshop, divided, f"fold {number + 1} of {len(parts)}", [measured])
+        train(short, workshop, divided, f"fold {number + 1} of {len(parts)}", [measured])
         return measured.losses[-1][1]
 
     def tell(number: int, loss: float) -> None:
@@ -130,7 +130,7 @@ def learn_to_learn(config: RunConfig, workshop: Workshop) -> None:
         raise TrainingError(str(error)) from None
 
 
-class _Measures(TrainerCallback):
+class Measures(TrainerCallback):
     """Has the validation rows measured after these steps, and keeps their loss."""
 
     def __init__(self, steps: Sequence[int]):
@@ -155,7 +155,7 @@ class _Progress(TrainerCallback):
         self.reporter.progress(self.stage, state.global_step, state.max_steps)
 
 
-def _train(
+def train(
     config: RunConfig, workshop: Workshop, prepared: Prepared, stage: str, callbacks: list[TrainerCallback]
 ) -> RunTrainer:
     """Train without a trace: no checkpoint and no event but progress."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from evaluators import generation
 from trainer import earlier_runs, models, preflight
 from trainer.data.tokenised import Prepared, padded
+from trainer.data.tokens import conversation
 from trainer.methods.answering import evaluating
 from trainer.methods.apply import apply
 from trainer.objectives import settings
@@ -65,6 +67,12 @@ class Workshop:
         """The model as it is now, ready to answer; it goes on training afterwards."""
         with evaluating(self.model):
             yield self.model
+
+    def answers(self, questions: Sequence[str], system_prompt: str, tokens: int, tuned: bool) -> list[str]:
+        """Greedy answers of at most so many tokens, by the model as it is now or (`tuned` False) by its base."""
+        chats = [conversation([{"role": "user", "content": text}], system_prompt) for text in questions]
+        with self.answering() as model:
+            return generation.answer_all(model, self.tokenizer, chats, tokens, tuned)
 
     def _batches(self, config: RunConfig) -> Iterable[Mapping[str, Any]]:
         """Training rows as tensors, in an order of their own, for methods that look at them before they begin."""
