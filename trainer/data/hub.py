@@ -67,10 +67,10 @@ def fetch(name: str, folder: Path, progress: Progress) -> Path:
     row = data_set(name)
     if row is not None and row.hub_id is None:
         raise DataError(f"{row.name} is not fetched from the Hub: {row.download}.")
-    hub_id = row.hub_id if row is not None and row.hub_id is not None else name
+    hub_id = _hub_id(name)
     if not _HUB_ID.match(hub_id):
         raise DataError(f"{name!r} is neither in the catalogue nor the owner/name of a data set on the Hub.")
-    target = folder / hub_id.replace("/", "--")
+    target = _target(hub_id, folder)
     if _source(target) is not None:
         return _files(target)
 
@@ -84,6 +84,11 @@ def fetch(name: str, folder: Path, progress: Progress) -> Path:
     return _files(target)
 
 
+def is_fetched(name: str, folder: Path) -> bool:
+    """Whether `fetch` would find all of the set in `folder`."""
+    return _source(_target(_hub_id(name), folder)) is not None
+
+
 def source_of(path: Path) -> Source:
     """Where a fetched set came from; `path` is what `fetch` gave. Raises `DataError` where that is not known."""
     source = _source(path.parent)
@@ -95,6 +100,15 @@ def source_of(path: Path) -> Source:
 def licence_of(path: Path) -> str:
     """The licence of a fetched set, as its card or the catalogue states it; `path` is what `fetch` gave."""
     return source_of(path).licence
+
+
+def _hub_id(name: str) -> str:
+    row = data_set(name)
+    return row.hub_id if row is not None and row.hub_id is not None else name
+
+
+def _target(hub_id: str, folder: Path) -> Path:
+    return folder / hub_id.replace("/", "--")
 
 
 def _fetch(hub_id: str, row: DataSetRow | None, target: Path, progress: Progress) -> None:

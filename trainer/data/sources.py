@@ -78,6 +78,15 @@ def needs_fetching(name: str) -> bool:
     return data_set(name) is not None or bool(_HUB_ID.match(name) and not Path(name).suffix)
 
 
+def is_here(name: str) -> bool:
+    """Whether a source's rows are on this machine now, so that nothing has to be fetched or found first."""
+    if not needs_fetching(name):
+        return name.startswith(STARTER_PREFIX) or Path(name).expanduser().exists()
+    from trainer.data import hub
+
+    return hub.is_fetched(name, config.home() / "datasets")
+
+
 def content_hash(path: Path) -> str:
     """SHA-256, in hex, of a file's bytes; of a folder, of its files' names and hashes in order.
 
