@@ -108,16 +108,27 @@ def plan(
 
 @app.command()
 def train(
-    file: Annotated[Path, typer.Argument(help="Run file (YAML), from the Plan page or `bedside plan --out`.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            help="Run file (YAML), from the Plan page or `bedside plan --out`; or a case of examples/cases by name."
+        ),
+    ],
     settings: Settings = None,
+    tiny: Annotated[
+        bool, typer.Option("--tiny", help="Try it out: scaled down to a few steps of the embedded model on this CPU.")
+    ] = False,
     detach: Annotated[bool, typer.Option(help="Start it and return; `bedside runs show` follows it.")] = False,
     as_json: Json = False,
 ) -> None:
     """Train a run file in a process of its own, and show how it goes."""
+    from trainer import cases
     from trainer.hardware import detect
     from trainer.readiness import faults
 
-    config = run_config.load(file)
+    config = run_config.load(cases.find(file))
+    if tiny:
+        config = _scaled_down(config)
     if settings:
         config = run_config.with_values(config, as_settings(settings))
     against = faults(config, detect())
@@ -337,6 +348,20 @@ def main() -> None:
     except KeyboardInterrupt:
         say("Interrupted. A run that was started goes on; `bedside runs list` shows it.")
         sys.exit(130)
+
+
+def _scaled_down(config: run_config.RunConfig) -> run_config.RunConfig:
+    from trainer import cases
+    from trainer.run_differences import differences
+
+    small = cases.tiny(config)
+    say("Scaled down, to see that it runs; what it learns is of no use:")
+    for one in differences(config, small):
+        say(f"  {one.field}: {one.second} instead of {one.first}")
+    if absent := cases.absent_sources(config):
+        named = ", ".join(source.name for source in small.data.sources)
+        say(f"Not on this machine: {', '.join(absent)}. Trained on instead: {named}.")
+    return small
 
 
 def _finish(run: Run, as_json: bool) -> None:
