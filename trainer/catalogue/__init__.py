@@ -63,6 +63,8 @@ class GpuRow(CatalogueRow):
     bf16_tflops: float
     """Dense tensor-core peak, 10^12 operations a second; of fp16 where `bf16` is false."""
     bandwidth_gb_s: float
+    board_w: int | None = None
+    """Most power that one card may draw, in watts, as its data sheet has it; None where a run has no card to itself."""
     bf16: bool
     cuda: bool = True
     """Whether the trainer can use it: false for Apple and AMD."""
