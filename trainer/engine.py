@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from evaluators import forgetting
 from evaluators.metrics import proportion
-from trainer import card, events, hardware, jobs, models, preflight, reward_models, scoring, sizing, training
+from trainer import (
+    card,
+    environment,
+    events,
+    hardware,
+    jobs,
+    models,
+    preflight,
+    reward_models,
+    scoring,
+    sizing,
+    training,
+)
 from trainer.data import pairs
 from trainer.data.tokenised import tokenise
 from trainer.method_sections import LoraMethod
@@ -42,6 +54,7 @@ def train(config: RunConfig, reporter: Reporter) -> None:
     """
     folder = reporter.folder
     reporter.enter("preparing")
+    environment.record(folder, reporter.warn)
     reporter.progress("loading the model", 0, 1)
     base, tokenizer, found = models.load_base(config, reporter.progress)
     reporter.progress("loading the model", 1, 1)
