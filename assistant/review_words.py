@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from assistant.evaluation_words import interval, number
 from evaluators.scores import Measure
+from trainer.evaluation.words import interval, number
 from trainer.review import queue
 from trainer.review.ballots import Revealed, Seen, Shown
 from trainer.review.queue import ReviewerProgress

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from assistant.evaluation_words import VERDICTS, chance_note, change, headline, interval, named, number, setbacks
 from assistant.pages import release_charts
 from assistant.pages.history import History
 from assistant.pages.run_view import TONES, duration
@@ -18,6 +17,7 @@ from evaluators.scores import Measure, Verdict
 from trainer.evaluation.candidates import candidates, comparable
 from trainer.evaluation.evaluations import Evaluation, Side, read_cases
 from trainer.evaluation.report import Compared, EvaluationReport, SuiteReport
+from trainer.evaluation.words import VERDICTS, chance_note, change, headline, interval, named, number, setbacks
 from trainer.jobs import ACTIVE
 
 VERDICT_TONES: dict[Verdict, Tone] = {"better": "good", "worse": "bad", "unknown": "quiet"}

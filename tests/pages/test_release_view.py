@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from assistant.evaluation_words import chance_note, change, headline, report_lines, setbacks
+from assistant.evaluation_words import report_lines
 from assistant.pages import release_view
 from evaluators.cases import Case
 from evaluators.scores import Difference, Measure, Verdict
 from trainer.evaluation import conclusions
 from trainer.evaluation.report import Compared, EvaluationReport, SuiteReport
+from trainer.evaluation.words import chance_note, change, headline, setbacks
 
 
 def compared(base: float, tuned: float, verdict: Verdict, p: float, name: str = "Accuracy") -> Compared:
