@@ -92,7 +92,7 @@ def draft(
     if same := next((one for one in known if one.model == str(ref)), None):
         raise VersionError(f"{ref} is version {same.number} of {line} already; register another model.")
     before = _parent(line, known, parent)
-    gates, evaluation = _gates(ref)
+    gates, evaluation = gates_of(ref)
     data = _data(run, ref)
     compared = compatibility.compare(parse(before.model), ref) if before else None
     objections = [f"{gate.name}: {gate.sentence}" for gate in gates if gate.result == "fail"]
@@ -277,8 +277,8 @@ def _free(number: numbering.Number, part: numbering.Part, known: list[Version]) 
     return number
 
 
-def _gates(ref: ModelRef) -> tuple[list[Gate], str | None]:
-    """Those of the newest complete evaluation of the model against its base, and its id."""
+def gates_of(ref: ModelRef) -> tuple[list[Gate], str | None]:
+    """The gates of the newest complete evaluation of the model against its base, and its id; none without one."""
     if ref.part != TUNED:
         return [], None
     for one in list_evaluations(ref.run):
