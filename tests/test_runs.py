@@ -131,6 +131,7 @@ def test_each_kind_of_event_keeps_its_fields():
             "validation_loss",
         ],
         "FoldEvent": ["fold", "folds", "loss", "rows"],
+        "TrialEvent": ["detail", "measured", "seconds", "state", "trial", "values"],
         "GuardEvent": ["learning_rate", "reason", "to_step"],
         "PreferenceEvent": ["accuracy", "chosen", "margin", "rejected"],
         "RewardEvent": ["alike", "by_rule", "kl", "length", "reward", "spread"],

@@ -208,6 +208,18 @@ class FoldEvent(_Event):
     loss: float
 
 
+class TrialEvent(_Event):
+    """A trial of a search ended: what it was made with, how (`trainer.search.outcome`), and what was measured of it."""
+
+    kind: Literal["trial"] = "trial"
+    trial: int
+    state: Literal["complete", "pruned", "unfit", "failed"]
+    values: dict[str, bool | int | float | str]
+    measured: dict[str, float] = {}
+    detail: str = ""
+    seconds: float = 0.0
+
+
 class GuardEvent(_Event):
     """The loss was no number any more: back to `to_step`, with this peak rate (lecture L3.3's rates often diverge)."""
 
@@ -291,6 +303,7 @@ Event = (
     | HarmEvent
     | RankEvent
     | FoldEvent
+    | TrialEvent
     | GuardEvent
     | ReadingEvent
     | PreferenceEvent

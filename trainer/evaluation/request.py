@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import yaml
 from pydantic import Field, ValidationError
@@ -33,7 +33,7 @@ OWN = "own"
 
 
 class RequestError(UserError):
-    """An evaluation cannot be made as it is asked for; the text says what is wrong and what to do."""
+    """An evaluation or a search cannot be made as it is asked for; the text says what is wrong and what to do."""
 
 
 class SuiteChoice(Section):
@@ -85,18 +85,26 @@ class EvaluationRequest(Section):
     )
 
 
-def to_yaml(request: EvaluationRequest) -> str:
+R = TypeVar("R", bound=Section)
+
+
+def to_yaml(request: Section) -> str:
     """The file's text."""
     return yaml.safe_dump(request.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def load(path: Path) -> EvaluationRequest:
     """Read a request; raises `RequestError` naming the file and the first field that is wrong."""
+    return read(path, EvaluationRequest)
+
+
+def read(path: Path, kind: type[R]) -> R:
+    """Read a request of this kind, as `load` does."""
     try:
-        return EvaluationRequest.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
         raise RequestError(f"{path.name}: {field}: {first['msg']} (found {first['input']!r}).") from None
     except (OSError, yaml.YAMLError) as error:
         raise RequestError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None

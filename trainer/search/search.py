@@ -1,0 +1,61 @@
+"""The order of work in a search, from its request to its last trial. Its results stand in the study (`study`)."""
+
+from __future__ import annotations
+
+from trainer import jobs
+from trainer.reporting import Reporter
+from trainer.search import hyperopt_tpe
+from trainer.search.memory_peak import can_be_told
+from trainer.search.outcome import complete
+from trainer.search.request import SearchRequest
+from trainer.search.study import SearchError, SharedStudy
+from trainer.search.trial import Trials
+from trainer.search.work import helpers, work
+
+
+def search(request: SearchRequest, reporter: Reporter) -> None:
+    """Make the trials that are still to be made. Raises `SearchError`, `StopRequested`, and what a training raises."""
+    if found := faults(request):
+        raise SearchError(" ".join(found))
+    study = SharedStudy(reporter.folder, request)
+
+    def made() -> None:
+        trials = study.records()
+        reporter.status.step = sum(one.state in ("complete", "pruned", "failed") for one in trials)
+        reporter.status.total_steps = request.trials
+        jobs.write_state(reporter.folder, reporter.status)
+
+    try:
+        made()
+        reporter.enter("training")
+        if request.engine == "ray":
+            from trainer.search import ray_engine
+
+            ray_engine.work(study, reporter, made)
+        elif request.method == "population":
+            from trainer.search import population
+
+            population.evolve(study, Trials(request, reporter), reporter, made)
+        else:
+            with helpers(reporter.folder, request, reporter):
+                work(study, Trials(request, reporter).run, reporter, made)
+        made()
+        if not complete(study.records()):
+            raise SearchError("Not one trial was trained to its end; the trials say why. Start a new search.")
+    finally:
+        study.close()
+    reporter.enter("done")
+
+
+def faults(request: SearchRequest) -> list[str]:
+    """A sentence for each reason why this search cannot be made here, with the way out."""
+    found = request.faults()
+    if request.method == "hyperopt" and (missing := hyperopt_tpe.missing()):
+        found.append(missing)
+    if request.engine == "ray":
+        from trainer.search import ray_engine
+
+        found += [missing] if (missing := ray_engine.missing()) else []
+    if "memory" in request.objectives and not can_be_told(request.run.hardware.device):
+        found.append("objectives: memory of single trials can be told on a GPU, or on Linux; leave it out here.")
+    return found

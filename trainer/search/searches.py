@@ -1,0 +1,130 @@
+"""Searches as folders in `$BEDSIDE_HOME/searches`: create, start, watch, stop, delete; and what they found.
+
+In one stand `search.yaml`, `state.json`, `events.jsonl`, `log.txt` and `journal.log`, the study with its trials. Like a
+run it has a process of its own.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import ValidationError
+
+from trainer import config as run_config
+from trainer import events, jobs
+from trainer.evaluation.request import RequestError
+from trainer.jobs import ACTIVE, Job, RunError, RunState
+from trainer.search import outcome, study
+from trainer.search import request as requests
+from trainer.search.outcome import TrialRecord
+from trainer.search.request import SearchRequest
+from trainer.search.space import apply
+from trainer.sections import RunConfig
+
+REQUEST = "search.yaml"
+
+
+class Search(Job):
+    """A search's folder and what stands in it now."""
+
+    noun: ClassVar[str] = "Search"
+    again: ClassVar[str] = "start a new one"
+    goes_on: ClassVar[str] = "Resume goes on after the trials that are done;"
+
+    request: SearchRequest
+
+    def trials(self) -> list[TrialRecord]:
+        """All trials so far, by number."""
+        return study.read(self.folder, self.request)
+
+
+def folder() -> Path:
+    """Where searches live."""
+    found = run_config.home() / "searches"
+    found.mkdir(exist_ok=True, mode=0o700)
+    return found
+
+
+def create(request: SearchRequest) -> Search:
+    """Make a search in state `queued`; `start` sets it going.
+
+    Raises `RequestError` with all that is wrong with the request, and `ConfigError` with the faults of its run file.
+    """
+    run_config.parse(request.run.model_dump(mode="json"))
+    if faults := request.faults():
+        raise RequestError(" ".join(faults))
+    made = jobs.new_folder(folder(), request.run.output.name)
+    try:
+        jobs.write_state(made, RunState(device=request.run.hardware.device, total_steps=request.trials))
+        events.append(made / "events.jsonl", events.StateEvent(state="queued"))
+        # Last, since a folder is a search from here on.
+        jobs.write_atomically(made / REQUEST, requests.to_yaml(request))
+    except OSError:
+        shutil.rmtree(made)
+        raise
+    return get(made.name)
+
+
+def get(identity: str) -> Search:
+    """The search of this id, or of the one id that starts so; raises `RunError`."""
+    found = folder() / jobs.find(_ids(), identity, "search", "bedside search list")
+    try:
+        status, request = jobs.read_state(found), requests.load(found / REQUEST)
+    except (OSError, ValidationError, RequestError) as error:
+        reason = "it has a damaged state.json" if isinstance(error, ValidationError) else str(error)
+        raise RunError(f"Search {found.name} cannot be read: {reason}. Nothing in it was changed: {found}") from None
+    return jobs.settled(Search(id=found.name, folder=found, request=request, status=status))
+
+
+def list_searches() -> list[Search]:
+    """Those that can be read, the newest first."""
+    found = []
+    for identity in sorted(_ids(), reverse=True):
+        try:
+            found.append(get(identity))
+        except RunError:
+            continue  # `get` says why to whoever asks for it by name
+    return found
+
+
+def start(search: Search) -> Search:
+    """Set it going, or on after the trials that are done; raises `RunError` where it is active or done."""
+    return jobs.start(search, get)
+
+
+def stop(search: Search) -> None:
+    """Ask an active one to stop; the trial that it is at is made again when it goes on."""
+    jobs.stop(get(search.id))
+
+
+def delete(search: Search) -> None:
+    """Remove it and its trials for good; raises `RunError` while it is active."""
+    search = get(search.id)
+    if search.status.state in ACTIVE and search.status.pid is not None:
+        raise RunError(f"Search {search.id} is {search.status.state}; stop it first.")
+    shutil.rmtree(search.folder)
+
+
+def best(search: Search, trial: int | None = None) -> RunConfig:
+    """The run file with the values of the trial that is taken (`outcome.best`), or of the complete one of this number.
+
+    Raises `RunError` where there is none.
+    """
+    trials = search.trials()
+    if trial is None:
+        found = outcome.best(trials, search.request.objectives)
+        if found is None:
+            raise RunError(f"Search {search.id} has no complete trial yet; wait for its first ones.")
+    else:
+        found = next((one for one in outcome.complete(trials) if one.number == trial), None)
+        if found is None:
+            raise RunError(f"Search {search.id} has no complete trial {trial}; `bedside search show` lists them.")
+    config = apply(search.request.run, found.values)
+    config.output.name = f"{config.output.name[:70]} (found)"
+    return config
+
+
+def _ids() -> list[str]:
+    return [entry.name for entry in folder().iterdir() if entry.is_dir() and (entry / REQUEST).exists()]
