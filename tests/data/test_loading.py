@@ -82,6 +82,23 @@ def test_a_template_writes_the_rows(tmp_path: Path):
     assert not isinstance(row, Fault) and row["completion"][0]["content"] == "A clotting ratio."
 
 
+def test_rows_of_a_template_keep_whose_they_are_and_from_when(tmp_path: Path):
+    path = write(
+        tmp_path / "rows.jsonl", [{"MRN": "p1", "seen_on": "2024-02-03", "finding": "Rash.", "named": "Measles."}]
+    )
+    template = tmp_path / "mine.jinja"
+    template.write_text("{% block question %}{{ finding }}{% endblock %}{% block answer %}{{ named }}{% endblock %}")
+    (row,) = load(path, template=str(template)).rows()
+    assert not isinstance(row, Fault)
+    assert (row["about"]["patient"], row["about"]["time"]) == ("p1", "2024-02-03")
+    template.write_text("{% block question %}{{ sign }}{% endblock %}{% block answer %}{{ named }}{% endblock %}")
+    (row,) = load(path, template=str(template), columns={"MRN": "specialty", "finding": "sign"}).rows()
+    assert not isinstance(row, Fault)
+    assert row["about"]["specialty"] == "p1" and "patient" not in row["about"]
+    with pytest.raises(DataError, match=r"rows\.jsonl, Patient: is named in columns but is not in the file"):
+        load(path, template=str(template), columns={"Patient": "patient"})
+
+
 def test_columns_named_by_hand(tmp_path: Path):
     path = write(tmp_path / "a.jsonl", [{"F1": "Fieber?", "F2": "Ja.", "PatNr": "7"}] * 2)
     with pytest.raises(DataError, match="F1"):

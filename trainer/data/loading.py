@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
 from trainer.data import task_templates
-from trainer.data.formats import Detection, converter, detect, pairs_from_graded
+from trainer.data.formats import Detection, about_columns, about_reader, converter, detect, pairs_from_graded
 from trainer.data.reading.files import read_records
 from trainer.data.records import DataError, Fault, Record
 from trainer.data.rows import Row, RowError, row_id
@@ -31,17 +32,15 @@ class Loading:
         self.source = source
         self.located = located
         self.detection: Detection | None = None
-        if source.template:
-            template = task_templates.load(source.template)
-            self._convert = lambda record: task_templates.to_row(template, renamed(record, source.columns))
-            return
         first = [one.values for one in islice(self._records(), LOOKED_AT) if isinstance(one, Record)]
+        if source.template and first:
+            with self._named_fault():
+                self._convert = _by_template(source, first)
+            return
         if not first:
             raise no_rows(located, [one for one in islice(self._records(), LOOKED_AT) if isinstance(one, Fault)])
-        try:
+        with self._named_fault():
             self.detection = detect(first, source.format, source.columns)
-        except RowError as error:
-            raise DataError(f"{located.path.name}, {error.field}: {error}") from None
         self._convert = converter(self.detection)
 
     def rows(self) -> Iterator[Row | Fault]:
@@ -100,8 +99,31 @@ class Loading:
             about["source"], about["place"] = self.located.name, one.place
             yield row
 
+    @contextmanager
+    def _named_fault(self) -> Iterator[None]:
+        try:
+            yield
+        except RowError as error:
+            raise DataError(f"{self.located.path.name}, {error.field}: {error}") from None
+
     def _records(self) -> Iterator[Record | Fault]:
         return read_records(self.located.path)
+
+
+def _by_template(source: DataSource, first: list[dict[str, Any]]) -> Callable[[dict[str, Any]], Row]:
+    """The row that a source's template makes of a record, which keeps whose it is and from when, as any row does."""
+    assert source.template is not None
+    template = task_templates.load(source.template)
+    about_of = about_reader(about_columns(first, source.columns))
+
+    def convert(record: dict[str, Any]) -> Row:
+        row = task_templates.to_row(template, renamed(record, source.columns))
+        known: Any = about_of(record)
+        if known:
+            row["about"] = known | row.get("about", {})
+        return row
+
+    return convert
 
 
 def renamed(record: dict[str, Any], columns: dict[str, str]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from trainer.data.sources import STARTER_PREFIX, Located, Progress, content_hash
 from trainer.data_sections import DataSource
 from trainer.sections import RunConfig
 
-VERSION = 3
+VERSION = 4
 """Of what these steps do; raised with a change, so that older prepared data is made anew."""
 FORGETTING_SET = f"{STARTER_PREFIX}questions"
 _ATTEMPTS = 4  # at a split that the exact comparison finds clean

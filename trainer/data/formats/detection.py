@@ -71,7 +71,7 @@ def detect(
     base, said = (KEY_FIELDS[next(iter(keys))], "") if keys else (None, "")
     if best.reading.format == "multiple_choice" and base is None:
         base, said = multiple_choice.key_base(looked, best.fields)
-    known, told = _about(looked, seen, best)
+    known, told = _about(looked, seen, set(best.fields.values()))
     others: dict[DataFormat, None] = dict.fromkeys(
         fit.reading.format for fit in fits if fit.share >= 0.5 and fit.reading.format != best.reading.format
     )
@@ -84,6 +84,16 @@ def detect(
         key_base=base,
         by_hand=format is not None,
     )
+
+
+def about_columns(records: Sequence[dict[str, Any]], columns: dict[str, str]) -> dict[str, str]:
+    """What the columns of these records tell of a row beside its text, for rows that a task template writes.
+
+    As `Detection.about`; of `columns`, what is said by hand, only such meanings count. Raises `RowError`.
+    """
+    looked = list(records[:LOOKED_AT])
+    seen = look(looked, {column: field for column, field in columns.items() if field in about.MEANINGS})
+    return _about(looked, seen, set())[0]
 
 
 def to_row(record: dict[str, Any], detection: Detection | None = None) -> Row:
@@ -187,9 +197,8 @@ def _best(fits: list[_Fit]) -> _Fit:
     return next((fit for fit in fits if fit.with_columns >= 0.5), max(fits, key=lambda fit: fit.with_columns))
 
 
-def _about(records: Sequence[dict[str, Any]], seen: Columns, best: _Fit) -> tuple[dict[str, str], list[str]]:
-    """Columns that tell of a row beside its text, and sentences on them."""
-    used = set(best.fields.values())
+def _about(records: Sequence[dict[str, Any]], seen: Columns, used: set[str]) -> tuple[dict[str, str], list[str]]:
+    """Columns that tell of a row beside its text, and sentences on them; the `used` ones are its text."""
     known: dict[str, str] = {}
     said: list[str] = []
     for meaning, column in seen.given.items():
