@@ -1,0 +1,42 @@
+"""The card of an export: that of its run, and below it what was exported, how it was checked, what the gates say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from evaluators.gates import Gate
+from trainer.runs import Run
+
+if TYPE_CHECKING:
+    from trainer.export.exports import Export
+
+
+def card(export: Export, run: Run) -> str:
+    """Markdown: the run's model card with a section on this export."""
+    lines = ["", "## This export", "", f"{_WHAT[export.what]} Made of {export.model} on {export.created[:10]}.", ""]
+    if export.parity:
+        lines += [f"Checked against the run: {export.parity.sentence()}", ""]
+    lines += [f"- {note}" for note in export.notes]
+    lines += [""] * bool(export.notes)
+    lines += ["### Release gates", "", f"{export.gates}", ""]
+    lines += [f"- Fails: {failing}" for failing in export.failing]
+    lines += [""] * bool(export.failing)
+    return f"{_run_card(run).rstrip()}\n" + "\n".join(lines)
+
+
+def failing(gates: list[Gate]) -> list[str]:
+    """The gates that fail, each in a sentence."""
+    return [f"{gate.name}: {gate.sentence}" for gate in gates if gate.result == "fail"]
+
+
+_WHAT = {
+    "merged": "The base with what was trained in its weights, as safetensors.",
+    "adapter": "What was trained, alone; it is loaded beside its base.",
+    "gguf": "The base with what was trained in its weights, as GGUF for llama.cpp.",
+    "ollama": "The base with what was trained in its weights, as GGUF, with a Modelfile for Ollama.",
+}
+
+
+def _run_card(run: Run) -> str:
+    path = run.folder / "README.md"
+    return path.read_text(encoding="utf-8") if path.exists() else f"# {run.config.output.name}\n"
