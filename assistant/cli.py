@@ -30,6 +30,7 @@ from assistant.results import (
     summary,
 )
 from assistant.review_commands import review_app
+from assistant.serve_commands import serve
 from assistant.terminal import BadInput, Json, RunId, as_settings, follow, get_run, print_report, say
 from assistant.version_commands import compare_runs, versions_app
 from trainer import config as run_config
@@ -56,6 +57,7 @@ runs_app.command("compare")(compare_runs)
 app.command("eval")(evaluate)
 app.command("attack")(attack)
 app.command("align")(align)
+app.command("serve")(serve)
 
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="section.field=value, as in the run file; may be repeated.")

@@ -57,6 +57,7 @@ _MODELS = {
     "preferences show": (_PREFERENCES, "PreferenceDetails"),
     "preferences export": (_PREFERENCES, "PreferenceExported"),
     "preferences delete": (_RESULTS, "Deleted"),
+    "serve": ("assistant.serve_commands", "Served"),
     "versions list": (_VERSIONS, "VersionList"),
     "versions show": (_VERSIONS, "VersionDetails"),
     "versions register": (_VERSIONS, "VersionDetails"),

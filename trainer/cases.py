@@ -12,7 +12,7 @@ from trainer.errors import UserError
 from trainer.jobs import CODE_ROOT
 from trainer.method_sections import AdaLoraMethod, AdapterMethod, FullMethod, LoraMethod
 from trainer.models import EMBEDDED
-from trainer.objective_sections import REINFORCED
+from trainer.objective_sections import GrpoObjective, RlooObjective
 from trainer.section import Task
 from trainer.sections import HardwareSection, RunConfig
 
@@ -75,8 +75,9 @@ def tiny(config: RunConfig) -> RunConfig:
     _shrink_method(small)
     _shrink_data(small)
     schedule, evaluation, steering = small.schedule, small.evaluation, small.steering
-    schedule.max_steps, schedule.batch_size = STEPS, min(schedule.batch_size, 2)
-    schedule.accumulation = min(schedule.accumulation, 2)
+    schedule.max_steps = STEPS
+    # Two at a time, twice: for two processes one each, and two answers to each question that is answered for a reward.
+    schedule.batch_size = schedule.accumulation = 2
     schedule.max_length = min(schedule.max_length, MAX_LENGTH)
     schedule.gradient_checkpointing = False
     schedule.checkpoint_every = evaluation.every = evaluation.sample_every = STEPS // 2
@@ -102,7 +103,7 @@ def _shrink_method(small: RunConfig) -> None:
         method.below = []
     if isinstance(method, LoraMethod | AdaLoraMethod) and not set(method.target_modules) <= _LAYERS:
         method.target_modules = "all-linear"
-    if objective.kind in REINFORCED and objective.reward_model is not None:
+    if isinstance(objective, RlooObjective | GrpoObjective):
         objective.reward_model, objective.rewards = None, objective.rewards or ["structure"]
         objective.answers, objective.longest_answer = 2, min(objective.longest_answer, ANSWER_TOKENS)
 

@@ -1,0 +1,295 @@
+"""One model behind an OpenAI-compatible API. The servers are others' (transformers, vLLM, llama.cpp); here they are
+told which model it is, what clients call it, and how it answers where a request does not say.
+
+Answers are greedy unless a request gives a temperature, as everything that was measured; and the run's system prompt
+stands in the merged model's chat template (`trainer.export.default_system`), so that a client need not know it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel
+
+from evaluators.gates import Gate, decide
+from trainer import config, models, runs
+from trainer.errors import UserError
+from trainer.jobs import CODE_ROOT
+from trainer.model_refs import TUNED, ModelRef, parse
+from trainer.models import Progress
+
+Engine = Literal["transformers", "vllm", "llama.cpp"]
+INSTALL: dict[Engine, str] = {
+    "transformers": 'pip install "transformers[serving]"',
+    "vllm": "pip install vllm, on a machine with a GPU",
+    "llama.cpp": "pip install xllamacpp",
+}
+_MODULES: dict[Engine, tuple[str, ...]] = {
+    "transformers": ("fastapi", "uvicorn", "openai"),
+    "vllm": ("vllm",),
+    "llama.cpp": ("xllamacpp",),
+}
+LOCAL = {"127.0.0.1", "localhost", "::1"}
+GGUF = ".gguf"
+NEARLY_GREEDY = 1e-4
+"""Temperature where a request gives none. Not 0: transformers' server then never samples, whatever a request says."""
+_READ = {".json", ".safetensors", ".jinja", ".model", ".txt"}  # no code, and no pickles
+_COMMIT = "0" * 40  # of a Hub cache's only snapshot
+_POLL_SECONDS, _ENDING_SECONDS, _LINES_SHOWN = 0.2, 10, 8
+_PR_SET_PDEATHSIG = 1  # Linux: the signal that a process gets when its parent is gone
+
+
+class ServingError(UserError):
+    """A model cannot be served; the text says why and what to do."""
+
+
+class Chosen(BaseModel):
+    """What is to be served, and what the gates say of it."""
+
+    name: str
+    """What clients call it: `clinic@1.2.0`, a run's id, `RUN@base`, or a folder's name."""
+    ref: ModelRef | None = None
+    folder: Path | None = None
+    """An exported folder or a GGUF file, where no run is meant."""
+    gates: list[Gate] = []
+    said: str
+    """What the release gates say, in a sentence."""
+
+
+def find(text: str) -> Chosen:
+    """What a user means: LINE@NUMBER, LINE (its version in use), RUN, RUN:base, RUN:checkpoint-N, latest, or a path.
+
+    Raises `ServingError`, `VersionError`, `RunError` and `ModelError`.
+    """
+    from trainer.versions import registry
+
+    path = Path(text).expanduser()
+    if path.is_dir() or path.suffix == GGUF:
+        if not path.exists():
+            raise ServingError(f"There is no file {text}; `bedside export` makes one.")
+        said = "No run is known to belong to this folder, so that its release gates are not known."
+        return Chosen(name=_plain(path.stem if path.suffix == GGUF else path.name), folder=path.absolute(), said=said)
+    line, _, number = text.partition("@")
+    if number or line in registry.lines():
+        version = registry.get(line, number) if number else registry.in_use(line)
+        if version is None:
+            raise ServingError(
+                f"No version of {line} is in use; name one ({line}@NUMBER), or put one into use (bedside versions use)."
+            )
+        gates = [Gate.model_validate(gate) for gate in version.gates]
+        said = registry.DECISIONS[registry.decision(version)] + "."
+        return Chosen(name=_plain(f"{line}@{version.number}"), ref=parse(version.model), gates=gates, said=said)
+    ref = parse(text)
+    name = ref.run if ref.part == TUNED else f"{ref.run}@{ref.part}"
+    if ref.is_base:
+        return Chosen(name=_plain(name), ref=ref, said="This is the base, which release gates are not for.")
+    gates, _ = registry.gates_of(ref)
+    said = registry.DECISIONS[decide(gates) if gates else None] + "."
+    return Chosen(name=_plain(name), ref=ref, gates=gates, said=said)
+
+
+def warnings(chosen: Chosen, host: str) -> list[str]:
+    """What whoever starts it has to know: gates that fail, and who can reach it."""
+    found = [f"Warning: {gate.name} fails: {gate.sentence}" for gate in chosen.gates if gate.result == "fail"]
+    if host not in LOCAL:
+        found.append(
+            f"Warning: whoever reaches this machine at {host} can ask the model and read its answers: there is no "
+            "sign-in, and nothing is encrypted."
+        )
+    return found
+
+
+def engine_for(chosen: Chosen, wanted: Engine | None) -> Engine:
+    """The server that is to run it: the one that was asked for, else llama.cpp for GGUF and transformers for the rest.
+
+    Raises `ServingError` where it is not installed, or cannot read this model.
+    """
+    is_gguf = chosen.folder is not None and bool(_gguf_files(chosen.folder))
+    engine = wanted or ("llama.cpp" if is_gguf else "transformers")
+    if is_gguf and engine != "llama.cpp":
+        raise ServingError(f"{chosen.folder} is GGUF, which {engine} does not serve here; leave --engine away.")
+    if missing := [name for name in _MODULES[engine] if find_spec(name) is None]:
+        raise ServingError(f"{engine} is not installed here ({missing[0]} is missing): {INSTALL[engine]}.")
+    return engine
+
+
+def command(model: Path, engine: Engine, host: str, port: int, name: str) -> list[str]:
+    """The command line of the server; `model` is what `laid_out` gave, `name` what clients call it."""
+    address = ["--host", host, "--port", str(port)]
+    python = [sys.executable, "-P", "-m"]  # -P: nothing beside the model is taken for a module
+    if engine == "transformers":
+        return [*python, "transformers.cli.transformers", "serve", name, *address]
+    if engine == "vllm":  # written by its documentation; untested, as it wants a GPU
+        return [*python, "vllm.entrypoints.cli.main", "serve", str(model), "--served-model-name", name, *address]
+    return [*python, "trainer.llama_cpp_server", str(model), name, host, str(port)]
+
+
+@contextlib.contextmanager
+def laid_out(chosen: Chosen, engine: Engine, progress: Progress) -> Iterator[Path]:
+    """What the server reads: a GGUF file, or a folder with the model and its settings, which is removed at the end.
+
+    Raises `ServingError`, `ExportError` and `ModelError`.
+    """
+    if engine == "llama.cpp":
+        yield _gguf(chosen)
+        return
+    with tempfile.TemporaryDirectory(prefix="serving-", dir=config.home()) as place:
+        folder = chosen.folder or _merged(chosen, Path(place) / "merged", progress)
+        yield _as_hub_cache(folder, Path(place) / "hub", chosen.name)
+
+
+@contextlib.contextmanager
+def running(model: Path, engine: Engine, host: str, port: int, name: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The server's process, from when it answers; it is ended with the block, and with this process.
+
+    Raises `ServingError` where the port is taken or the server does not start, with its last lines.
+    """
+    _check_free(host, port)
+    paths = [str(CODE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": os.pathsep.join(paths)}
+    if engine == "transformers":
+        environment["HF_HUB_CACHE"] = str(model.parents[2])
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            command(model, engine, host, port, name),
+            cwd=model.parent,  # no folder of the user's may be taken for the model
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for this process, which ends that one
+            preexec_fn=_end_with_parent,
+        )
+        try:
+            _wait(process, host, port)
+            if process.poll() is not None:
+                log.seek(0)
+                told = log.read().decode(errors="replace").strip().splitlines()[-_LINES_SHOWN:]
+                raise ServingError("\n".join([f"The server ({engine}) did not start. It said last:", *told]))
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(_ENDING_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _merged(chosen: Chosen, folder: Path, progress: Progress) -> Path:
+    assert chosen.ref is not None
+    if chosen.ref.is_base:
+        return models.find(runs.get(chosen.ref.run).config.model.name, progress).folder
+    from trainer.export.merge import merge
+
+    return merge(chosen.ref, folder, progress).folder
+
+
+def _as_hub_cache(folder: Path, hub: Path, name: str) -> Path:
+    """A cache of the Hugging Face Hub that holds this model alone, by links, under the name that clients use.
+
+    transformers' server lists what is in that cache, and takes a request for it by this name only: a plain folder would
+    be listed nowhere, and its path would be its name.
+    """
+    repository, _, revision = name.partition("@")
+    place = hub / f"models--{repository}"
+    snapshot = place / "snapshots" / _COMMIT
+    snapshot.mkdir(parents=True)
+    for file in folder.iterdir():
+        if file.suffix in _READ:
+            (snapshot / file.name).symlink_to(file.absolute())
+    if not list(snapshot.glob("*.safetensors")):
+        raise ServingError(f"{folder} holds no .safetensors file; name a folder that `bedside export` made, or a run.")
+    (place / "refs").mkdir()
+    (place / "refs" / (revision or "main")).write_text(_COMMIT)
+    settings = snapshot / "generation_config.json"
+    found = json.loads(settings.read_text()) if settings.exists() else {}
+    settings.unlink(missing_ok=True)
+    settings.write_text(json.dumps(_generation(found, folder)))
+    return snapshot
+
+
+def _generation(found: dict[str, object], folder: Path) -> dict[str, object]:
+    """The settings of an answer: greedy as far as a request does not say, and ended by the chat template's end mark."""
+    from transformers import AutoTokenizer
+
+    ends = found.get("eos_token_id")
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    known = {*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None}
+    kept = {field: found[field] for field in ("bos_token_id", "pad_token_id") if found.get(field) is not None}
+    return kept | {"eos_token_id": sorted(known), "do_sample": True, "temperature": NEARLY_GREEDY, "top_k": 0}
+
+
+def _gguf(chosen: Chosen) -> Path:
+    """The GGUF file that is meant; raises `ServingError` where there is none, or more than one."""
+    if chosen.folder is not None:
+        places, where = [chosen.folder], str(chosen.folder)
+    else:
+        assert chosen.ref is not None
+        where = f"{config.home() / 'exports'} of {chosen.ref}"
+        places = sorted((config.home() / "exports").glob(f"{chosen.ref.run}-*"))
+    found = [file for place in places for file in _gguf_files(place)]
+    if not found:
+        raise ServingError(
+            f"There is no GGUF file in {where}; llama.cpp serves nothing else. `bedside export` makes one."
+        )
+    if len(found) > 1:
+        raise ServingError(f"There are several GGUF files; name one: {', '.join(map(str, found))}.")
+    return found[0].absolute()
+
+
+def _gguf_files(path: Path) -> list[Path]:
+    return sorted(path.glob(f"*{GGUF}")) if path.is_dir() else [path] if path.suffix == GGUF else []
+
+
+def _plain(name: str) -> str:
+    """A name that the Hub would take for a model, with a revision behind the @."""
+    repository, at, revision = name.partition("@")
+    repository = re.sub(r"[-.]{2,}", "-", re.sub(r"[^\w.-]+", "-", repository, flags=re.ASCII)).strip("-.")
+    return f"{repository or 'model'}{at}{revision}"
+
+
+def _check_free(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        # As servers do it, so that a port that was just given up counts as free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ServingError(
+                f"Nothing can be served at {host}:{port} ({error.strerror}); choose another with --port or --host."
+            ) from None
+
+
+def _wait(process: subprocess.Popen[bytes], host: str, port: int) -> None:
+    """Until the server answers, or has ended."""
+    reached = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
+    while process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"http://{reached}:{port}/health", timeout=2):
+                return
+        except (OSError, urllib.error.URLError):
+            time.sleep(_POLL_SECONDS)
+
+
+def _end_with_parent() -> None:
+    # A server that outlives `bedside serve`, killed before it could end it, would hold the port and the memory.
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
