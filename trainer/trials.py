@@ -27,7 +27,7 @@ from trainer.workshop import Workshop
 if TYPE_CHECKING:
     from trainer.objectives.run_trainer import RunTrainer
 
-_NEVER = 10**6
+NEVER = 10**6
 
 
 def find_rank(config: RunConfig, workshop: Workshop) -> RunConfig:
@@ -160,7 +160,7 @@ def train(
 ) -> RunTrainer:
     """Train without a trace: no checkpoint and no event but progress."""
     short = config.model_copy(deep=True)
-    short.evaluation.every = short.schedule.checkpoint_every = _NEVER
+    short.evaluation.every = short.schedule.checkpoint_every = NEVER
     reporter = workshop.reporter
     acting = steering.assemble(short, workshop.model, prepared, reporter.silent())
     with tempfile.TemporaryDirectory(prefix=".trial-", dir=reporter.folder) as folder:
