@@ -30,6 +30,7 @@ from assistant.results import (
     summary,
 )
 from assistant.review_commands import review_app
+from assistant.search_commands import search_app
 from assistant.serve_commands import serve
 from assistant.terminal import BadInput, Json, RunId, as_settings, follow, get_run, print_report, say
 from assistant.version_commands import compare_runs, versions_app
@@ -53,6 +54,7 @@ app.add_typer(evaluations_app, name="evaluations")
 app.add_typer(review_app, name="review")
 app.add_typer(preferences_app, name="preferences")
 app.add_typer(versions_app, name="versions")
+app.add_typer(search_app, name="search")
 runs_app.command("compare")(compare_runs)
 app.command("eval")(evaluate)
 app.command("attack")(attack)

@@ -9,6 +9,7 @@ from assistant.terminal import BadInput
 
 _RESULTS = "assistant.results"
 _PREFERENCES, _REVIEW, _VERSIONS = "assistant.preference_words", "assistant.review_words", "assistant.version_words"
+_SEARCH = "assistant.search_words"
 # By module and class, since most of them are not wanted in a call.
 _MODELS = {
     "run": ("trainer.sections", "RunConfig"),
@@ -58,6 +59,16 @@ _MODELS = {
     "preferences export": (_PREFERENCES, "PreferenceExported"),
     "preferences delete": (_RESULTS, "Deleted"),
     "serve": ("assistant.serve_commands", "Served"),
+    "search start": (_SEARCH, "SearchDetails"),
+    "search propose": ("assistant.planner.advice_search", "Proposal"),
+    "search list": (_SEARCH, "SearchList"),
+    "search show": (_SEARCH, "SearchDetails"),
+    "search stop": (_SEARCH, "SearchDetails"),
+    "search resume": (_SEARCH, "SearchDetails"),
+    "search work": (_SEARCH, "SearchDetails"),
+    "search promote": (_SEARCH, "Promoted"),
+    "search sweep": (_SEARCH, "SweepWritten"),
+    "search delete": (_RESULTS, "Deleted"),
     "versions list": (_VERSIONS, "VersionList"),
     "versions show": (_VERSIONS, "VersionDetails"),
     "versions register": (_VERSIONS, "VersionDetails"),

@@ -64,7 +64,11 @@ def tell(event: events.Event) -> None:
     if isinstance(event, events.StateEvent):
         say(f"[{event.state}] {event.detail}".rstrip())
     elif isinstance(event, events.ProgressEvent):
-        say(f"  {event.stage}: {event.done}{f' of {event.total}' if event.total else ''}")
+        if event.total <= 20 or event.done % 10 == 0 or event.done == event.total:
+            say(f"  {event.stage}: {event.done}{f' of {event.total}' if event.total else ''}")
+    elif isinstance(event, events.TrialEvent):
+        found = ", ".join(f"{name} {value:.4g}" for name, value in event.measured.items())
+        say(f"  trial {event.trial}: {event.state}{f', {found}' if found else ''}. {event.detail}".rstrip(". "))
     elif isinstance(event, events.StepEvent) and (event.step % 10 == 0 or event.step in {1, event.total_steps}):
         say(
             f"  step {event.step} of {event.total_steps}: loss {event.loss:.3f}, "

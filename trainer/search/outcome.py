@@ -41,6 +41,11 @@ def complete(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     return [one for one in trials if one.state == "complete"]
 
 
+def made(trials: Sequence[TrialRecord]) -> int:
+    """How many count as made: trained to their end, ended early, or given up."""
+    return sum(one.state in ("complete", "pruned", "failed") for one in trials)
+
+
 def front(trials: Sequence[TrialRecord], objectives: Sequence[Objective]) -> list[TrialRecord]:
     """The complete trials that no other is at least as good as in everything, and better in something (Pareto).
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from trainer import jobs
 from trainer.reporting import Reporter
-from trainer.search import hyperopt_tpe
+from trainer.search import hyperopt_tpe, outcome
 from trainer.search.memory_peak import can_be_told
-from trainer.search.outcome import complete
 from trainer.search.request import SearchRequest
 from trainer.search.study import SearchError, SharedStudy
 from trainer.search.trial import Trials
@@ -20,8 +19,7 @@ def search(request: SearchRequest, reporter: Reporter) -> None:
     study = SharedStudy(reporter.folder, request)
 
     def made() -> None:
-        trials = study.records()
-        reporter.status.step = sum(one.state in ("complete", "pruned", "failed") for one in trials)
+        reporter.status.step = outcome.made(study.records())
         reporter.status.total_steps = request.trials
         jobs.write_state(reporter.folder, reporter.status)
 
@@ -40,7 +38,7 @@ def search(request: SearchRequest, reporter: Reporter) -> None:
             with helpers(reporter.folder, request, reporter):
                 work(study, Trials(request, reporter).run, reporter, made)
         made()
-        if not complete(study.records()):
+        if not outcome.complete(study.records()):
             raise SearchError("Not one trial was trained to its end; the trials say why. Start a new search.")
     finally:
         study.close()
