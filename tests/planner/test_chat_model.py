@@ -140,6 +140,7 @@ def test_a_remote_model_is_warned_of_while_patient_data_is_in_play():
     assert not chat_model.warning(local, True)
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(180)
 def test_a_real_server_with_the_embedded_model(embedded_cache: Path, monkeypatch: pytest.MonkeyPatch):
     """`transformers serve` with a model too small for the task: it answers, and what it says is checked or left."""
