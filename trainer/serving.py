@@ -27,8 +27,8 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from evaluators.gates import Gate, decide
-from trainer import config, models, runs
+from evaluators.gates import Gate
+from trainer import config
 from trainer.errors import UserError
 from trainer.jobs import CODE_ROOT
 from trainer.model_refs import TUNED, ModelRef, parse
@@ -60,31 +60,31 @@ class ServingError(UserError):
 
 
 class Chosen(BaseModel):
-    """What is to be served, and what the gates say of it."""
+    """What is to be served, and what the release gates say of it."""
 
     name: str
     """What clients call it: `clinic@1.2.0`, a run's id, `RUN@base`, or a folder's name."""
     ref: ModelRef | None = None
     folder: Path | None = None
-    """An exported folder or a GGUF file, where no run is meant."""
-    gates: list[Gate] = []
+    """An exported folder or a GGUF file, where no run or version is meant."""
     said: str
-    """What the release gates say, in a sentence."""
+    """What the gates say, in a sentence."""
+    failing: list[str] = []
+    """Those that fail, each in a sentence."""
 
 
 def find(text: str) -> Chosen:
     """What a user means: LINE@NUMBER, LINE (its version in use), RUN, RUN:base, RUN:checkpoint-N, latest, or a path.
 
-    Raises `ServingError`, `VersionError`, `RunError` and `ModelError`.
+    A path has a slash in it, or ends with .gguf. Raises `ServingError`, `VersionError`, `RunError` and `ModelError`.
     """
+    from trainer.export import exports
+    from trainer.export.card import failing
     from trainer.versions import registry
 
     path = Path(text).expanduser()
-    if path.is_dir() or path.suffix == GGUF:
-        if not path.exists():
-            raise ServingError(f"There is no file {text}; `bedside export` makes one.")
-        said = "No run is known to belong to this folder, so that its release gates are not known."
-        return Chosen(name=_plain(path.stem if path.suffix == GGUF else path.name), folder=path.absolute(), said=said)
+    if path.suffix == GGUF or os.sep in text:
+        return _at(path)
     line, _, number = text.partition("@")
     if number or line in registry.lines():
         version = registry.get(line, number) if number else registry.in_use(line)
@@ -94,19 +94,35 @@ def find(text: str) -> Chosen:
             )
         gates = [Gate.model_validate(gate) for gate in version.gates]
         said = registry.DECISIONS[registry.decision(version)] + "."
-        return Chosen(name=_plain(f"{line}@{version.number}"), ref=parse(version.model), gates=gates, said=said)
+        name = _plain(f"{line}@{version.number}")
+        return Chosen(name=name, ref=parse(version.model), said=said, failing=failing(gates))
     ref = parse(text)
-    name = ref.run if ref.part == TUNED else f"{ref.run}@{ref.part}"
+    name = _plain(ref.run if ref.part == TUNED else f"{ref.run}@{ref.part}")
     if ref.is_base:
-        return Chosen(name=_plain(name), ref=ref, said="This is the base, which release gates are not for.")
-    gates, _ = registry.gates_of(ref)
-    said = registry.DECISIONS[decide(gates) if gates else None] + "."
-    return Chosen(name=_plain(name), ref=ref, gates=gates, said=said)
+        return Chosen(name=name, ref=ref, said="This is the base, which release gates are not for.")
+    told = exports.gates(ref)
+    return Chosen(name=name, ref=ref, said=told["sentence"], failing=told["failing"])
+
+
+def _at(path: Path) -> Chosen:
+    from trainer.export import exports
+
+    if not (path.is_file() if path.suffix == GGUF else path.is_dir()):
+        raise ServingError(f"There is no {path}; `bedside export` makes such models.")
+    path = path.absolute()
+    name = _plain(path.stem if path.suffix == GGUF else path.name)
+    folder = path if path.is_dir() else path.parent
+    if not (folder / exports.RECORD).exists():
+        return Chosen(
+            name=name, folder=path, said="Bedside did not export this model: its release gates are not known."
+        )
+    made = exports.read(folder)
+    return Chosen(name=name, folder=path, said=made.gates, failing=made.failing)
 
 
 def warnings(chosen: Chosen, host: str) -> list[str]:
     """What whoever starts it has to know: gates that fail, and who can reach it."""
-    found = [f"Warning: {gate.name} fails: {gate.sentence}" for gate in chosen.gates if gate.result == "fail"]
+    found = [f"Warning: a release gate fails. {gate}" for gate in chosen.failing]
     if host not in LOCAL:
         found.append(
             f"Warning: whoever reaches this machine at {host} can ask the model and read its answers: there is no "
@@ -150,7 +166,7 @@ def laid_out(chosen: Chosen, engine: Engine, progress: Progress) -> Iterator[Pat
         yield _gguf(chosen)
         return
     with tempfile.TemporaryDirectory(prefix="serving-", dir=config.home()) as place:
-        folder = chosen.folder or _merged(chosen, Path(place) / "merged", progress)
+        folder = chosen.folder or _merged(_ref(chosen), Path(place) / "merged", progress)
         yield _as_hub_cache(folder, Path(place) / "hub", chosen.name)
 
 
@@ -192,13 +208,13 @@ def running(model: Path, engine: Engine, host: str, port: int, name: str) -> Ite
                 process.wait()
 
 
-def _merged(chosen: Chosen, folder: Path, progress: Progress) -> Path:
-    assert chosen.ref is not None
-    if chosen.ref.is_base:
-        return models.find(runs.get(chosen.ref.run).config.model.name, progress).folder
+def _merged(ref: ModelRef, folder: Path, progress: Progress) -> Path:
+    """The folder of its export, which was checked, or of one that is merged now."""
+    from trainer.export import exports
     from trainer.export.merge import merge
 
-    return merge(chosen.ref, folder, progress).folder
+    kept = [one for one in exports.list_exports(ref.run) if one.what == "merged" and one.model == str(ref)]
+    return kept[0].folder if kept else merge(ref, folder, progress).folder
 
 
 def _as_hub_cache(folder: Path, hub: Path, name: str) -> Path:
@@ -238,24 +254,27 @@ def _generation(found: dict[str, object], folder: Path) -> dict[str, object]:
 
 def _gguf(chosen: Chosen) -> Path:
     """The GGUF file that is meant; raises `ServingError` where there is none, or more than one."""
-    if chosen.folder is not None:
-        places, where = [chosen.folder], str(chosen.folder)
-    else:
-        assert chosen.ref is not None
-        where = f"{config.home() / 'exports'} of {chosen.ref}"
-        places = sorted((config.home() / "exports").glob(f"{chosen.ref.run}-*"))
+    from trainer.export import exports
+
+    places, export = [chosen.folder] if chosen.folder else [], ""
+    if chosen.ref is not None:
+        ref, export = str(chosen.ref), f" `bedside export {chosen.ref} --as gguf` makes one."
+        places = [one.folder for one in exports.list_exports(chosen.ref.run) if one.model == ref]
     found = [file for place in places for file in _gguf_files(place)]
     if not found:
-        raise ServingError(
-            f"There is no GGUF file in {where}; llama.cpp serves nothing else. `bedside export` makes one."
-        )
+        raise ServingError(f"There is no GGUF file of {chosen.name}, and llama.cpp serves nothing else.{export}")
     if len(found) > 1:
         raise ServingError(f"There are several GGUF files; name one: {', '.join(map(str, found))}.")
-    return found[0].absolute()
+    return found[0]
 
 
 def _gguf_files(path: Path) -> list[Path]:
     return sorted(path.glob(f"*{GGUF}")) if path.is_dir() else [path] if path.suffix == GGUF else []
+
+
+def _ref(chosen: Chosen) -> ModelRef:
+    assert chosen.ref is not None  # as there is no folder
+    return chosen.ref
 
 
 def _plain(name: str) -> str:

@@ -1,0 +1,190 @@
+"""`bedside serve` asked by a real client: its answers are those of `bedside ask`, and nothing of it is left behind."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from versions_made import evaluated
+
+from evaluators import gates
+from evaluators.generation import Sampling
+from trainer import config, pairing, serving
+from trainer.model_refs import ModelRef
+from trainer.models import ModelError
+from trainer.runs import Run
+from trainer.serving import ServingError
+from trainer.versions import VersionError, registry
+
+QUESTION = "Is 4 even?"
+TOKENS = 12
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def serve(*arguments: str) -> Iterator[tuple[dict[str, Any], subprocess.Popen[str]]]:
+    """`bedside serve ... --json` from when it answers: what it printed, and its process."""
+    command = [sys.executable, "-m", "assistant.cli", "serve", *arguments, "--port", str(free_port()), "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout and process.stderr
+    try:
+        told = ""
+        while line := process.stdout.readline():
+            told += line
+            if line == "}\n":
+                break
+        assert told, process.stderr.read()
+        yield json.loads(told), process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def greedy(ref: ModelRef, messages: list[Any]) -> str:
+    """What `bedside ask` prints for this model."""
+    base = ModelRef(run=ref.run, part="base")
+    pair = pairing.load(base if not ref.is_base else ModelRef(run=ref.run), ref)
+    *_, sides = pair.ask(messages, Sampling(max_new_tokens=TOKENS))
+    return sides["second"].text
+
+
+def test_a_version_answers_a_real_client_as_it_answers_here(finished_run: Run):
+    import openai
+
+    registry.register("clinic", finished_run, "data")
+    registry.put_in_use("clinic", "1.0.0", "the first")
+    asked: list[Any] = [{"role": "user", "content": QUESTION}]
+    own: list[Any] = [{"role": "system", "content": "Answer in French."}, *asked]
+    ref = ModelRef(run=finished_run.id)
+    with serve("clinic") as (told, process):
+        assert told["model"] == "clinic@1.0.0" and told["engine"] == "transformers" and told["warnings"] == []
+        assert told["gates"] == "Release gates: not enough evidence, as nothing was evaluated."
+        client = openai.OpenAI(base_url=told["address"], api_key="none", max_retries=0)
+        assert [model.id for model in client.models.list()] == ["clinic@1.0.0"]
+
+        def answer(messages: list[Any], **more: Any) -> str:
+            said = client.chat.completions.create(model=told["model"], messages=messages, max_tokens=TOKENS, **more)
+            return said.choices[0].message.content or ""
+
+        # The client knows nothing of the run's system prompt, and asks for no temperature.
+        expected = greedy(ref, asked)
+        assert answer(asked) == expected and answer(asked, temperature=0) == expected
+        parts = client.chat.completions.create(model=told["model"], messages=asked, max_tokens=TOKENS, stream=True)
+        assert "".join(part.choices[0].delta.content or "" for part in parts) == expected
+        # A system prompt of its own takes the place of the run's.
+        assert answer(own) == greedy(ref, own) != expected
+        assert answer(asked, temperature=1.5, seed=3) != expected
+        with pytest.raises(openai.BadRequestError, match=r"pinned to 'clinic@1\.0\.0'"):
+            client.chat.completions.create(model="other/model", messages=asked)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+        with pytest.raises(OSError):
+            urllib.request.urlopen(told["address"].replace("/v1", "/health"), timeout=2)
+    assert not list(config.home().glob("serving-*"))
+
+
+def test_the_base_and_a_folder_and_a_killed_parent(finished_run: Run, tiny_model: Path):
+    """All that is left when `bedside serve` is killed is a folder of links, and no server."""
+    base = serving.find(f"{finished_run.id}:base")
+    assert base.name == f"{finished_run.id}@base" and "base" in base.said
+    folder = serving.find(str(tiny_model))
+    assert folder.ref is None and folder.name == tiny_model.name and "gates are not known" in folder.said
+    with serve(str(tiny_model)) as (told, process):
+        port = told["address"].split(":")[-1].removesuffix("/v1")
+        os.kill(process.pid, signal.SIGKILL)
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
+            except OSError:
+                return
+            time.sleep(0.2)
+    raise AssertionError("the server outlived its parent")
+
+
+def test_what_is_served_and_what_is_said_of_it(finished_run: Run):
+    with pytest.raises(VersionError, match="There is no line 'ward'"):
+        serving.find("ward@1.0.0")
+    with pytest.raises(ModelError, match="There is no 'checkpoint-99'"):
+        serving.find(f"{finished_run.id}:checkpoint-99")
+    assert serving.find("latest").ref == ModelRef(run=finished_run.id)
+    failing = gates.harmful(50, 3000, by="the screen")
+    assert failing.result == "fail"
+    evaluated(finished_run, [], gates=[failing])
+    registry.register("clinic", finished_run, "data", despite="to be looked at")
+    with pytest.raises(ServingError, match=r"No version of clinic is in use; name one \(clinic@NUMBER\)"):
+        serving.find("clinic")
+    chosen = serving.find("clinic@1.0.0")
+    assert chosen.said == "Release gates: beyond a limit." == serving.find(finished_run.id).said
+    assert serving.warnings(chosen, "127.0.0.1") == [
+        f"Warning: a release gate fails. {failing.name}: {failing.sentence}"
+    ]
+    assert "there is no sign-in" in serving.warnings(chosen, "0.0.0.0")[1]
+
+
+def test_what_cannot_be_served_is_said(finished_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    chosen = serving.find("latest")
+    with pytest.raises(ServingError, match="vllm is not installed here"):
+        serving.engine_for(chosen, "vllm")
+    with (
+        pytest.raises(
+            ServingError, match=rf"There is no GGUF file of .*`bedside export {finished_run.id} --as gguf` makes one"
+        ),
+        serving.laid_out(chosen, "llama.cpp", lambda stage, done, total: None),
+    ):
+        pass
+    file = tmp_path / "model.gguf"
+    with pytest.raises(ServingError, match=r"There is no .*model\.gguf; `bedside export` makes such models"):
+        serving.find(str(file))
+    file.write_bytes(b"GGUF")
+    assert serving.engine_for(serving.find(str(file)), None) == "llama.cpp"
+    with pytest.raises(ServingError, match="is GGUF, which transformers does not serve here"):
+        serving.engine_for(serving.find(str(tmp_path)), "transformers")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = rf"Nothing can be served at 127.0.0.1:{port} \(Address already in use\)"
+        with pytest.raises(ServingError, match=said), serving.running(file, "llama.cpp", "127.0.0.1", port, "model"):
+            pass
+
+
+def test_no_code_and_no_pickle_reaches_a_server(tiny_model: Path, tmp_path: Path):
+    folder = shutil.copytree(tiny_model, tmp_path / "exported")
+    (folder / "pytorch_model.bin").write_bytes(b"")
+    (folder / "json.py").write_text("raise SystemExit")
+    with serving.laid_out(serving.find(str(folder)), "vllm", lambda stage, done, total: None) as model:
+        assert {"config.json", "tokenizer.json", "model.safetensors"} <= {file.name for file in model.iterdir()}
+        assert not [file for file in model.iterdir() if file.suffix in (".bin", ".py")]
+        settings = json.loads((model / "generation_config.json").read_text())
+        command = serving.command(model, "vllm", "127.0.0.1", 8000, "exported")
+    assert settings["eos_token_id"] == [2] and settings["temperature"] == serving.NEARLY_GREEDY
+    assert command[-6:] == ["--served-model-name", "exported", "--host", "127.0.0.1", "--port", "8000"]
+    assert not model.exists()
+    (folder / "model.safetensors").unlink()
+    with (
+        pytest.raises(ServingError, match=r"holds no \.safetensors file"),
+        serving.laid_out(serving.find(str(folder)), "transformers", lambda stage, done, total: None),
+    ):
+        pass
+
+
+def test_a_name_that_the_hub_would_not_take_is_made_one():
+    assert serving._plain("clinic@1.0.0") == "clinic@1.0.0"
+    assert serving._plain("ward--7..b-@2.1.0") == "ward-7-b@2.1.0"
+    assert serving._plain("my model (f16)") == "my-model-f16"
