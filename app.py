@@ -59,7 +59,7 @@ def build() -> gr.Blocks:
     _keep_to_ourselves()
     import gradio as gr
 
-    from assistant.pages import data, plan, playground, release, review, runs, style, versions
+    from assistant.pages import data, plan, playground, release, review, runs, search, style, versions
 
     with gr.Blocks(title="Bedside", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
         style.html(style.HEADER)
@@ -68,8 +68,11 @@ def build() -> gr.Blocks:
                 plan_page = plan.build()
             with gr.Tab("Data", id="data", elem_id="page-data") as data_tab:
                 data_page = data.build()
-            with gr.Tab("Runs", id="runs", elem_id="page-runs") as runs_tab:
-                runs_page = runs.build()
+            with gr.Tab("Runs", id="runs", elem_id="page-runs") as runs_tab, gr.Tabs(elem_id="runs-tabs") as run_tabs:
+                with gr.Tab("Training", id="training"):
+                    runs_page = runs.build()
+                with gr.Tab("Search", id="search", elem_id="page-search") as search_tab:
+                    search_page = search.build()
             with gr.Tab("Playground", id="playground", elem_id="page-playground") as play_tab:
                 play_page = playground.build()
             with gr.Tab("Review", id="review", elem_id="page-review") as review_tab:
@@ -97,6 +100,13 @@ def build() -> gr.Blocks:
             **quiet,
         )
         runs_tab.select(runs_page.open, runs_page.select, runs_page.outputs, **quiet)
+        search_tab.select(search_page.open, runs_page.select, search_page.outputs, **quiet)
+        search_page.planned.change(
+            lambda draft: {pages: gr.Tabs(selected="plan"), **plan_page.open(draft)},
+            search_page.planned,
+            [pages, *plan_page.outputs],
+            **quiet,
+        )
         # One run is looked at: the one that was just trained is the one that is asked, and the other way round.
         play_tab.select(play_page.open, [runs_page.select, *play_page.select], play_page.outputs, **quiet)
         play_page.run.change(runs_page.open, play_page.run, runs_page.outputs, **quiet)
@@ -104,9 +114,13 @@ def build() -> gr.Blocks:
         versions_tab.select(versions_page.open, release_page.select, versions_page.outputs, **quiet)
         for started in (plan_page.started, review_page.started):
             started.change(
-                lambda run: {pages: gr.Tabs(selected="runs"), **runs_page.open(run)},
+                lambda run: {
+                    pages: gr.Tabs(selected="runs"),
+                    run_tabs: gr.Tabs(selected="training"),
+                    **runs_page.open(run),
+                },
                 started,
-                [pages, *runs_page.outputs],
+                [pages, run_tabs, *runs_page.outputs],
                 **quiet,
             )
     return demo

@@ -44,6 +44,8 @@ class PlanPage:
     outputs: list[Any]
     say: Callable[[str | None, str], Updates]
     """Say something in the conversation of a draft; gives the updates of `outputs`."""
+    open: Callable[[str | None], Updates]
+    """Show a draft; gives the updates of `outputs`."""
 
 
 def build() -> PlanPage:
@@ -56,6 +58,7 @@ def build() -> PlanPage:
         draft=page.draft,
         outputs=page.outputs,
         say=page.say_in,
+        open=page.open,
     )
 
 
