@@ -11,6 +11,8 @@ import contextlib
 import hashlib
 import itertools
 import json
+import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,10 +60,7 @@ def prepare(run: RunConfig, progress: Progress | None = None) -> Data:
     from filelock import FileLock, Timeout
 
     report = progress or (lambda stage, done, total: None)
-    if not run.data.sources:
-        raise DataError("data.sources is empty: name a file, a folder or a published set, or the starter data.")
-    wanted = [*run.data.sources, *(run.data.general_sources if additions.needs_general(run) else [])]
-    located = {source.name: locate(source.name, "train", report) for source in wanted}
+    located = _located(run, report)
     key = _key(run, located)
     folder = config.home() / "prepared" / key
     folder.parent.mkdir(exist_ok=True, mode=0o700)
@@ -80,6 +79,30 @@ def prepare(run: RunConfig, progress: Progress | None = None) -> Data:
             partial.rename(folder)
     text = (folder / "manifest.json").read_text(encoding="utf-8")
     return Data(folder=folder, manifest=manifest.Manifest.model_validate_json(text))
+
+
+def rebuild(run: RunConfig, progress: Progress | None = None) -> manifest.Manifest:
+    """Make the data of a run once more, whatever was prepared before, and keep nothing of it but the manifest.
+
+    Raises `DataError` in one sentence.
+    """
+    report = progress or (lambda stage, done, total: None)
+    located = _located(run, report)
+    key = _key(run, located)
+    # Beside what was prepared, where the user sees and deletes it should this process be killed.
+    folder = config.home() / "prepared" / f"{key}.again-{os.getpid()}"
+    folder.mkdir(parents=True, mode=0o700)
+    try:
+        return _build(run, located, key, folder, report)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _located(run: RunConfig, report: Progress) -> dict[str, Located]:
+    if not run.data.sources:
+        raise DataError("data.sources is empty: name a file, a folder or a published set, or the starter data.")
+    wanted = [*run.data.sources, *(run.data.general_sources if additions.needs_general(run) else [])]
+    return {source.name: locate(source.name, "train", report) for source in wanted}
 
 
 def _key(run: RunConfig, located: dict[str, Located]) -> str:
