@@ -175,6 +175,23 @@ class Deployment(SQLModel, table=True):
     created: datetime = Field(default_factory=now)
 
 
+class SignOff(SQLModel, table=True):
+    """A named person's word on a model's dossier (lecture L3.20), or that it is taken back; only ever appended."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    model: str = Field(index=True)
+    """As `trainer.model_refs.ModelRef` writes it."""
+    evidence_sha256: str
+    """The state of the evidence that it is on (`trainer.dossier.evidence`)."""
+    reviewer: str
+    role: str
+    statement: str
+    """What was looked at and concluded; of a row that takes one back, why."""
+    withdraws: int | None = None
+    """The sign-off that this row takes back."""
+    created: datetime = Field(default_factory=now)
+
+
 class ABTest(SQLModel, table=True):
     """Two versions of a line in use side by side, users divided by a fixed split (lecture L3.1)."""
 
