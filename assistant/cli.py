@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from assistant.data_commands import data_app
+from assistant.dossier_commands import dossier, reproduce
 from assistant.eval_commands import attack, evaluate, evaluations_app
 from assistant.plan_commands import plans_app
 from assistant.preference_commands import align, preferences_app
@@ -59,6 +60,8 @@ runs_app.command("compare")(compare_runs)
 app.command("eval")(evaluate)
 app.command("attack")(attack)
 app.command("align")(align)
+app.command("dossier")(dossier)
+app.command("reproduce")(reproduce)
 app.command("serve")(serve)
 
 Settings = Annotated[

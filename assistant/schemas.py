@@ -20,6 +20,8 @@ _MODELS = {
     "eval": ("assistant.evaluation_words", "EvaluationDetails"),
     "attack": ("assistant.evaluation_words", "EvaluationDetails"),
     "align": (_PREFERENCES, "Aligned"),
+    "dossier": ("trainer.dossier.dossier", "Dossier"),
+    "reproduce": ("trainer.reproduce", "Reproduction"),
     "runs list": (_RESULTS, "RunList"),
     "runs show": (_RESULTS, "RunDetails"),
     "runs stop": (_RESULTS, "RunSummary"),
