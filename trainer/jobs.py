@@ -43,6 +43,10 @@ class RunError(UserError):
     """A run or an evaluation cannot be found, read or changed; the text says which, why and what to do."""
 
 
+class StopRequested(Exception):
+    """Somebody asked the job to stop."""
+
+
 class RunState(BaseModel):
     """What a job is doing now, as in its `state.json`."""
 

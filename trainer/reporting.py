@@ -13,7 +13,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainer import events, jobs, readings
-from trainer.jobs import RunState, State
+from trainer.jobs import RunState, State, StopRequested
 from trainer.runs import COMPLETE
 from trainer.sections import RunConfig
 from trainer.trackers import Trackers
@@ -21,10 +21,6 @@ from trainer.trackers import Trackers
 READ_SECONDS = 10.0  # between two readings of the machine's sensors
 _TRACKED = ("loss", "learning_rate", "gradient_norm", "tokens_per_second", "memory_gib")
 _READ = set(events.ReadingEvent.model_fields) - set(events.StateEvent.model_fields)
-
-
-class StopRequested(Exception):
-    """Somebody asked the run to stop."""
 
 
 class Reporter:

@@ -1,4 +1,5 @@
-"""The process of one job, a run or an evaluation: `python -m trainer.worker FOLDER`. It talks through it alone."""
+"""The process of one job: `python -m trainer.worker FOLDER` of a run, an evaluation or a search, and talks through it
+alone."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -37,6 +38,8 @@ def main(folder: Path) -> int:
     try:
         if (folder / "run.yaml").exists():
             _train(folder, reporter)
+        elif (folder / "search.yaml").exists():
+            _search(folder, reporter)
         else:
             _evaluate(folder, reporter)
         return 0
@@ -62,6 +65,16 @@ def _train(folder: Path, reporter: Reporter) -> None:
 
     with _device(reporter):
         engine.train(run_config.load(folder / "run.yaml"), reporter)
+
+
+def _search(folder: Path, reporter: Reporter) -> None:
+    from trainer.search import request, searches
+    from trainer.search.search import search
+
+    asked = request.load(folder / searches.REQUEST)
+    # A cluster's trials do not run on this device.
+    with nullcontext() if asked.ray_address else _device(reporter):
+        search(asked, reporter)
 
 
 def _evaluate(folder: Path, reporter: Reporter) -> None:
