@@ -1,7 +1,6 @@
 """`bedside serve` asked by a real client: its answers are those of `bedside ask`, and nothing of it is left behind."""
 
 import json
-import os
 import shutil
 import signal
 import socket
@@ -63,14 +62,28 @@ def greedy(ref: ModelRef, messages: list[Any]) -> str:
     return sides["second"].text
 
 
-def test_a_version_answers_a_real_client_as_it_answers_here(finished_run: Run):
+@pytest.fixture
+def telling_run(finished_run: Run) -> Run:
+    """That run with an adapter whose answers differ from question to question, which four steps do not give."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    file = finished_run.adapter / "adapter_model.safetensors"
+    torch.manual_seed(1)
+    save_file({name: 0.4 * torch.randn_like(one) for name, one in load_file(file).items()}, file)
+    return finished_run
+
+
+def test_a_version_answers_a_real_client_as_it_answers_here(telling_run: Run):
     import openai
 
-    registry.register("clinic", finished_run, "data")
+    registry.register("clinic", telling_run, "data")
     registry.put_in_use("clinic", "1.0.0", "the first")
     asked: list[Any] = [{"role": "user", "content": QUESTION}]
     own: list[Any] = [{"role": "system", "content": "Answer in French."}, *asked]
-    ref = ModelRef(run=finished_run.id)
+    ref = ModelRef(run=telling_run.id)
+    expected, with_own = greedy(ref, asked), greedy(ref, own)
+    assert len({expected, with_own, greedy(ModelRef(run=ref.run, part="base"), asked)}) == 3, "nothing would be shown"
     with serve("clinic") as (told, process):
         assert told["model"] == "clinic@1.0.0" and told["engine"] == "transformers" and told["warnings"] == []
         assert told["gates"] == "Release gates: not enough evidence, as nothing was evaluated."
@@ -82,14 +95,13 @@ def test_a_version_answers_a_real_client_as_it_answers_here(finished_run: Run):
             return said.choices[0].message.content or ""
 
         # The client knows nothing of the run's system prompt, and asks for no temperature.
-        expected = greedy(ref, asked)
         assert answer(asked) == expected and answer(asked, temperature=0) == expected
         parts = client.chat.completions.create(model=told["model"], messages=asked, max_tokens=TOKENS, stream=True)
         assert "".join(part.choices[0].delta.content or "" for part in parts) == expected
-        # A system prompt of its own takes the place of the run's.
-        assert answer(own) == greedy(ref, own) != expected
+        # One of its own takes the place of the run's; a temperature is taken as it is given.
+        assert answer(own) == with_own
         assert answer(asked, temperature=1.5, seed=3) != expected
-        with pytest.raises(openai.BadRequestError, match=r"pinned to 'clinic@1\.0\.0'"):
+        with pytest.raises(openai.BadRequestError):
             client.chat.completions.create(model="other/model", messages=asked)
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
@@ -98,31 +110,58 @@ def test_a_version_answers_a_real_client_as_it_answers_here(finished_run: Run):
     assert not list(config.home().glob("serving-*"))
 
 
-def test_the_base_and_a_folder_and_a_killed_parent(finished_run: Run, tiny_model: Path):
-    """All that is left when `bedside serve` is killed is a folder of links, and no server."""
-    base = serving.find(f"{finished_run.id}:base")
-    assert base.name == f"{finished_run.id}@base" and "base" in base.said
-    folder = serving.find(str(tiny_model))
-    assert folder.ref is None and folder.name == tiny_model.name and "gates are not known" in folder.said
-    with serve(str(tiny_model)) as (told, process):
-        port = told["address"].split(":")[-1].removesuffix("/v1")
-        os.kill(process.pid, signal.SIGKILL)
-        deadline = time.monotonic() + 15
-        while time.monotonic() < deadline:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
-            except OSError:
-                return
-            time.sleep(0.2)
-    raise AssertionError("the server outlived its parent")
+STAND_IN = (
+    "import http.server; http.server.HTTPServer(('{}', {}), http.server.SimpleHTTPRequestHandler).serve_forever()"
+)
+HELD = """
+import sys
+from pathlib import Path
+from trainer import serving
+serving.command = lambda model, engine, host, port, name: [sys.executable, "-c", {stand_in!r}]
+with serving.running(Path({model!r}), "vllm", "127.0.0.1", {port}, "m") as server:
+    print(server.pid, flush=True)
+    server.wait()
+"""
 
 
-def test_what_is_served_and_what_is_said_of_it(finished_run: Run):
+def test_a_server_does_not_outlive_a_killed_parent(tmp_path: Path):
+    port = free_port()
+    (tmp_path / "health").write_text("")
+    stand_in = STAND_IN.format("127.0.0.1", port)
+    holding = HELD.format(stand_in=stand_in, model=str(tmp_path / "model.gguf"), port=port)
+    parent = subprocess.Popen([sys.executable, "-c", holding], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout
+    server = int(parent.stdout.readline())
+    urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).close()
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{server}/cmdline").exists() and Path(f"/proc/{server}/cmdline").read_bytes():
+        assert time.monotonic() < deadline, "the server outlived its parent"
+        time.sleep(0.05)
+
+
+def test_a_server_that_does_not_start_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    failing = [sys.executable, "-c", "import sys; print('loading'); sys.exit('no such architecture')"]
+    monkeypatch.setattr(serving, "command", lambda *arguments: failing)
+    said = r"The server \(vllm\) did not start. It said last:\nloading\nno such architecture$"
+    with (
+        pytest.raises(ServingError, match=said),
+        serving.running(tmp_path / "model", "vllm", "127.0.0.1", free_port(), "m"),
+    ):
+        pass
+
+
+def test_what_is_served_and_what_is_said_of_it(finished_run: Run, tiny_model: Path):
     with pytest.raises(VersionError, match="There is no line 'ward'"):
         serving.find("ward@1.0.0")
     with pytest.raises(ModelError, match="There is no 'checkpoint-99'"):
         serving.find(f"{finished_run.id}:checkpoint-99")
     assert serving.find("latest").ref == ModelRef(run=finished_run.id)
+    base = serving.find(f"{finished_run.id}:base")
+    assert base.name == f"{finished_run.id}@base" and "release gates are not for" in base.said
+    folder = serving.find(str(tiny_model))
+    assert folder.ref is None and folder.name == tiny_model.name and "gates are not known" in folder.said
     failing = gates.harmful(50, 3000, by="the screen")
     assert failing.result == "fail"
     evaluated(finished_run, [], gates=[failing])
