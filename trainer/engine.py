@@ -24,6 +24,7 @@ from trainer import (
 )
 from trainer.data import pairs
 from trainer.data.tokenised import tokenise
+from trainer.launch import launch
 from trainer.method_sections import LoraMethod
 from trainer.methods import full, saved
 from trainer.methods.apply import LECTURE_SHARES, trainable_share
@@ -49,22 +50,26 @@ SAMPLE_TOKENS = 120  # of a sample answer while training; a longer one would hol
 def train(config: RunConfig, reporter: Reporter) -> None:
     """Run it: fetch the model, prepare data, train (from the last complete checkpoint if there is one), score, report.
 
-    Everything that happens is told through `reporter`; results are in its folder afterwards. Raises `StopRequested`,
-    `TrainingError`, and the errors of the parts (`ModelError`, `DataError`, `MethodError`).
+    Where several processes train together (`trainer.launch`), each of them calls this; once training is over the main
+    one goes on alone. Everything that happens is told through `reporter`; results are in its folder afterwards. Raises
+    `StopRequested`, `TrainingError`, and the errors of the parts (`ModelError`, `DataError`, `MethodError`).
     """
-    folder = reporter.folder
+    folder, is_main = reporter.folder, launch.is_main()
     reporter.enter("preparing")
-    environment.record(folder, reporter.warn)
+    if is_main:
+        environment.record(folder, reporter.warn)
     reporter.progress("loading the model", 0, 1)
     base, tokenizer, found = models.load_base(config, reporter.progress)
     reporter.progress("loading the model", 1, 1)
     if found.template_note:
         reporter.warn(found.template_note)
-    prepared = tokenise(config, tokenizer, reporter.progress)
+    with launch.main_first():
+        prepared = tokenise(config, tokenizer, reporter.progress)
     for warning in prepared.warnings:
         reporter.warn(warning)
-    (folder / "data").mkdir(exist_ok=True)
-    jobs.write_atomically(folder / "data" / "manifest.json", prepared.manifest.model_dump_json(indent=1))
+    if launch.is_main():
+        (folder / "data").mkdir(exist_ok=True)
+        jobs.write_atomically(folder / "data" / "manifest.json", prepared.manifest.model_dump_json(indent=1))
 
     workshop = Workshop(base, tokenizer, prepared, reporter)
     if isinstance(config.method, LoraMethod) and config.method.search_rank:
@@ -72,7 +77,7 @@ def train(config: RunConfig, reporter: Reporter) -> None:
     folds = measure_folds(config, workshop) if config.evaluation.validation != "split" else None
 
     monitors = _monitors(config, workshop, reporter)
-    for monitor in monitors:
+    for monitor in monitors if launch.is_main() else []:
         monitor.measure_base()
     model = workshop.fresh(config)
     share = trainable_share(model)
@@ -93,9 +98,11 @@ def train(config: RunConfig, reporter: Reporter) -> None:
         trainer = training.train(config, work)
     finally:
         watch.close()
-    if reporter.stop_requested():
+    if launch.from_main(reporter.stop_requested()):
         _save(trainer, config, folder)
         raise StopRequested
+    for monitor in monitors:
+        vars(monitor).update(launch.from_main(monitor.verdict()))
     ended = next((monitor.ended for monitor in monitors if monitor.ended), None)
     kept_step = _roll_back(trainer, monitors, reporter) if ended else None
     if kept_step is None:
@@ -106,6 +113,9 @@ def train(config: RunConfig, reporter: Reporter) -> None:
     training_minutes = (time.perf_counter() - began) / 60
     conflict = trainer.steering.conflict.suggestion() if trainer.steering.conflict else ""
     _save(trainer, config, folder)
+    launch.leave()
+    if not is_main:
+        return
 
     reporter.enter("evaluating")
     # What is scored is what was saved; all that trained it gives its memory back first.
@@ -187,6 +197,8 @@ def _monitors(config: RunConfig, workshop: Workshop, reporter: Reporter) -> list
 
 
 def _save(trainer: RunTrainer, config: RunConfig, folder: Path) -> None:
+    if not launch.is_main():
+        return
     model: Any = trainer.accelerator.unwrap_model(trainer.model)
     if config.method.kind == "full":
         full.save(model, trainer.tokenizer, folder / MODEL)
@@ -231,7 +243,8 @@ def _measure_kept(trainer: RunTrainer, kept_step: int | None, reporter: Reporter
     last_step = reporter.status.step
     reporter.status.step = last_step if kept_step is None else kept_step
     told = events.read(reporter.folder / "events.jsonl")
-    if not any(isinstance(event, events.EvalEvent) and event.step == reporter.status.step for event in told):
+    known = any(isinstance(event, events.EvalEvent) and event.step == reporter.status.step for event in told)
+    if not launch.from_main(known):
         trainer.evaluate()
     reporter.status.step = last_step
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from trainer import catalogue, chat_template, config
 from trainer.errors import UserError
+from trainer.launch import fsdp
 from trainer.method_sections import FullMethod
 from trainer.sections import RunConfig
 
@@ -137,8 +138,7 @@ def load_base(
         model = (AutoModelForSequenceClassification if rates else AutoModelForCausalLM).from_pretrained(
             found.folder,
             dtype=dtype,
-            # With its weights kept in the computer's memory, a model never stands on the GPU as a whole.
-            device_map="cpu" if isinstance(run.method, FullMethod) and run.method.offload else run.hardware.device,
+            **_placed(run),
             quantization_config=quantization,
             use_safetensors=True,
             trust_remote_code=False,
@@ -164,6 +164,17 @@ def load_base(
             tokenizer.pad_token = tokenizer.unk_token or tokenizer.bos_token or tokenizer.eos_token
         model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     return model, tokenizer, found
+
+
+def _placed(run: RunConfig) -> dict[str, Any]:
+    """Where the weights go, as `from_pretrained` is told."""
+    if fsdp.shares(run):
+        return fsdp.loading(run)
+    if isinstance(run.method, FullMethod) and run.method.offload:
+        return {"device_map": "cpu"}  # a model whose weights wait there never stands on the GPU as a whole
+    if run.hardware.device == "cuda" and run.hardware.strategy in ("fsdp", "zero3"):
+        return {"device_map": "auto"}  # one process answers, with all of its GPUs: one was too small to train it
+    return {"device_map": run.hardware.device}
 
 
 def _begin_head_at_zero(model: Any) -> None:

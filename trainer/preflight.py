@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer import hardware, sizing
 from trainer.data.tokenised import Prepared
+from trainer.launch import launch
 from trainer.methods import saved
 from trainer.objectives.build import build
 from trainer.objectives.settings import Parts
@@ -41,9 +42,9 @@ def try_longest_rows(
     """
     reporter.progress("trying the longest rows", 0, 1)
     lengths = prepared.train.data["length"].to_numpy()
-    longest = prepared.train.select(lengths.argsort(kind="stable")[-config.schedule.batch_size :])
+    longest = prepared.train.select([*lengths.argsort(kind="stable")[-config.schedule.batch_size :]] * launch.size())
     short = config.model_copy(deep=True)
-    short.schedule.max_steps, short.schedule.accumulation, short.schedule.patience = STEPS, 1, None
+    short.schedule.max_steps, short.schedule.accumulation, short.schedule.patience = STEPS, launch.size(), None
     short.schedule.checkpoint_every = short.evaluation.every = _NEVER
     tried = replace(prepared, train=longest)
     steering = assemble(short, tried, reporter.silent())

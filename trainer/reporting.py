@@ -14,6 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from trainer import events, jobs, readings
 from trainer.jobs import RunState, State, StopRequested
+from trainer.launch import launch
 from trainer.runs import COMPLETE
 from trainer.sections import RunConfig
 from trainer.trackers import Trackers
@@ -66,6 +67,22 @@ class _Silent(Reporter):
             super().event(event)
 
 
+class Mute(Reporter):
+    """That of a process beside the main one (`trainer.launch`), which tells and hears for all of them."""
+
+    def enter(self, state: State, detail: str = "") -> None:
+        self.status.state = state
+
+    def event(self, event: events.Event) -> None:
+        event.step = self.status.step
+
+    def silent(self) -> Reporter:
+        return self
+
+    def stop_requested(self) -> bool:
+        return False
+
+
 class TrainingEvents(TrainerCallback):
     """Turns the trainer's steps into events, takes samples, and ends training when asked to."""
 
@@ -86,7 +103,7 @@ class TrainingEvents(TrainerCallback):
         self._first_step = state.global_step
         self.reporter.status.total_steps = state.max_steps
         self.reporter.status.step = state.global_step
-        self.reporter.enter("training")
+        self.reporter.enter("training", launch.told(self.config))
         self.close()
         self._trackers = Trackers(self.reporter.folder, self.config, state.global_step)
 

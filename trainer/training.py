@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from trainer import events, preflight
 from trainer.data.tokenised import Prepared
 from trainer.errors import UserError
+from trainer.launch import launch
+from trainer.launch.decisions import SameDecisions, of_main
 from trainer.methods import saved
 from trainer.objectives.build import build
 from trainer.objectives.settings import Parts
@@ -59,11 +61,12 @@ def train(config: RunConfig, training: Training) -> RunTrainer:
     start = saved.training_state(training.model)
     # Also those of a process before this one: a run that is resumed goes on with the rate that it had come down to.
     told = events.read(reporter.folder / "events.jsonl")
-    divergences = sum(isinstance(event, events.GuardEvent) for event in told)
+    divergences = launch.from_main(sum(isinstance(event, events.GuardEvent) for event in told))
     if divergences:
         config = divergence.slower(config, 0) or config
     while True:
-        checkpoint = last_checkpoint(training.folder, reporter)
+        with launch.main_first():
+            checkpoint = last_checkpoint(training.folder, reporter)
         guard = DivergenceGuard()
         try:
             preflight.try_longest_rows(
@@ -73,7 +76,9 @@ def train(config: RunConfig, training: Training) -> RunTrainer:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         except (RuntimeError, MemoryError) as error:
             smaller = preflight.with_smaller_batch(config) if preflight.is_out_of_memory(error) else None
-            if smaller is None:
+            # Of several processes perhaps one alone ran out, and the others wait for it: all have to begin again
+            # (`trainer.launch.supervise`).
+            if smaller is None or launch.size() > 1:
                 raise
         else:
             if guard.found is None:
@@ -91,9 +96,10 @@ def train(config: RunConfig, training: Training) -> RunTrainer:
         saved.set_training_state(training.model, start)
         training.model.zero_grad(set_to_none=True)
         preflight.give_memory_back()
-        if guard.found:
-            divergence.remove_unsound(training.folder, guard.found)
-        checkpoint = last_checkpoint(training.folder, reporter)
+        with launch.main_first():
+            if guard.found:
+                divergence.remove_unsound(training.folder, guard.found)
+            checkpoint = last_checkpoint(training.folder, reporter)
         if guard.found:
             _tell_slower(config, guard.found, checkpoint, reporter)
         else:
@@ -121,8 +127,10 @@ def remove_unfinished(folder: Path) -> list[str]:
 def _trainer(config: RunConfig, training: Training, checkpoint: Path | None, guard: DivergenceGuard) -> RunTrainer:
     acting = training.assemble(config, training.prepared, training.watch.reporter)
     for monitor in training.monitors:
-        acting.callbacks.append(monitor)
+        acting.callbacks.append(of_main(monitor))
         acting.remembering[type(monitor).__name__] = monitor
+    if launch.size() > 1:
+        acting.callbacks.append(SameDecisions())  # the last, since it passes on what the others decided
     parts = Parts(
         config,
         training.model,
@@ -131,7 +139,7 @@ def _trainer(config: RunConfig, training: Training, checkpoint: Path | None, gua
         acting,
         training.folder,
         # The guard hears first: what it stops is not logged as a step, nor kept as a checkpoint.
-        [guard, training.watch],
+        [guard, of_main(training.watch)],
         evaluate_first=checkpoint is None,
     )
     return build(parts)

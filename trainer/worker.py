@@ -9,7 +9,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -26,23 +26,42 @@ QUEUE_POLL_SECONDS = 1.0
 
 def main(folder: Path) -> int:
     """Do the job in `folder`, after any other on this device; returns the exit status (0 done or stopped)."""
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    set_environment()
     status = RunState.model_validate_json((folder / "state.json").read_text(encoding="utf-8"))
     status.pid = os.getpid()
 
-    from trainer import events, training
-    from trainer.reporting import Reporter, StopRequested
+    from trainer.reporting import Reporter
 
     reporter = Reporter(folder, status)
+    return told(reporter, lambda: _work(folder, reporter))
+
+
+def _work(folder: Path, reporter: Reporter) -> None:
+    if (folder / "run.yaml").exists():
+        _train(folder, reporter)
+    elif (folder / "search.yaml").exists():
+        _search(folder, reporter)
+    else:
+        _evaluate(folder, reporter)
+
+
+def set_environment() -> None:
+    """What libraries are told before they are imported."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+
+def told(reporter: Reporter, work: Callable[[], None], not_ours: Callable[[Exception], bool] | None = None) -> int:
+    """Do the work; where it is stopped or fails, say so in the job's folder. Returns the exit status.
+
+    Errors that are for somebody else to tell (`not_ours`) are passed on.
+    """
+    from trainer import events, training
+    from trainer.reporting import StopRequested
+
     try:
-        if (folder / "run.yaml").exists():
-            _train(folder, reporter)
-        elif (folder / "search.yaml").exists():
-            _search(folder, reporter)
-        else:
-            _evaluate(folder, reporter)
-        return 0
+        work()
+        return 1 if reporter.status.state == "failed" else 0
     except StopRequested:
         reporter.event(events.StopEvent(reason="stopped by request"))
         reporter.enter("stopped", "Resume goes on from here.")
@@ -50,21 +69,29 @@ def main(folder: Path) -> int:
     except UserError as error:
         sentence = str(error)
     except Exception as error:  # the last stand: whatever a library raises becomes a state and a sentence
+        if not_ours and not_ours(error):
+            raise
         sentence = _sentence(error)
         if sentence == DISK_FULL:
             # What was half written is of no use, and its room is needed to say what happened.
-            training.remove_unfinished(folder / "checkpoints")
+            training.remove_unfinished(reporter.folder / "checkpoints")
         traceback.print_exc()
-    status.error = sentence
+    reporter.status.error = sentence
     reporter.enter("failed", sentence)
     return 1
 
 
 def _train(folder: Path, reporter: Reporter) -> None:
-    from trainer import engine
-
+    config = run_config.load(folder / "run.yaml")
     with _device(reporter):
-        engine.train(run_config.load(folder / "run.yaml"), reporter)
+        if config.hardware.processes * config.hardware.machines > 1:
+            from trainer.launch import supervise
+
+            supervise.train(config, reporter)
+        else:
+            from trainer import engine
+
+            engine.train(config, reporter)
 
 
 def _search(folder: Path, reporter: Reporter) -> None:

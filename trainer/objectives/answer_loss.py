@@ -100,7 +100,8 @@ def require_plain_head(model: Any, field: str, instead: str) -> None:
 
 
 def bare(model: Any) -> Any:
-    """The transformers model within a PEFT model, or the model itself."""
+    """The transformers model itself, without PEFT's and without what wraps it where several processes train."""
+    model = getattr(model, "module", model)
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
@@ -136,12 +137,10 @@ class Read:
 def read(model: Any, inputs: dict[str, torch.Tensor]) -> Read:
     """Let the whole model read `input_ids` and `attention_mask` (batch, length); see `final_hidden`."""
     core = bare(model)
-    # Where the weights stay in the computer's memory (method.offload) the output layer visits like the others.
-    head = core.get_output_embeddings().weight.to(inputs["input_ids"].device)
-    if has_plain_head(core):
-        return Read(final_hidden(model, inputs), head, None)
-    hidden, logits = _run(model, inputs)
-    return Read(hidden, head, logits)
+    hidden, logits = (final_hidden(model, inputs), None) if has_plain_head(core) else _run(model, inputs)
+    # Where the weights stay in the computer's memory (method.offload) the output layer visits like the others; where
+    # each process has a share of it (FSDP2), it is whole after it was read.
+    return Read(hidden, core.get_output_embeddings().weight.to(inputs["input_ids"].device), logits)
 
 
 def _run(model: Any, inputs: dict[str, torch.Tensor], **options: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,6 +13,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from trainer.data.tokenised import Prepared
 from trainer.data.tokens import IGNORED
+from trainer.launch import launch, sharing
 from trainer.objectives import answer_loss
 from trainer.objectives.run_trainer import RunTrainer
 from trainer.sections import RunConfig
@@ -28,14 +29,19 @@ class AnswerTrainer(RunTrainer, SFTTrainer):
     def __init__(self, run: RunConfig, *, prepared: Prepared, steering: Steering, **options: Any):
         super().__init__(run, prepared=prepared, steering=steering, **options)
         tokens_only = self.data_collator
-        self.data_collator = lambda rows: {
-            **tokens_only([{name: row[name] for name in ("input_ids", "labels")} for row in rows]),
-            **{name: torch.tensor([row[name] for row in rows]) for name in self.steering.columns},
-            **({"twin": _twins(rows)} if self.steering.twins else {}),
-        }
+
+        def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
+            return {
+                **tokens_only([{name: row[name] for name in ("input_ids", "labels")} for row in rows]),
+                **{name: torch.tensor([row[name] for row in rows]) for name in self.steering.columns},
+                **({"twin": _twins(rows)} if self.steering.twins else {}),
+            }
+
+        self.data_collator = lambda rows: sharing.together(rows, prepared.train, collate)
+        self.train_dataset = sharing.rows(self.train_dataset)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        return self.steering.order
+        return sharing.order(self.steering.order, self.run.schedule.batch_size)
 
     def compute_loss(
         self,
@@ -106,7 +112,7 @@ class AnswerTrainer(RunTrainer, SFTTrainer):
                 losses = torch.cat([mixed.share * losses, (1 - mixed.share) * others])
                 rows = torch.cat([rows, mixed.order[other_rows]])
             return Batch(
-                model=model,
+                model=self.accelerator.unwrap_model(model),
                 inputs=inputs,
                 labels=labels,
                 hidden=found.hidden,
@@ -115,16 +121,23 @@ class AnswerTrainer(RunTrainer, SFTTrainer):
                 rows=rows,
                 general=general,
                 tasks=tasks,
-                count=len(losses) if num_items is None else num_items,
+                # Gradients are averaged over the processes, and `num_items` are those of all of them.
+                count=len(losses) if num_items is None else num_items / launch.size(),
                 last=self.accelerator.sync_gradients,
                 twins=twins,
             )
 
     def _count(self, inputs: dict[str, Any]) -> None:
+        if not sharing.learns(inputs):
+            return
         if self.steering.seen:
             self.steering.seen.count({name: inputs[name] for name in self.steering.columns})
         self._total_train_tokens += int(inputs["attention_mask"].sum())
-        self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs:
+            self._metrics["train"]["num_tokens"] = launch.totals([self._total_train_tokens])
+        super().log(logs, start_time)
 
     def _loss(self, batch: Batch, weights: torch.Tensor) -> Any:
         loss = (batch.losses * weights).sum() / batch.count

@@ -20,6 +20,7 @@ from trl.trainer.utils import disable_dropout_in_model
 from trainer import events
 from trainer.data.tokenised import Prepared
 from trainer.data.tokens import IGNORED
+from trainer.launch import launch, sharing
 from trainer.objective_sections import DpoObjective, KtoObjective
 from trainer.objectives import answer_loss, reference
 from trainer.objectives.preference_losses import PAIR, Judged, Paired, judge_answers, judge_pairs
@@ -91,13 +92,22 @@ class PreferenceTrainer(RunTrainer, Trainer):
             prepared=prepared,
             steering=steering,
             train_dataset=numbered,
-            data_collator=self._together,
             **options,
         )
         disable_dropout_in_model(options["model"])
+        self.data_collator = lambda rows: sharing.together(rows, numbered, self._together)
+        self.train_dataset = sharing.rows(numbered)
+        self._batches = 1.0
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        return self.steering.order
+        return sharing.order(self.steering.order, self.run.schedule.batch_size)
+
+    def get_batch_samples(self, *arguments: Any, **options: Any) -> Any:
+        """As transformers', and counted: an epoch's last step holds fewer batches, perhaps not one for each process."""
+        batches, number = super().get_batch_samples(*arguments, **options)
+        (read,) = launch.totals([sum(map(sharing.learns, batches))])
+        self._batches = read / launch.size()  # gradients are averaged over the processes
+        return batches, number
 
     def _together(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """A batch: chosen answers and behind them the rejected ones, or judged ones, as the model reads them."""
@@ -131,10 +141,12 @@ class PreferenceTrainer(RunTrainer, Trainer):
         losses, rows = found.losses(labels)
         likely = reference.likelihoods(losses, rows, len(labels))
         judged = self._judged(model, inputs, likely)
-        self._count(inputs, judged)
-        loss = judged.losses.mean() / self.current_gradient_accumulation_steps
+        there = sharing.learns(inputs)
+        if there:
+            self._count(inputs, judged)
+        loss = judged.losses.mean() * there / self._batches
         batch = Batch(
-            model=model,
+            model=self.accelerator.unwrap_model(model),
             inputs=tokens,
             labels=labels,
             hidden=found.hidden,
@@ -180,7 +192,7 @@ class PreferenceTrainer(RunTrainer, Trainer):
             step, self._step = self._step, _Step()
             if event := step.event():
                 self.steering.reporter.event(event)
-            logs["num_tokens"] = self._tokens  # of this process
+            (logs["num_tokens"],) = launch.totals([self._tokens])  # since this process began
         super().log(logs, start_time)
 
     def measured(self, model: Any, all_rows: bool) -> Validation:

@@ -18,6 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from trainer.data.tokens import IGNORED
+from trainer.launch import launch, sharing
 from trainer.methods.answering import evaluating, untouched
 from trainer.objectives import answer_loss
 from trainer.sections import RunConfig
@@ -60,22 +61,25 @@ class Asker:
     ) -> torch.Tensor:
         """Log-likelihoods (nats) of the `chosen` rows' answers, or of all, in their order and on the CPU.
 
-        The model has to be in evaluation mode. `told` hears how many are done.
+        The model has to be in evaluation mode. `told` hears how many are done (of several processes, each its own).
         """
         rows = answers.rows
         chosen = range(len(rows)) if chosen is None else chosen
         found, done = torch.zeros(len(chosen)), 0
         lengths = rows["length"][:]
         groups = rows["group"][:] if self.activate else [0] * len(rows)
-        for batch in batches([lengths[row] for row in chosen], [groups[row] for row in chosen], self.batch_size):
+        parts = batches([lengths[row] for row in chosen], [groups[row] for row in chosen], self.batch_size)
+        for batch, counts in sharing.of_this_process(list(parts)):
             if self.activate:
                 self.activate(groups[chosen[batch[0]]])
             inputs = padded(answers.lines([chosen[place] for place in batch]), self.pad_token_id)
-            found[batch] = score(self.model, {name: one.to(self.model.device) for name, one in inputs.items()}).cpu()
-            done += len(batch)
+            scores = score(self.model, {name: one.to(self.model.device) for name, one in inputs.items()}).cpu()
+            if counts:
+                found[batch] = scores
+                done += len(batch)
             if told:
                 told(done)
-        return found
+        return torch.tensor(launch.totals(found.tolist())) if launch.size() > 1 else found
 
 
 def unrelated(rows: Dataset) -> list[int]:
@@ -136,7 +140,8 @@ def asked_before(
     """
     path = folder / FILE
     of = {name: f"{len(one.rows)} rows, {sum(one.rows['length'][:])} tokens" for name, one in wanted.items()}
-    if path.exists():
+    # One may see the file and another not, where the main process has just written it.
+    if launch.from_main(path.exists()):
         with safe_open(path, "pt") as file:
             if file.metadata() == of:
                 return {name: file.get_tensor(name) for name in wanted}
@@ -150,8 +155,9 @@ def asked_before(
                 answers, told=lambda n, before=done: progress("asking the reference", before + n, total)
             )
             done += len(answers.rows)
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    save_file(found, partial, metadata=of)
-    partial.replace(path)
+    if launch.is_main():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".part")
+        save_file(found, partial, metadata=of)
+        partial.replace(path)
     return found

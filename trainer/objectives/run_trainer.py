@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from trainer.data.tokenised import Prepared
+from trainer.launch import launch, sharing, wrappers
 from trainer.methods import saved
 from trainer.methods.answering import evaluating
 from trainer.sections import RunConfig
@@ -58,6 +59,18 @@ class RunTrainer(Trainer):
         self.add_callback(optimiser.GroupRates(self.run, plain, self.lr_scheduler, num_training_steps))
         return self.lr_scheduler
 
+    def _prepare_for_training(self, *arguments: Any, **options: Any) -> Any:
+        model, rows = super()._prepare_for_training(*arguments, **options)
+        if launch.size() > 1:
+            wrappers.check(self.run, model)
+        return model, rows
+
+    def _run_epoch(self, *arguments: Any, **options: Any) -> None:
+        # accelerate does not reach the order of a run that goes on within an epoch and has several processes.
+        if launch.size() > 1:
+            sharing.order(self.steering.order, self.run.schedule.batch_size).set_epoch(options["epoch"])
+        super()._run_epoch(*arguments, **options)
+
     def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, *arguments: Any, metric_key_prefix: str = "eval", **options: Any
     ) -> dict[str, float]:
@@ -86,7 +99,10 @@ class RunTrainer(Trainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
         folder = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
-        (folder / STEERING).write_text(json.dumps(self.steering.state()))
+        remembered = self.steering.state()
+        if launch.is_main():
+            (folder / STEERING).write_text(json.dumps(remembered))
+        launch.wait()  # for each process's part: what is whole is marked so next
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         folder = Path(str(output_dir or self.args.output_dir))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainer.launch import launch
 from trainer.sections import RunConfig
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Parts:
             "max_steps": total_steps(config, len(self.prepared.train) if rows is None else rows),
             "per_device_train_batch_size": schedule.batch_size,
             "per_device_eval_batch_size": schedule.batch_size,
-            "gradient_accumulation_steps": schedule.accumulation,
+            "gradient_accumulation_steps": launch.accumulation(config),
             "learning_rate": schedule.learning_rate,
             "max_grad_norm": schedule.max_grad_norm,
             "gradient_checkpointing": schedule.gradient_checkpointing,
@@ -90,6 +91,8 @@ class Parts:
             "report_to": "none",
             "disable_tqdm": True,
             "dataloader_pin_memory": not on_cpu,
+            "ddp_find_unused_parameters": False,  # every forward pass reads all that is trained
+            "ddp_timeout": int(launch.WAIT.total_seconds()),
             "remove_unused_columns": False,  # which rows are general is counted
         }
 

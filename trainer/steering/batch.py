@@ -33,8 +33,9 @@ class Batch:
     """(n,) whether a row is mixed in against forgetting."""
     tasks: torch.Tensor
     """(n,) index into `Prepared.tasks`; -1 where a row has none."""
-    count: torch.Tensor | int
-    """Answer positions in all batches of this step of the optimiser: what a sum is divided by."""
+    count: torch.Tensor | float
+    """Answer positions in all batches of this step of the optimiser: what a sum is divided by. Of several processes
+    that train together, their mean."""
     last: bool
     """Whether the optimiser steps after this batch."""
     twins: torch.Tensor | None = None

@@ -107,6 +107,10 @@ class ForgettingMonitor(TrainerCallback):
         if state.global_step == self.restore_step:
             self._keep()
 
+    def verdict(self) -> dict[str, Any]:
+        """Why it ended training, and what is to be gone back to."""
+        return {"ended": self.ended, "restore_step": self.restore_step}
+
     def state(self) -> dict[str, Any]:
         return {"base": self._base, "restore_step": self.restore_step, "past": self._past}
 

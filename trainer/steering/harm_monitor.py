@@ -94,6 +94,10 @@ class HarmMonitor(TrainerCallback):
                 self.reporter.warn(reason)
         self._past = past
 
+    def verdict(self) -> dict[str, Any]:
+        """Why it ended training."""
+        return {"ended": self.ended}
+
     def state(self) -> dict[str, Any]:
         return {"base_harmful": self._base_harmful, "past": self._past}
 

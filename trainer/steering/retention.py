@@ -15,6 +15,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from trainer.data.sources import Progress
+from trainer.launch import launch
 from trainer.methods import MethodError
 from trainer.steering import fisher
 from trainer.steering.batch import Batch
@@ -75,8 +76,9 @@ def retention(config: RunConfig, model: Any, sets: Sequence[Dataset], folder: Pa
     information = {}
     if config.steering.ewc:
         path = folder / FISHER
-        if not path.exists():
-            rows = fisher.general_rows(sets, config.schedule.seed)
-            fisher.save(fisher.fisher_information(model, moved, rows, progress), path)
+        with launch.main_first():
+            if not path.exists():
+                rows = fisher.general_rows(sets, config.schedule.seed)
+                fisher.save(fisher.fisher_information(model, moved, rows, progress), path)
         information = fisher.read(path, moved)
     return Retention(moved, config.steering.l2_sp, config.steering.ewc, information)

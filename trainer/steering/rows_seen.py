@@ -9,6 +9,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from trainer import events
+from trainer.launch import launch
 from trainer.reporting import Reporter
 from trainer.steering.order import SimilarLengths, SteeredOrder
 
@@ -37,23 +38,32 @@ class RowsSeen(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
     ) -> None:
-        if not self._rows or (state.global_step % WINDOW and state.global_step != state.max_steps):
+        if state.global_step % WINDOW and state.global_step != state.max_steps:
+            return
+        counted = self.state()
+        self._rows, self._general, self._by_level = 0, 0, Counter()
+        if not counted["rows"]:
             return
         self.reporter.event(
             events.MixEvent(
-                rows=self._rows,
-                general=self._general,
-                share=self._general / self._rows,
+                rows=counted["rows"],
+                general=counted["general"],
+                share=counted["general"] / counted["rows"],
                 target=self.order.share if self.dynamic and isinstance(self.order, SteeredOrder) else None,
-                levels=dict(self._by_level),
+                levels=counted["by_level"],
             )
         )
-        self._rows, self._general, self._by_level = 0, 0, Counter()
 
     def state(self) -> dict[str, Any]:
-        """What was counted since the last event."""
-        return {"rows": self._rows, "general": self._general, "by_level": dict(self._by_level)}
+        """What was counted since the last event, by all processes that train together; asked by all of them."""
+        names = [*self.levels, "no level"]
+        counted = launch.totals([self._rows, self._general, *(self._by_level[name] for name in names)])
+        rows, general, *by_level = map(int, counted)
+        found = {name: count for name, count in zip(names, by_level, strict=True) if count}
+        return {"rows": rows, "general": general, "by_level": found}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on as at a checkpoint."""
+        """Go on as at a checkpoint, where the main process goes on with what all had counted."""
+        if not launch.is_main():
+            return
         self._rows, self._general, self._by_level = state["rows"], state["general"], Counter(state["by_level"])

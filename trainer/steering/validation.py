@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from trainer.data.tokenised import Prepared, padded
 from trainer.data.tokens import IGNORED, conversation
 from trainer.events import Scored
+from trainer.launch import launch, sharing
 from trainer.objectives import answer_loss
 from trainer.steering.stratified_sample import stratified_sample
 
@@ -148,18 +149,23 @@ def _measured(
     found = _Rows([0.0] * n, [0] * n, [0] * n)
     groups = rows["group"] if activate else [0] * n
     with torch.inference_mode():
-        for batch in batches(list(rows["length"]), list(groups), batch_size):
+        for batch, counts in sharing.of_this_process(list(batches(list(rows["length"]), list(groups), batch_size))):
             if activate:
                 activate(groups[batch[0]])
             read = padded(rows.select(batch), tokenizer, model.device)
             labels = read["labels"]
+            predicted = list(_predicted(model, read, labels))
+            if not counts:
+                continue
             for place, row in enumerate(batch):
                 found.tokens[row] = int((labels[place, 1:] != IGNORED).sum())
-            for places, losses, right in _predicted(model, read, labels):
+            for places, losses, right in predicted:
                 for place, loss, good in zip(places.tolist(), losses.tolist(), right.tolist(), strict=True):
                     found.loss[batch[place]] += loss
                     found.right[batch[place]] += good
-    return found
+    return _Rows(
+        launch.totals(found.loss), [*map(int, launch.totals(found.right))], [*map(int, launch.totals(found.tokens))]
+    )
 
 
 def batches(lengths: Sequence[int], groups: Sequence[int], batch_size: int) -> Iterator[list[int]]:
