@@ -6,9 +6,9 @@ import pytest
 
 from trainer import combinations, config
 from trainer.combinations import IMPOSSIBLE, Impossible, faults
-from trainer.features import METHODS, OBJECTIVES, OPTIONS, Feature, switched_on
+from trainer.features import DEVICES, METHODS, OBJECTIVES, OPTIONS, Feature, switched_on
 
-FEATURES = {feature.name: feature for feature in METHODS + OBJECTIVES + OPTIONS}
+FEATURES = {feature.name: feature for feature in METHODS + OBJECTIVES + OPTIONS + DEVICES}
 
 
 @pytest.mark.parametrize("pair", IMPOSSIBLE, ids=lambda pair: f"{pair.first} with {pair.second}")
@@ -21,7 +21,7 @@ def test_an_impossible_pair_names_both_fields_and_the_nearest_possible(pair: Imp
         assert not any(pair.why in fault.message for fault in faults(switched_on(one))), "either alone is no fault"
 
 
-@pytest.mark.parametrize("feature", METHODS + OBJECTIVES + OPTIONS, ids=lambda feature: feature.name)
+@pytest.mark.parametrize("feature", METHODS + OBJECTIVES + OPTIONS + DEVICES, ids=lambda feature: feature.name)
 def test_each_feature_is_on_where_it_is_switched_on_and_off_by_default(feature: Feature):
     assert feature.on(switched_on(feature))
     assert feature.name == "LoRA" or not feature.on(switched_on())
@@ -31,7 +31,7 @@ def test_a_variant_shares_the_fate_of_its_method():
     prefixes = switched_on(FEATURES["prefix for each task"], FEATURES["gradient checkpointing"])
     assert [fault.field for fault in faults(prefixes)] == ["schedule.gradient_checkpointing"]
     row = next(line for line in combinations.table().splitlines() if line.startswith("| prefix for each task |"))
-    crossed = [OPTIONS[place].name for place, cell in enumerate(row.split("|")[2:-1]) if "✗" in cell]
+    crossed = [(OPTIONS + DEVICES)[place].name for place, cell in enumerate(row.split("|")[2:-1]) if "✗" in cell]
     assert {"gradient checkpointing", "EWC", "meta-learning", "gradient surgery"} <= set(crossed)
     assert "distillation" not in crossed
 

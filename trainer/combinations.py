@@ -10,7 +10,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from trainer.features import METHODS, OBJECTIVES, OPTIONS, Feature, switched_on
+from trainer.features import DEVICES, METHODS, OBJECTIVES, OPTIONS, Feature, switched_on
+from trainer.launch import launch
 from trainer.method_sections import AdaLoraMethod, FullMethod, LoraMethod
 from trainer.objective_sections import PAIRED, REINFORCED, DpoObjective, GrpoObjective, RewardObjective, RlooObjective
 from trainer.sections import RunConfig
@@ -41,6 +42,13 @@ class Impossible:
 _NO_LAYERS = ("prefix tuning", "prompt tuning", "P-tuning")
 _NO_WEIGHTS = (*_NO_LAYERS, "IA3", "bottleneck adapters")
 _OWN_WEIGHTS = ("prefix for each task", "layer norm for each task", "bottleneck adapter for each task")
+
+_NOT_SHARED_OUT = (
+    ("4-bit base", "4-bit weights cannot be cut into shares", "leave model.quantization at none"),
+    ("PiSSA", "it takes whole weights apart", "leave method.init at zero"),
+    ("EVA", "it begins with activations of the whole base", "leave method.init at zero"),
+    ("DoRA", "it rescales columns of whole weights", "leave method.dora off"),
+)
 
 IMPOSSIBLE = (
     Impossible(
@@ -210,6 +218,46 @@ IMPOSSIBLE = (
         )
         for attack in ("FGM", "FreeLB")
     ),
+    *(
+        Impossible(
+            feature,
+            "several processes",
+            why,
+            f"{instead}, or set hardware.processes and hardware.machines to 1.",
+        )
+        for feature, why, instead in (
+            ("rank search", "its trials are made by one process", "search on one device and set method.rank"),
+            ("several folds", "each fold is trained by one process", "leave evaluation.validation at split"),
+            ("meta-learning", "it moves the weights of one process", "leave steering.reptile_steps at 0"),
+            ("task weights", "each process would learn weights of its own", "leave steering.task_weights at rows"),
+            (
+                "gradient surgery",
+                "each process would take other conflicts out of its gradient",
+                "leave steering.gradient_surgery off",
+            ),
+            ("mixup", "each process would draw its own mixtures", "leave schedule.mixup_alpha at 0"),
+            ("FGM", "a process without a question to attack would not wait", "leave adversarial.embedding off"),
+            ("FreeLB", "a process without a question to attack would not wait", "leave adversarial.embedding off"),
+        )
+    ),
+    *(
+        Impossible(
+            method,
+            "several processes",
+            "in a step the processes would train different weights",
+            "set method.per to run, or hardware.processes and hardware.machines to 1.",
+        )
+        for method in _OWN_WEIGHTS
+    ),
+    *(
+        Impossible(
+            feature,
+            "shared-out weights",
+            why,
+            f"{instead}, or set hardware.strategy to ddp.",
+        )
+        for feature, why, instead in _NOT_SHARED_OUT
+    ),
 )
 
 
@@ -226,15 +274,15 @@ def table() -> str:
         "Made from the rules that check a run file (`python -m trainer.combinations`). Every pair that is not crossed "
         "out works.",
         "",
-        "| | " + " | ".join(option.name for option in OPTIONS) + " |",
-        "|---" * (len(OPTIONS) + 1) + "|",
+        "| | " + " | ".join(option.name for option in OPTIONS + DEVICES) + " |",
+        "|---" * (len(OPTIONS + DEVICES) + 1) + "|",
     ]
     pairs = {(one.first, one.second) for one in IMPOSSIBLE}
     for feature in METHODS + OBJECTIVES:
-        cells = ["✗" if _crossed(feature, option, pairs) else "✓" for option in OPTIONS]
+        cells = ["✗" if _crossed(feature, option, pairs) else "✓" for option in OPTIONS + DEVICES]
         lines.append(f"| {feature.name} | " + " | ".join(cells) + " |")
     lines += ["", "## Why", ""]
-    fields = {feature.name: feature.field for feature in METHODS + OBJECTIVES + OPTIONS}
+    fields = {feature.name: feature.field for feature in METHODS + OBJECTIVES + OPTIONS + DEVICES}
     for one in IMPOSSIBLE:
         names = f"**{one.first}** (`{fields[one.first]}`) and **{one.second}** (`{fields[one.second]}`)"
         lines.append(f"- {names}: {one.why}; {one.instead}")
@@ -248,7 +296,7 @@ def _crossed(feature: Feature, option: Feature, pairs: set[tuple[str, str]]) -> 
 
 
 def _impossible(config: RunConfig) -> list[Fault]:
-    on = {feature.name: feature for feature in METHODS + OBJECTIVES + OPTIONS if feature.on(config)}
+    on = {feature.name: feature for feature in METHODS + OBJECTIVES + OPTIONS + DEVICES if feature.on(config)}
     return [
         Fault(
             field=on[one.second].field,
@@ -292,7 +340,9 @@ def _between_fields(config: RunConfig) -> list[Fault]:
     if data.validation_share + data.test_share > 0.6:
         message = "validation and test take more than 60 % of the rows together; lower one of them."
         faults.append(Fault(field="data.test_share", message=message))
-    faults += _of_method(config) + _of_attacks(config) + _of_preferences(config) + _of_rewards(config)
+    faults += (
+        _of_devices(config) + _of_method(config) + _of_attacks(config) + _of_preferences(config) + _of_rewards(config)
+    )
     trained = {source.name for source in config.data.sources if not source.name.startswith("starter/")}
     for index, held_out in enumerate(config.evaluation.held_out):
         if held_out.name in trained:
@@ -332,6 +382,57 @@ def _of_method(config: RunConfig) -> list[Fault]:
         if on and config.hardware.precision == "fp16":
             message = "needs gradients that are not rescaled as fp16's are (hardware.precision); set precision to auto."
             faults.append(Fault(field=f"steering.{field}", message=message))
+    return faults
+
+
+def _of_devices(config: RunConfig) -> list[Fault]:
+    """Of several processes that train together."""
+    hardware, accumulation, faults = config.hardware, config.schedule.accumulation, []
+    count = launch.processes(config)
+    if count == 1:
+        for field, on in (("strategy", hardware.strategy != "ddp"), ("offload", hardware.offload)):
+            if on:
+                message = (
+                    "shares a model out, and one process trains (hardware.processes); take 2 or more, or leave this "
+                    "at its default."
+                )
+                faults.append(Fault(field=f"hardware.{field}", message=message))
+        return faults
+    if accumulation % count:
+        nearest = count * max(1, round(accumulation / count))
+        message = (
+            f"{accumulation} forward passes cannot be shared out to {count} processes (hardware.processes x machines); "
+            f"take {nearest}."
+        )
+        faults.append(Fault(field="schedule.accumulation", message=message))
+    if hardware.offload and hardware.strategy == "ddp":
+        message = "is of what is shared out, and hardware.strategy is ddp; take fsdp, zero2 or zero3, or leave it off."
+        faults.append(Fault(field="hardware.offload", message=message))
+    if hardware.strategy in ("zero2", "zero3") and hardware.device == "cpu":
+        message = f"{hardware.strategy} is DeepSpeed's, which needs GPUs (hardware.device); take ddp or fsdp."
+        faults.append(Fault(field="hardware.strategy", message=message))
+    if config.objective.kind == "reward" or config.objective.kind in REINFORCED:
+        message = f"objective {config.objective.kind} is trained by one process (objective.kind); set this to 1."
+        faults.append(Fault(field="hardware.processes", message=message))
+    if config.steering.conflict_every is not None:
+        message = "conflicts are measured in one process's gradients (hardware.processes); leave it empty."
+        faults.append(Fault(field="steering.conflict_every", message=message))
+    if hardware.strategy in ("fsdp", "zero3"):
+        answers = {
+            "steering.forgetting_every": config.steering.forgetting_every,
+            "steering.harm_every": config.steering.harm_every,
+            "evaluation.sample_prompts": config.evaluation.sample_prompts,
+        }
+        for field, on in answers.items():
+            if on:
+                message = (
+                    "needs answers, and no process has the whole model "
+                    f"(hardware.strategy {hardware.strategy}); leave it empty, or take ddp."
+                )
+                faults.append(Fault(field=field, message=message))
+    if hardware.strategy == "fsdp" and not isinstance(config.method, LoraMethod):
+        message = f"shares out the base under a LoRA adapter alone, not {config.method.kind}; take ddp or zero3."
+        faults.append(Fault(field="hardware.strategy", message=message))
     return faults
 
 

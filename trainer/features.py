@@ -198,3 +198,19 @@ OPTIONS = (
         lambda run: run.evaluation.validation != "split",
     ),
 )
+
+DEVICES = (
+    Feature(
+        "several processes",
+        "hardware.processes",
+        {"hardware.processes": 2},
+        lambda run: run.hardware.processes * run.hardware.machines > 1,
+    ),
+    Feature(
+        "shared-out weights",
+        "hardware.strategy",
+        {"hardware.processes": 2, "hardware.strategy": "fsdp"},
+        lambda run: run.hardware.strategy in ("fsdp", "zero3"),
+    ),
+)
+"""Run with the others in processes of their own: `tests/test_several_processes.py`."""
