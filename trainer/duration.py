@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from trainer.catalogue import BaseModelRow, GpuRow
 from trainer.hardware import Machine
+from trainer.launch import launch
 from trainer.method_sections import FullMethod, LoraMethod
 from trainer.methods.counts import trained_numbers
 from trainer.objective_sections import PAIRED, DpoObjective, KtoObjective
@@ -27,6 +28,10 @@ CPU_TOKENS_PER_SECOND = (175.0, 300.0)
 CPU_MEASURED_PARAMS_B, CPU_MEASURED_CORES = 0.1345, 2
 OFFLOAD_SLOWER = (2.0, 3.0)
 """Weights that visit the GPU layer by layer (lecture L1.11)."""
+
+LINK_BYTES_PER_SECOND = {False: (300e9, 12e9), True: (50e9, 3e9)}
+"""Between devices of one machine: NVLink (A100 data sheet: 600 GB/s, half of it each way) or PCIe 3.0; between machines
+(True): 400 Gbit/s InfiniBand or 25 Gbit/s Ethernet. Not measured here."""
 
 
 class Range(BaseModel):
@@ -57,9 +62,31 @@ def duration(
             seconds = _gpu_seconds(config, model, gpu, tokens, end)
         else:
             seconds = _cpu_seconds(config, model, machine, tokens, end)
-        batches = all_steps(config, rows)[end] * config.schedule.accumulation
-        ends.append(float(f"{batches * seconds / 3600:.3g}"))
+        steps, devices = all_steps(config, rows)[end], launch.processes(config)
+        if gpu is None:
+            devices = config.hardware.machines  # processes on one machine share its cores
+        step = config.schedule.accumulation / devices * seconds
+        if launch.processes(config) > 1 and gpu is not None:
+            sent = communicated(config, model) / LINK_BYTES_PER_SECOND[config.hardware.machines > 1][end]
+            # At the fast end it is hidden behind the computing, as far as that takes as long.
+            step = step + sent if end else max(step, sent)
+        ends.append(float(f"{steps * step / 3600:.3g}"))
     return Range(low=ends[0], high=ends[1])
+
+
+def communicated(config: RunConfig, model: BaseModelRow) -> float:
+    """Bytes that each device sends in a step of the optimiser.
+
+    Gradients, in fp32: all-reduced by a ring, twice their size x (N - 1) / N. Where weights are shared out they are
+    gathered for every pass, forward and backward (Rajbhandari et al. 2020, section 7), in 16 bits.
+    """
+    devices = launch.processes(config)
+    apart = (devices - 1) / devices
+    found = 2 * 4 * trained_numbers(config.method, model) * apart
+    if config.hardware.strategy in ("fsdp", "zero3"):
+        passes = (3 if recomputes(config) else 2) * launch.accumulation(config)
+        found += passes * 2 * model.params_b * 1e9 * apart
+    return found
 
 
 def total_steps(config: RunConfig, rows: int) -> int:

@@ -16,6 +16,8 @@ from trainer import catalogue
 from trainer.catalogue import BaseModelRow, GpuRow
 from trainer.duration import NF4_BYTES, Range, answers_a_row, duration, recomputes, tasks
 from trainer.hardware import Machine
+from trainer.launch import launch
+from trainer.launch.deepspeed import BUCKET
 from trainer.method_sections import AdaLoraMethod, AdapterMethod, FullMethod, LoraMethod, PromptMethod, PTuningMethod
 from trainer.methods.counts import linear_shapes, trained_numbers
 from trainer.sections import RunConfig
@@ -45,6 +47,13 @@ LOGIT_BYTES = (12, 20)
 """Per position and vocabulary entry: logits in bf16 and fp32, their log-softmax, and the gradients of each."""
 LOGIT_POSITIONS = 256
 """Positions whose logits are held at once: the chunk of `trainer.objectives.answer_loss`."""
+_SHARED = {
+    "ddp": (),
+    "zero2": ("gradients", "optimiser"),
+    "zero3": ("weights", "adapter", "gradients", "optimiser"),
+    "fsdp": ("weights",),
+}
+"""Of what each device holds its share alone. Our FSDP2 keeps the adapter, which is small, whole (`trainer.launch`)."""
 _WHOLE_LOGITS = ("gemma", "medgemma")
 """Names of models whose output layer is not plain, so that TRL's own loss holds the logits of every position."""
 FRAGMENTED_SHARE = 0.5
@@ -86,8 +95,9 @@ def estimate(
 ) -> Estimate | None:
     """Peak memory and hours of a run; None where its model or its GPU is not known.
 
-    On a CPU the limit is this machine's memory. On CUDA it is that of the planned GPU (`hardware.gpu`), else of this
-    machine's first. `rows` is how many rows there are before validation is kept back, `row_tokens` their mean length.
+    On a CPU the limit is this machine's memory, or a process's part of it. On CUDA it is that of the planned GPU
+    (`hardware.gpu`), else of this machine's first. Of several devices the peak is that of each.
+    `rows` is how many rows there are before validation is kept back, `row_tokens` their mean length.
     """
     model = model or catalogue.base_model(config.model.name)
     gpu = _gpu(config, machine)
@@ -104,14 +114,14 @@ def estimate(
         fits=fit(peak, limit),
         hours=hours,
         parts={name: round(value, 3) for name, value in high.items()},
-        usd=_price(hours, gpu),
+        usd=_price(config, hours, gpu),
     )
 
 
 def limit_gib(config: RunConfig, machine: Machine) -> float | None:
-    """Memory that the run may use, in GiB; None where its GPU is not known."""
+    """Memory that each process of the run may use, in GiB; None where its GPU is not known."""
     if config.hardware.device == "cpu":
-        return machine.memory_gib
+        return machine.memory_gib / config.hardware.processes
     gpu = _gpu(config, machine)
     return gpu.memory_gib if gpu else None
 
@@ -127,7 +137,7 @@ def fit(peak: Range, limit_gib: float) -> Fit:
 def memory_parts(
     config: RunConfig, model: BaseModelRow, bf16: bool = True
 ) -> tuple[dict[str, float], dict[str, float]]:
-    """The parts of the peak in GiB, as (low, high); with offload, of the GPU's memory alone."""
+    """The parts of the peak in GiB, as (low, high), of each device; with offload, of the GPU's memory alone."""
     device, schedule = config.hardware.device, config.schedule
     ends = []
     for end in (0, 1):
@@ -143,7 +153,7 @@ def memory_parts(
         logits = _logit_positions(config, model, tokens, end) * model.vocab * LOGIT_BYTES[end]
         if config.steering.distillation or config.adversarial.consistency:
             logits *= 2  # those of the base, or of the clean question, beside the model's
-        parts = _standing(config, model, bf16, end) | {"activations": tokens * kept, "logits": logits}
+        parts = _on_each(config, model, bf16, end) | {"activations": tokens * kept, "logits": logits}
         parts = {name: value / _GIB for name, value in parts.items()}
         waste = (WASTE[device] - 1) * sum(parts.values()) if end else 0.0
         ends.append(parts | {"overhead": OVERHEAD[device][end] + waste})
@@ -151,7 +161,14 @@ def memory_parts(
 
 
 def host_gib(config: RunConfig, model: BaseModelRow) -> float:
-    """What offload takes of the computer's own memory, in GiB: weights, gradients and moments; 0 without it."""
+    """What offload takes of a computer's own memory, in GiB: weights, gradients and moments; 0 without it.
+
+    Of each machine, where several train together.
+    """
+    if config.hardware.offload:
+        waiting = set(_SHARED[config.hardware.strategy]) - (set() if _offloads_weights(config) else {"weights"})
+        standing = _standing(config, model, True, 1)
+        return sum(standing.get(part, 0.0) for part in waiting) / config.hardware.machines / _GIB
     if not isinstance(config.method, FullMethod) or not config.method.offload:
         return 0.0
     return sum(TRAINED_BYTES.values()) * model.params_b * 1e9 / _GIB
@@ -164,6 +181,32 @@ def trained_in_run(config: RunConfig, model: BaseModelRow) -> int:
     """
     copies = tasks(config) if getattr(config.method, "per", "run") == "task" else 1
     return copies * trained_numbers(config.method, model)
+
+
+def _on_each(config: RunConfig, model: BaseModelRow, bf16: bool, end: int) -> dict[str, float]:
+    """What each device holds throughout, in bytes (Rajbhandari et al. 2020, section 5: P_os+g and P_os+g+p).
+
+    By `hardware.strategy` its share of some parts alone; those wait in the computer's memory with hardware.offload.
+    """
+    parts = _standing(config, model, bf16, end)
+    strategy, devices = config.hardware.strategy, launch.processes(config)
+    if devices == 1:
+        return parts
+    for part in _SHARED[strategy]:
+        waits = config.hardware.offload and (part != "weights" or _offloads_weights(config))
+        parts[part] = 0.0 if waits else parts.get(part, 0.0) / devices
+    if "weights" in _SHARED[strategy]:
+        # Whole are the layer that is computed, at the high end the next one as well, and what belongs to no layer.
+        layer = sum(inside * outside for inside, outside in linear_shapes(model).values())
+        parts["whole layers"] = WORKING_COPY_BYTES * (_visiting(model) + end * layer)
+    # What is sent: DDP's copy of the gradients, or a bucket of ZeRO's and FSDP's.
+    trained = 4.0 * trained_in_run(config, model)
+    parts["communication"] = trained if strategy == "ddp" else min(trained, 4.0 * BUCKET)
+    return {name: size for name, size in parts.items() if size}
+
+
+def _offloads_weights(config: RunConfig) -> bool:
+    return "weights" in _SHARED[config.hardware.strategy]
 
 
 def _standing(config: RunConfig, model: BaseModelRow, bf16: bool, end: int) -> dict[str, float]:
@@ -238,10 +281,11 @@ def weight_bytes(config: RunConfig, model: BaseModelRow, bf16: bool = True) -> f
     return packed * NF4_BYTES + (total - packed) * whole
 
 
-def _price(hours: Range | None, gpu: GpuRow | None) -> Range | None:
+def _price(config: RunConfig, hours: Range | None, gpu: GpuRow | None) -> Range | None:
     if hours is None or gpu is None or gpu.usd_per_hour is None:
         return None
-    low, high = gpu.usd_per_hour
+    rented = config.hardware.machines * -(-config.hardware.processes // gpu.count)  # whole machines of `count` cards
+    low, high = (rented * price for price in gpu.usd_per_hour)
     return Range(low=round(hours.low * low, 2), high=round(hours.high * high, 2))
 
 
