@@ -90,11 +90,12 @@ def print_report(run: Run) -> None:
     from trainer.report import Report
 
     report = Report.model_validate_json((run.folder / "report.json").read_text())
-    rows = [card.COMPARISON_HEADER, *card.comparison_rows(report)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    print("(shares with their 95 % interval)")
+    if report.table:
+        rows = [card.COMPARISON_HEADER, *card.comparison_rows(report)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        for row in rows:
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print("(shares with their 95 % interval)")
     if report.forgetting:
         lost = report.forgetting
         print(

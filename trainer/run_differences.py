@@ -45,5 +45,11 @@ def _flat(config: RunConfig) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    """One line, as it may stand in a run file."""
+    """One line, as it may stand in a run file; of sources and held-out sets what is said of them."""
+    if isinstance(value, list):
+        value = [_said(one) if isinstance(one, dict) else one for one in value]
     return value if isinstance(value, str) and "\n" not in value else json.dumps(value, ensure_ascii=False)
+
+
+def _said(values: dict[str, Any]) -> dict[str, Any]:
+    return {field: value for field, value in values.items() if value not in (None, {})}
