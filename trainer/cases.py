@@ -80,7 +80,8 @@ def tiny(config: RunConfig) -> RunConfig:
     schedule.batch_size = schedule.accumulation = 2
     schedule.max_length = min(schedule.max_length, MAX_LENGTH)
     schedule.gradient_checkpointing = False
-    schedule.checkpoint_every = evaluation.every = evaluation.sample_every = STEPS // 2
+    schedule.checkpoint_every = evaluation.every = STEPS // 2
+    evaluation.sample_every = STEPS
     evaluation.max_new_tokens = min(evaluation.max_new_tokens, ANSWER_TOKENS)
     evaluation.sample_prompts = evaluation.sample_prompts[:1]
     evaluation.folds = min(evaluation.folds, 2)
