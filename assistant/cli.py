@@ -18,6 +18,7 @@ import typer
 from assistant.data_commands import data_app
 from assistant.dossier_commands import dossier, reproduce
 from assistant.eval_commands import attack, evaluate, evaluations_app
+from assistant.export_commands import export, exports_app
 from assistant.plan_commands import plans_app
 from assistant.preference_commands import align, preferences_app
 from assistant.results import (
@@ -52,6 +53,7 @@ app.add_typer(runs_app, name="runs")
 app.add_typer(plans_app, name="plans")
 app.add_typer(data_app, name="data")
 app.add_typer(evaluations_app, name="evaluations")
+app.add_typer(exports_app, name="exports")
 app.add_typer(review_app, name="review")
 app.add_typer(preferences_app, name="preferences")
 app.add_typer(versions_app, name="versions")
@@ -60,6 +62,7 @@ runs_app.command("compare")(compare_runs)
 app.command("eval")(evaluate)
 app.command("attack")(attack)
 app.command("align")(align)
+app.command("export")(export)
 app.command("dossier")(dossier)
 app.command("reproduce")(reproduce)
 app.command("serve")(serve)

@@ -8,6 +8,7 @@ from typing import Any
 from assistant.terminal import BadInput
 
 _RESULTS = "assistant.results"
+_EXPORTS = "assistant.export_words"
 _PREFERENCES, _REVIEW, _VERSIONS = "assistant.preference_words", "assistant.review_words", "assistant.version_words"
 _SEARCH = "assistant.search_words"
 # By module and class, since most of them are not wanted in a call.
@@ -38,6 +39,11 @@ _MODELS = {
     "data sets": (_RESULTS, "PublishedSets"),
     "data list": (_RESULTS, "DataKept"),
     "data delete": (_RESULTS, "Deleted"),
+    "export": (_EXPORTS, "ExportDetails"),
+    "exports list": (_EXPORTS, "ExportList"),
+    "exports show": (_EXPORTS, "ExportDetails"),
+    "exports push": ("trainer.export.hub", "Push"),
+    "exports delete": (_RESULTS, "Deleted"),
     "evaluations list": (_RESULTS, "EvaluationList"),
     "evaluations show": ("assistant.evaluation_words", "EvaluationDetails"),
     "evaluations stop": (_RESULTS, "EvaluationSummary"),
