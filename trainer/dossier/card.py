@@ -41,6 +41,7 @@ def card(found: Evidence) -> str:
         for source in (found.manifest.sources if found.manifest else [])
         if (row := data_set(source.name)) and row.hub_id
     ]
+    licence, licence_name = _licence(found, found.base)
     data = ModelCardData(
         library_name="transformers" if config.method.kind == "full" else "peft",
         pipeline_tag="text-generation",
@@ -49,7 +50,8 @@ def card(found: Evidence) -> str:
         tags=["medical", "clinical", "bedside", config.method.kind, config.objective.kind],
         model_name=found.name,
         eval_results=_results(found) or None,
-        **_licence(found, found.base),
+        license=licence,
+        license_name=licence_name,
     )
     return f"---\n{data.to_yaml()}\n---\n\n{_body(found)}"
 
@@ -76,14 +78,14 @@ def _body(found: Evidence) -> str:
     return joined(f"# {plain(found.name)}", *(f"## {name}\n\n{text}" for name, text in parts.items())) + "\n"
 
 
-def _licence(found: Evidence, base: BaseModelRow | None) -> dict[str, str]:
-    """The base's licence where nothing in the data is stricter, else `other` with a name that says so."""
+def _licence(found: Evidence, base: BaseModelRow | None) -> tuple[str, str | None]:
+    """The base's licence where nothing in the data is stricter, else `other`, with a name that says so."""
     name = (base.licence if base else "unknown").split(" ")[0].lower()
     sources = found.manifest.sources if found.manifest else []
     free = [one.licence == STARTER_LICENCE or one.licence.lower() in OPEN for one in sources if not one.restriction]
     if sources and len(free) == len(sources) and all(free) and name in _KNOWN_IDS:
-        return {"license": name}
-    return {"license": "other", "license_name": f"base-{name}-and-data-see-card"}
+        return name, None
+    return "other", f"base-{name}-and-data-see-card"
 
 
 def _results(found: Evidence) -> list[EvalResult]:

@@ -16,7 +16,7 @@ def plain(text: object) -> str:
     Characters that are not seen, such as those that turn the direction of writing, are taken out.
     """
     seen = "".join(" " if one.isspace() else one for one in str(text))
-    seen = "".join(one for one in seen if unicodedata.category(one) not in ("Cc", "Cf", "Co", "Cs", "Cn"))
+    seen = "".join(one for one in seen if not _unseen(one))
     safe = " ".join(seen.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     safe = _ACTING.sub(r"\\\1", safe)
     safe = safe.replace("://", "&#58;//").replace("www.", "www&#46;").replace("@", "&#64;")
@@ -37,7 +37,8 @@ def bullets(lines: Iterable[str]) -> str:
 
 
 def code(text: str) -> str:
-    """A block of text as it is, behind a fence that it cannot close."""
+    """A block of text as it is, behind a fence that it cannot close; what is not seen in it stands as its number."""
+    text = "".join(one if one == "\n" or not _unseen(one) else f"\\u{ord(one):04x}" for one in text)
     longest = max((len(found) for found in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}\n{text.rstrip()}\n{fence}"
@@ -46,3 +47,7 @@ def code(text: str) -> str:
 def joined(*blocks: str) -> str:
     """Blocks one under the other; empty ones are left out."""
     return "\n\n".join(block for block in blocks if block)
+
+
+def _unseen(letter: str) -> bool:
+    return unicodedata.category(letter) in ("Cc", "Cf", "Co", "Cs", "Cn")

@@ -137,10 +137,18 @@ class _Writer:
         pdf.ln(2)
 
     def _code(self, text: str) -> None:
+        from fpdf.enums import WrapMode
+
         self.pdf.set_font("mono", size=CODE)
         for line in text.rstrip().splitlines():
             self.pdf.multi_cell(
-                0, CODE * LINE * _MM, self.shown(line) or " ", align="L", new_x="LMARGIN", new_y="NEXT", wrapmode="CHAR"
+                0,
+                CODE * LINE * _MM,
+                self.shown(line) or " ",
+                align="L",
+                new_x="LMARGIN",
+                new_y="NEXT",
+                wrapmode=WrapMode.CHAR,
             )
         self.pdf.ln(3)
 
@@ -208,14 +216,15 @@ class _Writer:
         return "".join(BOX if one in self.lacking else one for one in text)
 
     def _lacking(self, title: str) -> set[str]:
-        known: Any = self.pdf.fonts["text"]
+        fonts: Any = self.pdf.fonts
         texts = [title, *(child.content for token in self.tokens for child in token.children or [])]
         texts += [token.content for token in self.tokens if token.type == "fence"]
         letters = {letter for text in texts for letter in text if letter != "\n"}
         return {
             letter
             for letter in letters
-            if ord(letter) not in known.cmap or unicodedata.bidirectional(letter) in ("R", "AL")
+            if any(ord(letter) not in fonts[name].cmap for name in ("text", "mono"))
+            or unicodedata.bidirectional(letter) in ("R", "AL")
         }
 
     def _say_what_is_lacking(self) -> None:

@@ -62,7 +62,11 @@ def forgetting(found: Evidence) -> str:
             f"The monitor looked {len(looks)} times while the run trained, and found it past the limit of "
             f"{looks[-1].limit:g} points {past} times."
         )
-    return joined(after, watched) or "Not measured by the run (evaluation.forgetting is off). " + _lacking(found)
+    if not after and not watched:
+        after = "The run did not measure it (evaluation.forgetting is off)."
+    general = found.measured.suite("general") if found.measured else None
+    rows = [(f"{named(general)}: {group.group}", *_cells(group.main)) for group in general.groups] if general else []
+    return joined(after, watched, table(COMPARED, rows) if found.measured else _lacking(found))
 
 
 def subgroups(found: Evidence) -> str:
@@ -89,7 +93,7 @@ def robustness(found: Evidence) -> str:
         return _lacking(found)
     rows = _rows([suite for suite in found.measured.suites if suite.suite in ATTACKS])
     curves = [
-        (side, f"{point.epsilon:g}", f"{curve.n:,}", *(f"{100 * one.score:.0f} %" for one in shares))
+        (side, f"{point.epsilon:g}", f"{curve.clean.n:,}", *(f"{100 * one.score:.0f} %" for one in shares))
         for side, curve in found.measured.gradient.items()
         for point in curve.points
         for shares in [(curve.clean, point.fgsm, point.multi_step, point.noise)]
@@ -127,8 +131,6 @@ def safety(found: Evidence) -> str:
 
 def latency(found: Evidence) -> str:
     """Time to the first token and to the whole answer, on the machine of the evaluation (lecture L3.17)."""
-    if found.measured is None:
-        return _lacking(found)
     rows = [
         (
             side,
@@ -138,11 +140,11 @@ def latency(found: Evidence) -> str:
             f"{load.complete_p95:.2f} s",
             f"{load.tokens_per_second:.0f}",
         )
-        for side, one in found.measured.latency.items()
+        for side, one in (found.measured.latency.items() if found.measured else ())
         for load in one.loads
     ]
     header = ["model", "users at once", "first token", "complete", "95th percentile", "tokens/s together"]
-    return table(header, rows) or "Not measured in the newest evaluation."
+    return table(header, rows) or _lacking(found)
 
 
 def reviewers(found: Evidence) -> str:
@@ -233,5 +235,7 @@ def _cells(one: Compared) -> tuple[str, ...]:
 
 
 def _lacking(found: Evidence) -> str:
+    if found.measured is not None:
+        return "Not measured in the newest evaluation."
     missing = found.missing["evaluation"]
     return f"{missing.what} {missing.how}"
