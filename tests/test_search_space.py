@@ -116,7 +116,7 @@ def test_a_request_is_read_as_it_was_written_and_its_faults_are_sentences(tmp_pa
 
 
 def test_a_sweep_file_trains_with_each_value_by_set(tmp_path: Path):
-    """The command is filled in by W&B's own code, and carried out with a `bedside` that writes down how it is called."""
+    """The command is filled in by W&B's own code, and carried out with a `bedside` that tells its call."""
     request = SearchRequest(
         run=RunConfig(),
         space=space(

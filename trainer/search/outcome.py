@@ -3,15 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from trainer.errors import UserError
 from trainer.search.request import Objective
 from trainer.search.space import Values
 
 TrialState = Literal["waiting", "running", "complete", "pruned", "unfit", "failed"]
+
+
+Report = Callable[[int, float], bool]
+"""Told a share of a trial's budget (per cent) and the validation loss there; says whether the trial goes on."""
+
+
+class Result(BaseModel):
+    """What a trial came to that was trained to its end."""
+
+    measured: dict[Objective, float]
+    curve: list[tuple[int, float]]
+    steps: int
+    seconds: float
+
+
+class Poor(UserError):
+    """A trial that ended early, and why: poorer than the others, diverged, or out of memory."""
+
+
+class Unfit(UserError):
+    """A trial's values do not go together with each other or with the rest; how good they are remains unknown."""
 
 
 class TrialRecord(BaseModel):

@@ -25,9 +25,10 @@ from transformers import TrainerCallback
 from trainer import jobs
 from trainer.methods import saved
 from trainer.reporting import Reporter
+from trainer.search.outcome import Result, Unfit
 from trainer.search.space import Parameter, SearchSpace, Values
 from trainer.search.study import SharedStudy
-from trainer.search.trial import Looks, Poor, Result, Trials, Unfit
+from trainer.search.trial import Looks, Trials
 from trainer.search.work import tell
 from trainer.sections import RunConfig
 
@@ -212,10 +213,8 @@ def _keep(population: Population, folder: Path) -> None:
 def _tell(study: SharedStudy, member: Member) -> None:
     study.note(member.number, values=member.values, changes=member.changes, curve=member.curve)
     if member.score is None:
-        study.poor(member.number, str(Poor("It diverged: the validation loss was no number any more.")))
+        study.poor(member.number, "It diverged: the validation loss was no number any more.")
         return
-    objective = study.request.objectives[0]
-    measured = {objective: member.score}
-    study.complete(
-        member.number, Result(measured=measured, curve=member.curve, steps=member.steps, seconds=member.seconds)
-    )
+    (objective,) = study.request.objectives
+    result = Result(measured={objective: member.score}, curve=member.curve, steps=member.steps, seconds=member.seconds)
+    study.complete(member.number, result)

@@ -10,6 +10,7 @@ Each machine of the cluster needs Bedside, and the run file's data and model und
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Callable
@@ -18,12 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer import jobs
-from trainer.jobs import RunState
-from trainer.reporting import Reporter, StopRequested
+from trainer.jobs import RunState, StopRequested
+from trainer.reporting import Reporter
+from trainer.search.outcome import Poor, Result, Unfit
 from trainer.search.request import SearchRequest
 from trainer.search.space import Values
 from trainer.search.study import SharedStudy
-from trainer.search.trial import Poor, Result, Trials, Unfit
+from trainer.search.trial import Trials
 from trainer.search.work import tell
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def work(study: SharedStudy, reporter: Reporter, made: Callable[[], None]) -> No
 
     request = study.request
     options: dict[str, Any] = {"address": request.ray_address} if request.ray_address else {"num_cpus": request.workers}
-    ray.init(**options, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(**options, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
         _tuner(study, reporter, made).fit()
     finally:
@@ -68,7 +70,7 @@ def _tuner(study: SharedStudy, reporter: Reporter, made: Callable[[], None]) -> 
     class Next(Searcher):
         """Tune's searcher: the study's next trial, and its end."""
 
-        def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        def suggest(self, trial_id: str) -> Any:
             while not reporter.stop_requested():
                 asked = study.ask()
                 if asked is None:
@@ -123,7 +125,7 @@ def _tuner(study: SharedStudy, reporter: Reporter, made: Callable[[], None]) -> 
         def __reduce__(self) -> Any:
             return FIFOScheduler, ()
 
-    needs = {"cpu": 1, "gpu": 1} if request.run.hardware.device == "cuda" else {"cpu": 1}
+    needs: dict[str, float] = {"cpu": 1, "gpu": 1} if request.run.hardware.device == "cuda" else {"cpu": 1}
     return tune.Tuner(
         tune.with_resources(tune.with_parameters(_train, request=request.model_dump_json()), needs),
         tune_config=tune.TuneConfig(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import uuid
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,15 +18,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from trainer.errors import UserError
 from trainer.search import hyperopt_tpe
-from trainer.search.outcome import TrialRecord, TrialState
+from trainer.search.outcome import Result, TrialRecord, TrialState
 from trainer.search.request import SearchRequest
 from trainer.search.space import Values
 
 if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
-
-    from trainer.search.trial import Result
 
 JOURNAL, WORKERS = "journal.log", "workers"
 LOSES = 2
@@ -206,9 +205,9 @@ def importance(folder: Path, request: SearchRequest) -> dict[str, float]:
     varied = [name for name in request.space.root if len({repr(one.params.get(name)) for one in trials}) > 1]
     if len(trials) < LEAST_FOR_IMPORTANCE or not varied:
         return {}
-    return optuna.importance.get_param_importances(
-        found, params=varied, target=lambda trial: trial.values[0], normalize=True
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that low is good, which it is
+        return optuna.importance.get_param_importances(found, params=varied, target=lambda trial: trial.values[0])
 
 
 def _open(folder: Path, request: SearchRequest) -> tuple[optuna.Study, Any]:
@@ -220,7 +219,7 @@ def _open(folder: Path, request: SearchRequest) -> tuple[optuna.Study, Any]:
     study = optuna.create_study(
         study_name=_STUDY,
         storage=storage,
-        directions=["minimize"] * len(request.objectives),
+        directions=[optuna.study.StudyDirection.MINIMIZE] * len(request.objectives),
         pruner=pruner,
         load_if_exists=True,
     )

@@ -9,19 +9,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from typing import Any
-
-from pydantic import BaseModel
 
 from evaluators import forgetting
 from evaluators.safety import judge
 from trainer import models, preflight, trials
 from trainer.config import ConfigError
 from trainer.data.tokenised import Prepared, tokenise
-from trainer.errors import UserError
 from trainer.reporting import Reporter
 from trainer.search import memory_peak
+from trainer.search.outcome import Poor, Report, Result, Unfit
 from trainer.search.request import Objective, SearchRequest
 from trainer.search.space import Values, apply, told
 from trainer.sections import RunConfig
@@ -31,26 +28,6 @@ from trainer.workshop import Workshop
 
 LOOKS = (25, 50, 75, 100)
 """After these shares of its budget, in per cent, a trial's validation rows are measured."""
-
-Report = Callable[[int, float], bool]
-"""Told a share of the budget (per cent) and the validation loss there; says whether the trial goes on."""
-
-
-class Result(BaseModel):
-    """What a trial came to."""
-
-    measured: dict[Objective, float]
-    curve: list[tuple[int, float]]
-    steps: int
-    seconds: float
-
-
-class Poor(UserError):
-    """A trial that ended early, and why: poorer than the others, diverged, or out of memory."""
-
-
-class Unfit(UserError):
-    """A trial's values do not go together with each other or with the rest; how good they are remains unknown."""
 
 
 class Trials:

@@ -14,15 +14,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trainer import events, jobs
 from trainer.errors import UserError
-from trainer.jobs import CODE_ROOT, RunState
-from trainer.reporting import Reporter, StopRequested
+from trainer.jobs import CODE_ROOT, StopRequested
+from trainer.search.outcome import Poor, Report, Result, Unfit
 from trainer.search.request import SearchRequest
 from trainer.search.space import Values
 from trainer.search.study import SharedStudy
-from trainer.search.trial import Poor, Report, Result, Unfit
+
+if TYPE_CHECKING:
+    from trainer.reporting import Reporter
 
 POLL_SECONDS = 0.5
 Run = Callable[[int, Values, Report], Result]
@@ -106,12 +109,19 @@ def share_cores(workers: int) -> None:
 
 def help_with(folder: Path, parent: int | None = None) -> None:
     """Make trials of the search in `folder` beside its own process, until it is done or stopped."""
+    from trainer.reporting import Reporter
     from trainer.search import request as requests
     from trainer.search.searches import REQUEST
     from trainer.search.trial import Trials
 
+    class Beside(Reporter):
+        """Tells events, and leaves the state to the search's own process, whose end is a request to stop."""
+
+        def stop_requested(self) -> bool:
+            return super().stop_requested() or (parent is not None and os.getppid() != parent)
+
     request, status = requests.load(folder / REQUEST), jobs.read_state(folder)
-    reporter = _Beside(folder, status, parent)
+    reporter = Beside(folder, status)
     if request.workers > 1:
         share_cores(request.workers)
     study = SharedStudy(folder, request)
@@ -121,17 +131,6 @@ def help_with(folder: Path, parent: int | None = None) -> None:
         pass
     finally:
         study.close()
-
-
-class _Beside(Reporter):
-    """Tells events, and leaves the state to the search's own process; its end is a request to stop."""
-
-    def __init__(self, folder: Path, status: RunState, parent: int | None):
-        super().__init__(folder, status)
-        self.parent = parent
-
-    def stop_requested(self) -> bool:
-        return super().stop_requested() or (self.parent is not None and os.getppid() != self.parent)
 
 
 def _start(folder: Path, number: int) -> subprocess.Popen[bytes]:
