@@ -106,7 +106,7 @@ def test_a_case_is_named_and_what_changed_is_said(home: Path):
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", CASES)
 def test_a_case_scaled_down_trains(name: str, embedded_cache: Path):
     small = config.with_values(cases.tiny(config.load(CASES[name])), {"schedule.max_steps": "2"})

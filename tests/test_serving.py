@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -108,6 +109,38 @@ def test_a_version_answers_a_real_client_as_it_answers_here(telling_run: Run):
         with pytest.raises(OSError):
             urllib.request.urlopen(told["address"].replace("/v1", "/health"), timeout=2)
     assert not list(config.home().glob("serving-*"))
+
+
+@pytest.mark.soak
+def test_gguf_is_served_by_llama_cpp(telling_run: Run):
+    import openai
+
+    from trainer.export import exports
+
+    ref = ModelRef(run=telling_run.id)
+    made = exports.make(ref, "gguf", types=("f16",), items=0)
+    asked: list[Any] = [{"role": "user", "content": QUESTION}]
+    for named, options in ((str(made.folder), ()), (telling_run.id, ("--engine", "llama.cpp"))):
+        with serve(named, *options) as (told, process):
+            assert told["engine"] == "llama.cpp" and told["gates"] == made.gates
+            client = openai.OpenAI(base_url=told["address"], api_key="none", max_retries=0)
+            assert [model.id for model in client.models.list()] == [told["model"]]
+            said = client.chat.completions.create(model=told["model"], messages=asked, max_tokens=TOKENS)
+            # llama.cpp leaves out the white space at an answer's ends.
+            assert (said.choices[0].message.content or "").strip() == greedy(ref, asked).strip()
+            parts = client.chat.completions.create(model=told["model"], messages=asked, max_tokens=TOKENS, stream=True)
+            streamed = "".join(part.choices[0].delta.content or "" for part in parts if part.choices)
+            assert streamed == said.choices[0].message.content
+            # What others asked is nobody's to read, and no page elsewhere may ask.
+            with pytest.raises(urllib.error.HTTPError):
+                urllib.request.urlopen(told["address"].replace("/v1", "/slots"), timeout=5)
+            elsewhere = urllib.request.Request(
+                f"{told['address']}/models", headers={"Origin": "http://elsewhere.example"}
+            )
+            with urllib.request.urlopen(elsewhere, timeout=5) as answered:
+                assert answered.headers.get("Access-Control-Allow-Origin") == told["address"].removesuffix("/v1")
+            process.terminate()
+            assert process.wait(20) == 0
 
 
 STAND_IN = (

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 
+from trainer import hardware
+
 
 def main(model: str, name: str, host: str, port: str) -> None:
     """Serve until SIGTERM or Ctrl-C."""
@@ -17,6 +19,10 @@ def main(model: str, name: str, host: str, port: str) -> None:
     params.port = int(port)
     params.sampling.temp = 0.0  # where a request gives no temperature
     params.use_jinja = True
+    # Its own count is of the whole machine, of which a container may have a part.
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = hardware.detect().cores
+    # As it comes, any page that a browser has open may ask, and read the answers.
+    params.cors_origins = f"http://{host}:{port}"
     params.ui = params.endpoint_slots = False  # the slots tell what others asked
     server = Server(params)
     print(f"llama.cpp serves {name} at {server.listening_address}", flush=True)
