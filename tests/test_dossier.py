@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -178,7 +179,7 @@ def test_no_output_claims_anything(finished_run: Run):
 def test_the_hub_reads_the_card(finished_run: Run):
     evaluated(finished_run, CASES)
     text = card.hub_card(finished_run)
-    read = ModelCard(text)
+    read: Any = ModelCard(text)
     metadata = yaml.safe_load(text.split("---\n")[1])
     assert read.data.pipeline_tag == "text-generation" and read.data.library_name == "peft"
     results = read.data.eval_results

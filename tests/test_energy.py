@@ -68,6 +68,8 @@ def test_a_processor_by_its_cores_and_memory():
     assert found.assumed == [MEMORY, CORE, BOARD, BUILDING, GRID]
     assert all(one.source and (one.low <= one.high) for one in found.assumed)
     assert energy.words(found) == "0.021 to 0.16 kWh, 0.00064 to 0.12 kg CO2e"
+    found.kwh.high, found.kg_co2e.high = 0.05, 0.0123
+    assert energy.words(found) == "21 to 50 Wh, 0.64 to 12 g CO2e"
 
 
 def test_a_processor_by_its_own_readings():

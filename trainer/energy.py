@@ -143,12 +143,13 @@ def working_hours(told: Sequence[Event]) -> float:
 
 
 def words(found: Energy) -> str:
-    """The estimate in one line: "0.0021 to 0.011 kWh, 0.00006 to 0.008 kg CO2e"."""
-    return f"{_range(found.kwh)} kWh, {_range(found.kg_co2e)} kg CO2e"
+    """The estimate in one line: "3.2 to 18 Wh, 0.097 to 13 g CO2e"; from 0.1 on in kWh and kg."""
+    return f"{_range(found.kwh, 'kWh', 'Wh')}, {_range(found.kg_co2e, 'kg', 'g')} CO2e"
 
 
-def _range(found: Range) -> str:
-    return f"{found.low:.2g} to {found.high:.2g}"
+def _range(found: Range, large: str, small: str) -> str:
+    unit, factor = (large, 1) if found.high >= 0.1 else (small, 1000)
+    return f"{found.low * factor:.2g} to {found.high * factor:.2g} {unit}"
 
 
 def _devices(run: Run) -> tuple[int, int]:

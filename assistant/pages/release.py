@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from assistant.pages import release_view, uploads
+from assistant.pages import dossier, export, release_view, uploads
 from assistant.pages.background import in_a_sentence, said
 from assistant.pages.history import history
 from assistant.pages.runs import REFRESH_SECONDS
@@ -91,12 +91,17 @@ class _Page:
                 self.really = gr.Button("Delete for good", variant="stop", elem_id="release-really", min_width=150)
                 self.keep = gr.Button("Keep it", elem_id="release-keep", min_width=110)
             self.said = html(visible=False, elem_id="release-said")
+            self.dossier = dossier.build(self.run)
+            self.export = export.build(self.run)
             self.state = html(elem_id="release-state", visible=False)
             self.notes = html(elem_id="release-notes", visible=False)
             self.report = html(elem_id="release-report", visible=False)
         self.timer = gr.Timer(REFRESH_SECONDS, active=False)
         self.shown = gr.State(())  # as on the Runs page: what has not changed is not drawn again
-        self.outputs = [self.nothing, self.body, self.run, self.against, self.said, *self._of_one()]
+        self.outputs = [self.nothing, self.body, self.run, *self._of_run_parts(), *self._of_one()]
+
+    def _of_run_parts(self) -> list[Any]:
+        return [self.against, self.said, *self.dossier.outputs, *self.export.outputs]
 
     def _of_one(self) -> list[Any]:
         return [
@@ -107,7 +112,7 @@ class _Page:
     def connect(self) -> None:
         """Every event of the page."""
         one, asked = self._of_one(), [self.run, self.data, self.items, self.against]
-        self.run.input(self._of_run, self.run, [self.against, self.said, *one], **QUIET)
+        self.run.input(self._of_run, self.run, [*self._of_run_parts(), *one], **QUIET)
         self.select.input(self.show, self.select, one, **QUIET)
         self.timer.tick(self.show, [self.select, self.shown], one, **QUIET)
         self.upload.upload(self._take, self.upload, [self.data, self.said], **QUIET)
@@ -137,6 +142,8 @@ class _Page:
         page: Updates = {
             self.against: gr.Dropdown([("Its base model", ""), *others], value=""),
             self.said: gr.HTML(visible=False),
+            **self.dossier.open(identity),
+            **self.export.open(identity),
         }
         found = evaluations.list_evaluations(identity) if identity else []
         return page | self.show(found[0].id if found else None)

@@ -6,6 +6,7 @@ other scripts), and scripts that are written from right to left, is shown as a b
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ MARGIN = 18.0  # mm
 LINE = 1.35  # of the size of the letters
 BOX = "□"
 MOST_OF_A_PAGE = 0.7  # that one row of a table may fill; longer cells are cut, and say so
-WIDEST, NARROWEST = 70.0, 14.0  # mm that a column asks for at first, and gets at least
+WIDEST_WORD = 30.0  # mm; a longer one is broken
 TO_WRITE_IN = 45.0
 _MM = 25.4 / 72  # of a point
 _CUT = " […]"
@@ -115,7 +116,10 @@ class _Writer:
             self._font(style, TEXT)
             # Word by word, since `write` would break the first word of another style instead of taking a new line.
             for word in re.findall(r" |[^ ]+", text):
-                if pdf.get_x() + pdf.get_string_width(word) > pdf.w - pdf.r_margin and pdf.get_x() > pdf.l_margin:
+                if (
+                    pdf.get_x() + pdf.get_string_width(word) > pdf.w - pdf.r_margin - 2 * pdf.c_margin
+                    and pdf.get_x() > pdf.l_margin
+                ):
                     pdf.ln(height)
                 if word != " " or pdf.get_x() > pdf.l_margin:
                     pdf.write(height, word)
@@ -271,24 +275,35 @@ def _contents(pdf: FPDF, outline: list[Any]) -> None:
 
 
 def _widths(pdf: FPDF, rows: list[list[str]]) -> list[float]:
-    """Widths of the columns in mm, at most a page's together: each what its cells ask for, else shared out."""
-    whole, wanted, least = [], [], []
+    """Widths of the columns in mm, at most a page's together.
+
+    A column that asks for no more than its even share gets it; the others share the rest by the root of what they ask
+    for, but each has room for its longest word, up to `WIDEST_WORD`.
+    """
+    whole: list[float] = []
+    least: list[float] = []
     for cells in zip(*rows, strict=True):
         words = [pdf.get_string_width(word) for cell in cells for word in cell.split()]
         longest = max(pdf.get_string_width(cell) for cell in cells) * 1.06 + 4
         # A column without an entry is there to be written in.
         whole.append(longest if any(cells[1:]) else TO_WRITE_IN)
-        wanted.append(min(WIDEST, whole[-1]))
-        least.append(min(wanted[-1], max(NARROWEST, min(30.0, max(words, default=0.0) * 1.06 + 4))))
-    if sum(whole) <= pdf.epw:
-        return whole
-    if sum(wanted) <= pdf.epw:
-        free = (pdf.epw - sum(wanted)) / (sum(whole) - sum(wanted))
-        return [most + free * (one - most) for most, one in zip(wanted, whole, strict=True)]
-    if sum(least) > pdf.epw:
-        return [one * pdf.epw / sum(least) for one in least]
-    free = (pdf.epw - sum(least)) / (sum(wanted) - sum(least))
-    return [low + free * (high - low) for low, high in zip(least, wanted, strict=True)]
+        least.append(min(whole[-1], WIDEST_WORD, max(words, default=0.0) * 1.06 + 4))
+    widths: dict[int, float] = {}
+    left = sorted(range(len(whole)), key=lambda column: whole[column])
+    while left and whole[left[0]] <= (pdf.epw - sum(widths.values())) / len(left):
+        column = left.pop(0)
+        widths[column] = whole[column]
+    while left:
+        room = pdf.epw - sum(widths.values())
+        each = room / sum(math.sqrt(whole[column]) for column in left)
+        narrow = next((column for column in left if math.sqrt(whole[column]) * each < least[column]), None)
+        if narrow is None or room <= 0:
+            widths |= {column: math.sqrt(whole[column]) * each for column in left}
+            break
+        widths[narrow] = least[narrow]
+        left.remove(narrow)
+    shrink = min(1.0, pdf.epw / sum(widths.values()))
+    return [widths[column] * shrink for column in range(len(whole))]
 
 
 def _fitting(pdf: FPDF, text: str, width: float) -> str:
