@@ -149,6 +149,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, int]]]:
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1200)
 def test_a_population_copies_weights_and_goes_on_where_it_was_killed(
     tiny_run: RunConfig, trained: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ):
@@ -201,6 +202,7 @@ def test_a_population_copies_weights_and_goes_on_where_it_was_killed(
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1200)
 def test_a_search_in_its_own_processes_is_stopped_and_goes_on(tiny_run: RunConfig):
     made = searches.start(searches.create(asked(tiny_run, trials=6, workers=2)))
     while not any(isinstance(one, events.TrialEvent) for one in made.events()):
@@ -250,6 +252,7 @@ def test_a_stop_is_heard_between_two_trials(tiny_run: RunConfig):
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1200)
 def test_trials_run_on_a_real_ray_cluster_and_what_is_there_is_not_made_again(tiny_run: RunConfig):
     """Tune places trials on a local cluster of two CPUs; a second Tune experiment goes on from the same study."""
     request = asked(tiny_run, engine="ray", workers=2, trials=6)

@@ -211,12 +211,12 @@ class _Page:
             config = searches.best(search, trial)
             chosen = next(one for one in search.trials() if one.number == trial)
             values = ", ".join(f"{name} {value(one)}" for name, one in chosen.values.items())
+            asked = f"Plan with what the search of {search.request.run.output.name} found in trial {trial}."
             words = (
-                f"These are the values that the search “{search.request.run.output.name}” found in trial {trial}: "
-                f"{values}. They were chosen by short trainings on the validation rows; the run file beside this can "
-                "be started as it is. What you say next plans it anew."
+                f"It found: {values}. These were chosen by short trainings on the validation rows; the run file beside "
+                "this can be started as it is. What you say next plans it anew."
             )
-            return {self.told: gr.HTML(visible=False), self.planned: draft_of_run.draft_of(config, words).id}
+            return {self.told: gr.HTML(visible=False), self.planned: draft_of_run.draft_of(config, asked, words).id}
         except (UserError, OSError) as error:
             return {self.told: _said(error)}
 

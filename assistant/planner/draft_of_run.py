@@ -10,8 +10,8 @@ from trainer import config as run_config
 from trainer.sections import RunConfig
 
 
-def draft_of(config: RunConfig, said: str) -> Draft:
-    """A plan with this run file, saved; `said` is what the conversation begins with.
+def draft_of(config: RunConfig, asked: str, said: str) -> Draft:
+    """A plan with this run file, saved; its conversation is what was asked for, and what is said of it.
 
     The answers are what the run file tells of them; what it does not tell is not asked.
     """
@@ -28,10 +28,10 @@ def draft_of(config: RunConfig, said: str) -> Draft:
     )
     answers.unknown = missing(answers)  # pyright: ignore[reportAttributeAccessIssue]
     draft = dialogue.new_draft()
-    message: Message = {"role": "assistant", "content": said}
+    messages: list[Message] = [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
     draft = draft.model_copy(
         update={
-            "messages": [message],
+            "messages": [*draft.messages, *messages],
             "answers": answers,
             "offered": [],
             "edited_yaml": run_config.to_yaml(config),

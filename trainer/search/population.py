@@ -26,7 +26,7 @@ from trainer import jobs
 from trainer.methods import saved
 from trainer.reporting import Reporter
 from trainer.search.outcome import Result, Unfit
-from trainer.search.space import Parameter, SearchSpace, Values
+from trainer.search.space import Parameter, SearchSpace, Values, rounded
 from trainer.search.study import SharedStudy
 from trainer.search.trial import Looks, Trials
 from trainer.search.work import tell
@@ -95,9 +95,9 @@ def exploit(members: Sequence[Member], space: SearchSpace, whole: set[str], draw
     for loser in order[-quarter:]:
         winner = drawn.choice(best)
         loser.weights, loser.changes = winner.weights, list(winner.changes)
-        loser.values = {
-            name: _explored(space.root[name], value, name in whole, drawn) for name, value in winner.values.items()
-        }
+        loser.values = rounded(
+            {name: _explored(space.root[name], value, name in whole, drawn) for name, value in winner.values.items()}
+        )
 
 
 def _explored(parameter: Parameter, value: Any, whole: bool, drawn: random.Random) -> Any:

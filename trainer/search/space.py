@@ -119,9 +119,14 @@ class SearchSpace(RootModel[dict[Text, Parameter]]):
         return {name for name, one in self.root.items() if one.choices is None and _is_whole(config, name)}
 
     def values_of(self, config: RunConfig) -> Values | None:
-        """The run file's own values, where the space holds all of them."""
-        found = {name: _value(config, name) for name in self.root}
+        """The run file's own values (`rounded`), where the space holds all of them."""
+        found = rounded({name: _value(config, name) for name in self.root})
         return found if all(one.holds(found[name]) for name, one in self.root.items()) else None
+
+
+def rounded(values: Values) -> Values:
+    """Drawn values to four digits: as they are trained, told and written into a run file."""
+    return {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in values.items()}
 
 
 def apply(config: RunConfig, values: Values) -> RunConfig:

@@ -20,7 +20,7 @@ from trainer.errors import UserError
 from trainer.search import hyperopt_tpe
 from trainer.search.outcome import Result, TrialRecord, TrialState
 from trainer.search.request import SearchRequest
-from trainer.search.space import Values
+from trainer.search.space import Values, rounded
 
 if TYPE_CHECKING:
     import optuna
@@ -84,7 +84,7 @@ class SharedStudy:
             trial.set_user_attr("number", number)
             trial.set_user_attr("worker", self._worker)
         self._trials[number] = trial
-        return number, dict(trial.params)
+        return number, rounded(trial.params)
 
     def report(self, number: int, share: int, loss: float) -> bool:
         """Note a trial's validation loss after a share of its budget (per cent); says whether the trial goes on.
@@ -358,7 +358,7 @@ def _records(trials: list[FrozenTrial], folder: Path, request: SearchRequest) ->
             TrialRecord(
                 number=told.get("number", one.number),
                 state=state,
-                values=told.get("values") or one.params or one.system_attrs.get("fixed_params", {}),
+                values=rounded(told.get("values") or one.params or one.system_attrs.get("fixed_params", {})),
                 measured=measured,
                 curve=told.get("curve", []),
                 detail=told.get("detail", ""),
