@@ -57,6 +57,7 @@ def train(config: RunConfig, reporter: Reporter) -> None:
 
 def _run(folder: Path, config: RunConfig, settings: list[str]) -> dict[int, ProcessFailure]:
     """Start the processes and wait for them; by rank, how those ended that failed."""
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -76,6 +77,10 @@ def _run(folder: Path, config: RunConfig, settings: list[str]) -> dict[int, Proc
         elastic_launch(agent, sys.executable)("-m", "trainer.launch.rank", str(folder), *settings)
     except ChildFailedError as error:
         return error.failures
+    except SignalException as error:
+        raise LaunchError(
+            f"The processes were ended from outside ({error.sigval.name}). Resume goes on from the last checkpoint."
+        ) from None
     return {}
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainer.launch import fsdp
 from trainer.method_sections import LoraMethod
 from trainer.methods import MethodError
 from trainer.methods.groups import BENEATH
@@ -55,7 +56,9 @@ def save(model: Any, run: RunConfig, folder: Path) -> None:
             save_file(weights, place / WEIGHTS, metadata={"format": "pt"})
             config.save_pretrained(str(place))
         else:
-            model.save_pretrained(str(place), save_embedding_layers=False)
+            # Asked for all it has, a base that is shared out (FSDP2) is put together first, and by every process.
+            own: Any = _trained(model) if fsdp.shares(run) else None
+            model.save_pretrained(str(place), save_embedding_layers=False, state_dict=own)
 
 
 def names(folder: Path) -> list[str]:

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from trainer.data.tokenised import Prepared
-from trainer.launch import launch, sharing, wrappers
+from trainer.launch import fsdp, launch, sharing, wrappers
 from trainer.methods import saved
 from trainer.methods.answering import evaluating
 from trainer.sections import RunConfig
@@ -36,7 +36,12 @@ class RunTrainer(Trainer):
     """
 
     def __init__(self, run: RunConfig, *, prepared: Prepared, steering: Steering, **options: Any):
+        shared, args = fsdp.shares(run), options["args"]
+        # transformers refuses to save what the optimiser remembers of a base that is shared out. Here the adapter alone
+        # is trained, which each process has whole.
+        args.save_only_model = shared
         super().__init__(**options)
+        self.args.save_only_model = False
         # TRL casts a 4-bit model's adapters to bf16, which a CPU multiplies slowly and which rounds small steps away.
         for parameter in options["model"].parameters():
             if parameter.requires_grad:
@@ -105,6 +110,8 @@ class RunTrainer(Trainer):
         launch.wait()  # for each process's part: what is whole is marked so next
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        if not launch.is_main():
+            return
         folder = Path(str(output_dir or self.args.output_dir))
         folder.mkdir(parents=True, exist_ok=True)
         save_file(saved.training_state(self.accelerator.unwrap_model(self.model)), folder / WEIGHTS)
