@@ -43,6 +43,7 @@ SHAPE: dict[str, Any] = {
     "max_position_embeddings": 512,
     "tie_word_embeddings": False,
 }
+GEMMA: dict[str, Any] = {**SHAPE, "tie_word_embeddings": True, "query_pre_attn_scalar": 32, "sliding_window": 16}
 QWEN_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -61,7 +62,7 @@ def merged(finished_run: Run, tmp_path: Path) -> Path:
 
 def greedy(folder: Path, messages: list[dict[str, str]], count: int) -> str:
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     asked = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt")["input_ids"]
     said = model.generate(asked, attention_mask=torch.ones_like(asked), max_new_tokens=count, do_sample=False)
     return tokenizer.decode(said[0, asked.shape[1] :], skip_special_tokens=True)
@@ -218,15 +219,11 @@ FAMILIES: dict[str, tuple[Any, Any]] = {
         lambda: byte_level([pre_tokenizers.Split(Regex(QWEN_SPLIT), "isolated"), LEVEL], MERGES),
     ),
     "gemma2": (
-        lambda size: Gemma2Config(
-            **cast(Any, SHAPE | {"tie_word_embeddings": True}), vocab_size=size, query_pre_attn_scalar=32, sliding_window=16,
-        ),
+        lambda size: Gemma2Config(**GEMMA, vocab_size=size),
         lambda: with_fallback(False),
     ),
     "gemma3": (
-        lambda size: Gemma3TextConfig(
-            **cast(Any, SHAPE | {"tie_word_embeddings": True}), vocab_size=size, query_pre_attn_scalar=32, sliding_window=16,
-        ),
+        lambda size: Gemma3TextConfig(**GEMMA, vocab_size=size),
         lambda: with_fallback(False),
     ),
 }  # fmt: skip

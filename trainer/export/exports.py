@@ -266,7 +266,8 @@ def _alone(made: Export, run: Run, model: ModelRef, progress: Progress) -> None:
             names = saved.names(source)
             if made.adapter is not None and made.adapter not in names:
                 raise ExportError(f"There is no adapter {made.adapter!r} in {run.id}; it has {', '.join(names)}.")
-            shutil.copytree(source, made.folder, dirs_exist_ok=True)
+            chosen = source / made.adapter if made.adapter and len(names) > 1 else source
+            shutil.copytree(chosen, made.folder, dirs_exist_ok=True)
     except MethodError as error:
         raise ExportError(str(error)) from None
     row = catalogue.base_model(run.config.model.name)

@@ -162,7 +162,7 @@ def _say_shape(writer: GGUFWriter, config: Any, family: _Family) -> None:
 
     rope = _rope(config)
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    window = getattr(config, "sliding_window", None)
+    window: Any = getattr(config, "sliding_window", None)
     # Mistral's first models look back no further than a window, which llama.cpp does not know of: up to there they
     # are the same.
     limited = window if family.name == "llama" else None

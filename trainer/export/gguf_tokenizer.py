@@ -111,9 +111,10 @@ def _word_split(said: dict[str, Any], whole_words_first: bool) -> str:
         split = [("Split", GGUF_PRE_TOKENIZER_SPLITS[name]), ("ByteLevel", False)]
         if steps == split and whole_words_first == (name != "qwen2"):
             return name
-    known = {(("ByteLevel", True),): "gpt-2", (("Digits", True), ("ByteLevel", True)): "smollm"}
-    if name := "" if whole_words_first else known.get(tuple(steps), ""):
-        return name
+    known = {"gpt-2": [("ByteLevel", True)], "smollm": [("Digits", True), ("ByteLevel", True)]}
+    for name, split in known.items():
+        if steps == split and not whole_words_first:
+            return name
     raise ExportError(
         "The tokenizer cuts text into words in a way that this exporter has no name for in llama.cpp, so that the GGUF "
         "file would read prompts as other tokens. Take the merged model (--as merged), and llama.cpp's own "

@@ -81,7 +81,7 @@ def merge(
     progress("writing the merged model", 0, 1)
     merged.to(_dtype(saved_in))
     merged.save_pretrained(folder, max_shard_size=_LARGEST_FILE)
-    tokenizer.chat_template = with_default_system(tokenizer.chat_template, run.config.task.system_prompt)
+    tokenizer.chat_template = with_default_system(str(tokenizer.chat_template), run.config.task.system_prompt)
     tokenizer.save_pretrained(folder)
     count = sum(one.numel() for one in merged.parameters())
     del merged
@@ -165,12 +165,12 @@ def _merged(model: Any, progress: Progress) -> Any:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     _untie(model)
-    layers = [layer for layer in model.modules() if isinstance(layer, BaseTunerLayer)]
+    layers: list[Any] = [layer for layer in model.modules() if isinstance(layer, BaseTunerLayer)]
     for number, layer in enumerate(layers, 1):
         inner = layer.get_base_layer()
         kept = next(inner.parameters()).dtype
         inner.to(torch.float32)
-        layer.merge(safe_merge=True)  # pyright: ignore[reportCallIssue]
+        layer.merge(safe_merge=True)
         # Layer norm tuning puts its trained copy in the place of the base's.
         layer.get_base_layer().to(kept)
         if number % 10 == 0 or number == len(layers):
@@ -185,8 +185,9 @@ def _untie(model: Any) -> None:
 
     plain = model.get_base_model()
     ends = [plain.get_input_embeddings(), plain.get_output_embeddings()]
-    inner = [end.get_base_layer() if isinstance(end, BaseTunerLayer) else end for end in ends]
-    if any(isinstance(end, BaseTunerLayer) for end in ends) and inner[0].weight is inner[1].weight:
+    adapted = [isinstance(end, BaseTunerLayer) for end in ends]
+    inner = [end.get_base_layer() if has_one else end for end, has_one in zip(ends, adapted, strict=True)]
+    if any(adapted) and inner[0].weight is inner[1].weight:
         inner[1].weight = nn.Parameter(inner[1].weight.detach().clone(), requires_grad=False)
         plain.config.tie_word_embeddings = False
 

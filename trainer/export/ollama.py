@@ -54,7 +54,7 @@ def wrapping(tokenizer: PreTrainedTokenizerBase) -> Wrapping | None:
             return None
     if not opened.startswith(rendered[2]):
         return None
-    begin = tokenizer.bos_token
+    begin = str(tokenizer.bos_token or "")
     if begin and around["system"][0].startswith(begin) and not around["user"][0].startswith(begin):
         # Once, before all else: llama.cpp puts it there itself.
         around["system"] = (around["system"][0].removeprefix(begin), around["system"][1])

@@ -131,7 +131,7 @@ def check(
         progress("the run answers on its 4-bit base", 0, total)
         trained = Tuned(run, part=model.part)
         trained.choose([adapter] if adapter else [])
-        quantised = _replies(trained.side(tuned=True), trained.tokenizer, asked, True)
+        quantised = _replies(trained.side(tuned=True), trained.tokenizer, asked, True, _limit(run))
         result.as_trained = Against(
             largest_difference=_largest(quantised, there),
             equal_answers=sum(one.tokens == two.tokens for one, two in zip(quantised, there, strict=True)),
@@ -209,14 +209,16 @@ def _of_run(
 ) -> tuple[list[_Reply], list[_Reply] | None]:
     """The run's replies, and its base's to the first token (None where the base is what is exported)."""
     loaded, tokenizer = load_adapted(run, model, precision, adapter, device)
-    found = _replies(loaded, tokenizer, asked, True, lambda done: progress("the run answers", done, len(asked)))
+    found = _replies(
+        loaded, tokenizer, asked, True, _limit(run), lambda done: progress("the run answers", done, len(asked))
+    )
     if model.is_base:
         return found, None
     if getattr(loaded, "is_fully_tuned", False):
         loaded = None
         gc.collect()
         loaded, tokenizer, _ = models.load_base(in_full(run.config, precision, device))
-    return found, _replies(loaded.eval(), tokenizer, asked, False, limit=1)
+    return found, _replies(loaded.eval(), tokenizer, asked, False, 1)
 
 
 def _of_folder(
@@ -250,7 +252,12 @@ def _of_folder(
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return _replies(
-        loaded.eval(), tokenizer, asked, True, lambda done: progress("the export answers", done, len(asked))
+        loaded.eval(),
+        tokenizer,
+        asked,
+        True,
+        _limit(run),
+        lambda done: progress("the export answers", done, len(asked)),
     )
 
 
@@ -263,8 +270,8 @@ def _replies(
     tokenizer: PreTrainedTokenizerBase,
     asked: list[Messages],
     tuned: bool,
+    limit: int,
     progress: Any = lambda done: None,
-    limit: int = ANSWER_TOKENS,
 ) -> list[_Reply]:
     found: dict[int, _Reply] = {}
 
@@ -282,6 +289,11 @@ def _replies(
         # The end mark is a choice as well.
         reply.tokens += chosen[len(reply.tokens) : len(reply.tokens) + 1]
     return [found[place] for place in range(len(asked))]
+
+
+def _limit(run: Run) -> int:
+    """How far answers are followed: no further than the run's own go."""
+    return min(ANSWER_TOKENS, run.config.evaluation.max_new_tokens)
 
 
 def _compared(here: list[_Reply], there: list[_Reply], tolerance: float) -> dict[str, Any]:
