@@ -26,6 +26,7 @@ class Served(BaseModel):
     gates: str
     """What the release gates say, in a sentence."""
     warnings: list[str]
+    """Gates that fail, who can reach it, and what has to be known of the model."""
 
 
 def serve(
@@ -42,6 +43,9 @@ def serve(
         "127.0.0.1"
     ),
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    adapter: Annotated[
+        str | None, typer.Option(help="Which adapter, where each task or specialty has its own.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Answer an OpenAI-compatible API with one model, until Ctrl-C."""
@@ -57,13 +61,19 @@ def serve(
     signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
     try:
         with (
-            serving.laid_out(chosen, chosen_engine, _told) as files,
+            serving.laid_out(chosen, chosen_engine, _told, adapter) as (files, notes),
             serving.running(files, chosen_engine, host, port, chosen.name) as server,
         ):
+            for note in notes:
+                say(note)
             address = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
             if as_json:
                 found = Served(
-                    address=address, model=chosen.name, engine=chosen_engine, gates=chosen.said, warnings=warnings
+                    address=address,
+                    model=chosen.name,
+                    engine=chosen_engine,
+                    gates=chosen.said,
+                    warnings=warnings + notes,
                 )
                 print(found.model_dump_json(indent=1), flush=True)
             else:

@@ -240,7 +240,8 @@ def test_no_code_and_no_pickle_reaches_a_server(tiny_model: Path, tmp_path: Path
     folder = shutil.copytree(tiny_model, tmp_path / "exported")
     (folder / "pytorch_model.bin").write_bytes(b"")
     (folder / "json.py").write_text("raise SystemExit")
-    with serving.laid_out(serving.find(str(folder)), "vllm", lambda stage, done, total: None) as model:
+    with serving.laid_out(serving.find(str(folder)), "vllm", lambda stage, done, total: None) as (model, notes):
+        assert notes == []
         assert {"config.json", "tokenizer.json", "model.safetensors"} <= {file.name for file in model.iterdir()}
         assert not [file for file in model.iterdir() if file.suffix in (".bin", ".py")]
         settings = json.loads((model / "generation_config.json").read_text())

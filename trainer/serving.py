@@ -23,7 +23,7 @@ import urllib.request
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel
 
@@ -33,6 +33,9 @@ from trainer.errors import UserError
 from trainer.jobs import CODE_ROOT
 from trainer.model_refs import TUNED, ModelRef, parse
 from trainer.models import Progress
+
+if TYPE_CHECKING:
+    from trainer.export.exports import Export
 
 Engine = Literal["transformers", "vllm", "llama.cpp"]
 INSTALL: dict[Engine, str] = {
@@ -157,17 +160,20 @@ def command(model: Path, engine: Engine, host: str, port: int, name: str) -> lis
 
 
 @contextlib.contextmanager
-def laid_out(chosen: Chosen, engine: Engine, progress: Progress) -> Iterator[Path]:
-    """What the server reads: a GGUF file, or a folder with the model and its settings, which is removed at the end.
+def laid_out(
+    chosen: Chosen, engine: Engine, progress: Progress, adapter: str | None = None
+) -> Iterator[tuple[Path, list[str]]]:
+    """What the server reads, and what has to be known of it, in sentences.
 
-    Raises `ServingError`, `ExportError` and `ModelError`.
+    That is a GGUF file, or a folder with the model and its settings, which is removed at the end. `adapter`: which one,
+    where the run has one for each task or specialty. Raises `ServingError`, `ExportError` and `ModelError`.
     """
     if engine == "llama.cpp":
-        yield _gguf(chosen)
+        yield _gguf(chosen, adapter)
         return
     with tempfile.TemporaryDirectory(prefix="serving-", dir=config.home()) as place:
-        folder = chosen.folder or _merged(_ref(chosen), Path(place) / "merged", progress)
-        yield _as_hub_cache(folder, Path(place) / "hub", chosen.name)
+        folder, notes = _merged(chosen, Path(place) / "merged", progress, adapter)
+        yield _as_hub_cache(folder, Path(place) / "hub", chosen.name), notes
 
 
 @contextlib.contextmanager
@@ -208,13 +214,24 @@ def running(model: Path, engine: Engine, host: str, port: int, name: str) -> Ite
                 process.wait()
 
 
-def _merged(ref: ModelRef, folder: Path, progress: Progress) -> Path:
-    """The folder of its export, which was checked, or of one that is merged now."""
-    from trainer.export import exports
+def _merged(chosen: Chosen, folder: Path, progress: Progress, adapter: str | None) -> tuple[Path, list[str]]:
+    """The model's folder: the one that was named, that of its export, which was checked, or one that is merged now."""
     from trainer.export.merge import merge
 
-    kept = [one for one in exports.list_exports(ref.run) if one.what == "merged" and one.model == str(ref)]
-    return kept[0].folder if kept else merge(ref, folder, progress).folder
+    if chosen.folder is not None:
+        return chosen.folder, []
+    assert (ref := chosen.ref) is not None
+    if kept := [one for one in _exports(ref, adapter) if one.what == "merged"]:
+        return kept[0].folder, kept[0].notes
+    made = merge(ref, folder, progress, adapter=adapter)
+    return made.folder, made.notes
+
+
+def _exports(ref: ModelRef, adapter: str | None) -> list[Export]:
+    """What was exported of a model, the newest first."""
+    from trainer.export import exports
+
+    return [one for one in exports.list_exports(ref.run) if (one.model, one.adapter) == (str(ref), adapter)]
 
 
 def _as_hub_cache(folder: Path, hub: Path, name: str) -> Path:
@@ -252,29 +269,22 @@ def _generation(found: dict[str, object], folder: Path) -> dict[str, object]:
     return kept | {"eos_token_id": sorted(known), "do_sample": True, "temperature": NEARLY_GREEDY, "top_k": 0}
 
 
-def _gguf(chosen: Chosen) -> Path:
-    """The GGUF file that is meant; raises `ServingError` where there is none, or more than one."""
-    from trainer.export import exports
-
-    places, export = [chosen.folder] if chosen.folder else [], ""
+def _gguf(chosen: Chosen, adapter: str | None) -> tuple[Path, list[str]]:
+    """The GGUF file that is meant, and its notes; raises `ServingError` where there is none, or more than one."""
+    found = [(file, []) for file in _gguf_files(chosen.folder)] if chosen.folder else []
+    way_out = ""
     if chosen.ref is not None:
-        ref, export = str(chosen.ref), f" `bedside export {chosen.ref} --as gguf` makes one."
-        places = [one.folder for one in exports.list_exports(chosen.ref.run) if one.model == ref]
-    found = [file for place in places for file in _gguf_files(place)]
+        found = [(file, one.notes) for one in _exports(chosen.ref, adapter) for file in _gguf_files(one.folder)]
+        way_out = f" `bedside export {chosen.ref} --as gguf` makes one."
     if not found:
-        raise ServingError(f"There is no GGUF file of {chosen.name}, and llama.cpp serves nothing else.{export}")
+        raise ServingError(f"There is no GGUF file of {chosen.name}, and llama.cpp serves nothing else.{way_out}")
     if len(found) > 1:
-        raise ServingError(f"There are several GGUF files; name one: {', '.join(map(str, found))}.")
+        raise ServingError(f"There are several GGUF files; name one: {', '.join(str(file) for file, _ in found)}.")
     return found[0]
 
 
 def _gguf_files(path: Path) -> list[Path]:
     return sorted(path.glob(f"*{GGUF}")) if path.is_dir() else [path] if path.suffix == GGUF else []
-
-
-def _ref(chosen: Chosen) -> ModelRef:
-    assert chosen.ref is not None  # as there is no folder
-    return chosen.ref
 
 
 def _plain(name: str) -> str:
