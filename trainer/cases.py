@@ -84,7 +84,8 @@ def tiny(config: RunConfig) -> RunConfig:
     evaluation.sample_every = STEPS
     evaluation.max_new_tokens = min(evaluation.max_new_tokens, ANSWER_TOKENS)
     evaluation.sample_prompts = evaluation.sample_prompts[:1]
-    evaluation.folds = min(evaluation.folds, 2)
+    if evaluation.validation == "k_fold":
+        evaluation.folds = 2
     evaluation.forgetting = False
     for look in ("conflict_every", "forgetting_every", "harm_every"):
         if getattr(steering, look) is not None:
