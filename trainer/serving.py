@@ -220,7 +220,8 @@ def _merged(chosen: Chosen, folder: Path, progress: Progress, adapter: str | Non
 
     if chosen.folder is not None:
         return chosen.folder, []
-    assert (ref := chosen.ref) is not None
+    ref = chosen.ref
+    assert ref is not None
     if kept := [one for one in _exports(ref, adapter) if one.what == "merged"]:
         return kept[0].folder, kept[0].notes
     made = merge(ref, folder, progress, adapter=adapter)
