@@ -16,7 +16,7 @@ import pytest
 from trainer import events, jobs
 from trainer.jobs import RunState, StopRequested
 from trainer.reporting import Reporter
-from trainer.search import hyperopt_tpe, outcome, study
+from trainer.search import hyperopt_tpe, journal, outcome, study
 from trainer.search import request as requests
 from trainer.search.outcome import Poor, Report, Result, TrialRecord, Unfit
 from trainer.search.request import SearchRequest
@@ -98,8 +98,8 @@ def test_a_killed_search_repeats_no_trial_and_its_half_made_one_is_made_again_on
     first.wait()
     begun, ended = lines(folder, "begun"), lines(folder, "ended")
     (half,) = set(begun) - set(ended)
-    with (folder / study.JOURNAL).open("a") as journal:
-        journal.write('{"op_code": 6, "tri')  # as a power failure may leave it
+    with (folder / journal.FILE).open("a") as log:
+        log.write('{"op_code": 6, "tri')  # as a power failure may leave it
     assert [one.state for one in study.read(folder, request)] == ["complete"] * len(ended) + ["waiting"]
     assert worker(folder, 0.0).wait() == 0
     again = lines(folder, "begun")[len(begun) :]

@@ -17,7 +17,7 @@ from trainer import config as run_config
 from trainer import hardware, readiness, runs
 from trainer.errors import UserError
 from trainer.jobs import ACTIVE
-from trainer.search import outcome, searches, study
+from trainer.search import journal, outcome, searches
 from trainer.search.searches import Search
 from trainer.sections import RunConfig
 
@@ -269,7 +269,7 @@ def _label(search: Search) -> str:
 
 def _written(search: Search) -> int:
     """How much has been written of its trials."""
-    path = search.folder / study.JOURNAL
+    path = search.folder / journal.FILE
     return path.stat().st_size if path.exists() else 0
 
 

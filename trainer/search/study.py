@@ -11,13 +11,11 @@ import fcntl
 import uuid
 import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from trainer.errors import UserError
-from trainer.search import hyperopt_tpe
+from trainer.search import hyperopt_tpe, journal
 from trainer.search.outcome import Result, TrialRecord, TrialState
 from trainer.search.request import SearchRequest
 from trainer.search.space import Values, rounded
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
-JOURNAL, WORKERS = "journal.log", "workers"
+WORKERS = "workers"  # in a search folder: a file for each process, which it holds while it lives
 LOSES = 2
 """How often the process of one trial may die before it is given up: an end that comes again is the trial's doing."""
 LEAST_FOR_IMPORTANCE = 8
@@ -62,7 +60,7 @@ class SharedStudy:
         The first has the run file's own values, where the space holds them: what the others are compared with. Raises
         `SearchError` where values that were drawn did not go together as often as trials are asked for.
         """
-        with _held(self.folder / "turn.lock"):
+        with journal.held(self.folder / "turn.lock"):
             self._take_back_lost()
             trials = self._study.get_trials(deepcopy=False)
             if not any(one.state.name == "WAITING" for one in trials):
@@ -113,13 +111,13 @@ class SharedStudy:
 
     def put_back(self, number: int) -> None:
         """A trial that was stopped: it is made again, as if it had not begun."""
-        with _held(self.folder / "turn.lock"):
+        with journal.held(self.folder / "turn.lock"):
             trial = self._trials.pop(number)
             self._again(trial.number, trial.params, trial.user_attrs)
 
     def lost(self, number: int) -> None:
         """A trial whose process elsewhere is gone: it is made again, once."""
-        with _held(self.folder / "turn.lock"):
+        with journal.held(self.folder / "turn.lock"):
             trial = self._trials.pop(number)
             self._lost(trial.number, trial.params, trial.user_attrs)
 
@@ -214,7 +212,7 @@ def _open(folder: Path, request: SearchRequest) -> tuple[optuna.Study, Any]:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = _storage(folder, mend=True)
+    storage = journal.storage(folder, mend=True)
     pruner = optuna.pruners.MedianPruner(n_startup_trials=_startup(request), n_warmup_steps=_FIRST_LOOK)
     study = optuna.create_study(
         study_name=_STUDY,
@@ -228,59 +226,14 @@ def _open(folder: Path, request: SearchRequest) -> tuple[optuna.Study, Any]:
 
 def _opened(folder: Path) -> optuna.Study | None:
     """The study to be read; None where no trial has been drawn yet."""
-    if not (folder / JOURNAL).exists():
+    if not (folder / journal.FILE).exists():
         return None
     import optuna
 
     try:
-        return optuna.load_study(study_name=_STUDY, storage=_storage(folder))
+        return optuna.load_study(study_name=_STUDY, storage=journal.storage(folder))
     except KeyError:
         return None
-
-
-def _storage(folder: Path, mend: bool = False) -> Any:
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    lock: Any = _JournalLock(folder / f"{JOURNAL}.lock")
-    if mend and (folder / JOURNAL).exists():
-        lock.acquire()
-        try:
-            _mend(folder / JOURNAL)
-        finally:
-            lock.release()
-    return JournalStorage(JournalFileBackend(str(folder / JOURNAL), lock_obj=lock))
-
-
-def _mend(journal: Path) -> None:
-    """Take away half a line at the end, which a power failure may leave and Optuna would stumble over."""
-    with journal.open("rb+") as file:
-        whole = file.read().rfind(b"\n") + 1
-        file.truncate(whole)
-
-
-class _JournalLock:
-    """Optuna's lock on its journal, but one that the system takes from a process that dies: no one waits for it."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        self._file: TextIO | None = None
-
-    def acquire(self) -> bool:
-        self._file = self.path.open("w")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        return True
-
-    def release(self) -> None:
-        assert self._file is not None
-        self._file.close()
-
-
-@contextmanager
-def _held(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _lives(folder: Path, trial: FrozenTrial) -> bool:
