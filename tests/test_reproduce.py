@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from trainer import engine, environment, jobs, runs
 from trainer import reproduce as again
 from trainer.data.prepare import prepare
-from trainer.dossier import DossierError, evidence, record
+from trainer.dossier import DossierError, dossier, evidence, record
 from trainer.dossier.record import Record
 from trainer.jobs import State
 from trainer.model_refs import ModelRef
@@ -57,9 +59,7 @@ def test_the_same_machine_gives_the_same_losses_weights_and_scores(finished_run:
     assert found.verdict == "equal" and found.environment == [] and found.notes == []
     assert found.said.startswith("Equal: 4 losses in training, 2 on validation rows, the weights bit by bit, and 3 sc")
     assert found.base and found.base.equal and all(one.equal for one in found.data)
-    assert {"rows: train.jsonl", "rows: validation.jsonl", "key of the prepared data"} <= {
-        one.what for one in found.data
-    }
+    assert {"rows: train.jsonl", "rows: validation.jsonl"} <= {one.what for one in found.data}
     assert len(found.weights) == 1 and found.weights[0].equal
     # Called again, what was trained is taken and only compared.
     assert again.reproduce(kept, follow=nothing_trains).run == found.run
@@ -123,6 +123,9 @@ def test_rows_are_made_from_their_sources_and_not_taken_from_what_was_prepared(f
     prepared = prepare(finished_run.config)
     (prepared.folder / "train.jsonl").write_text("")
     assert again.reproduce(kept, data_only=True).verdict == "equal"
+    kept.data.key = "0" * 16
+    found = again.reproduce(kept, data_only=True)
+    assert found.verdict == "equal" and found.notes[0].startswith("The key of the prepared data is another one")
     kept.data.files["train.jsonl"] = "0" * 64
     found = again.reproduce(kept, data_only=True)
     assert [one.what for one in found.data if not one.equal] == ["rows: train.jsonl"]
@@ -189,3 +192,19 @@ def test_the_commands(finished_run: Run, tmp_path: Path, capsys: pytest.CaptureF
         runner.invoke(app, ["reproduce", str(tmp_path / "out")], catch_exceptions=False)
     told = runner.invoke(app, ["reproduce", finished_run.id, "--data-only"])
     assert "data: rows: train.jsonl: equal" in told.stdout and "The data is equal, made again" in told.stdout
+
+
+@pytest.mark.soak
+def test_the_command_trains_in_a_process_of_its_own(finished_run: Run):
+    """A dossier's folder is enough; the second call compares what the first one trained."""
+    made = dossier.make(ModelRef(run=finished_run.id))
+    for wanted in ("trains it again", ""):
+        done = subprocess.run(
+            [sys.executable, "-m", "assistant.cli", "reproduce", str(made.folder), "--json"],
+            capture_output=True, text=True, timeout=600,
+        )  # fmt: skip
+        assert wanted in done.stderr and done.returncode in (0, 1), done.stderr
+        found = again.Reproduction.model_validate_json(done.stdout)
+        # The first run was trained in this process, whose number of threads and settings may be others.
+        assert found.training and found.training.compared == 4
+        assert found.verdict == "equal" or found.environment, found.said

@@ -183,13 +183,15 @@ def _compare_data(kept: Record, found: Reproduction, progress: Progress) -> None
         _check(f"rows: {name}", kept.data.files.get(name, ABSENT), made.files.get(name, ABSENT))
         for name in {**kept.data.files, **made.files}
     ]
-    found.data.append(_check("key of the prepared data", kept.data.key, made.key))
-    if kept.data.key != made.key and all(one.equal for one in found.data[:-1]):
-        found.notes.append("All rows are equal though their key is not: something was set that changes no row here.")
+    if not all(one.equal for one in found.data):
+        found.notes.append(
+            "All sources are what they were, and the rows are not: other settings, another version of Bedside, or rows "
+            "that were de-identified with another home's secret, which never leaves it."
+        )
     elif kept.data.key != made.key:
         found.notes.append(
-            "All sources are what they were, and the rows are not: another version of Bedside, or rows that were "
-            "de-identified with another home's secret, which never leaves it."
+            "The key of the prepared data is another one, and all rows are equal: this Bedside knows settings that the "
+            "other did not, and none of them changes a row here."
         )
 
 

@@ -145,6 +145,8 @@ class _Part:
         except Exception as error:  # of whatever a library raises: one sentence, never a traceback on the page
             if not isinstance(error, UserError):
                 logging.getLogger(__name__).exception("no dossier")
+            # On a phone the buttons of the forms are far from this line.
+            gr.Warning(in_a_sentence(error))
             return {self.told: gr.HTML(said(in_a_sentence(error), "bad"), visible=True)}
 
     def _shown(self, identity: str) -> Updates:
