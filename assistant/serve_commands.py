@@ -88,4 +88,5 @@ def serve(
 
 
 def _told(stage: str, done: int, total: int) -> None:
-    tell(events.ProgressEvent(stage=stage, done=done, total=total))
+    if done in (0, total):  # a model's layers are many
+        tell(events.ProgressEvent(stage=stage, done=done, total=total))
