@@ -405,6 +405,11 @@ def _of_devices(config: RunConfig) -> list[Fault]:
             f"take {nearest}."
         )
         faults.append(Fault(field="schedule.accumulation", message=message))
+    if isinstance(config.method, FullMethod) and config.method.offload:
+        message = (
+            "is for one process (hardware.processes); leave it off, and take hardware.offload with zero2 or zero3."
+        )
+        faults.append(Fault(field="method.offload", message=message))
     if hardware.offload and hardware.strategy == "ddp":
         message = "is of what is shared out, and hardware.strategy is ddp; take fsdp, zero2 or zero3, or leave it off."
         faults.append(Fault(field="hardware.offload", message=message))

@@ -171,7 +171,7 @@ def _gpu_seconds(config: RunConfig, model: BaseModelRow, gpu: GpuRow, tokens: fl
     computing = tokens * operations_per_token(config, model) / rate
     passes = 3 if config.schedule.gradient_checkpointing else 2
     parameters, bandwidth = model.params_b * 1e9, gpu.bandwidth_gb_s * 1e9
-    if isinstance(config.method, FullMethod) and config.method.offload:
+    if config.hardware.offload or (isinstance(config.method, FullMethod) and config.method.offload):
         return computing * OFFLOAD_SLOWER[end]
     if config.model.quantization == "nf4":
         # In each pass the 4-bit weights are read, written out in 16 bits and read again, before they are multiplied.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 
 from trainer import catalogue, config, earlier_runs, sizing, trackers
@@ -27,6 +28,25 @@ def refusals(config: RunConfig, machine: Machine) -> list[str]:
         reasons.append(
             f"This plan needs a GPU{planned}, and this machine has none that CUDA can use; save the run file, copy it "
             "to the machine with the GPU, and run `bedside train run.yaml` there. Or plan for this machine's CPU."
+        )
+    hardware = config.hardware
+    if hardware.machines > 1:
+        reasons.append(
+            f"hardware.machines is {hardware.machines}, and this is one of them; `bedside launch RUNFILE --on slurm`, "
+            "torchrun or ray prints what starts the run on all."
+        )
+    elif hardware.device == "cuda" and machine.gpus and hardware.processes > len(machine.gpus):
+        reasons.append(
+            f"hardware.processes is {hardware.processes}, and this machine has {len(machine.gpus)} GPUs; lower it."
+        )
+    elif hardware.device == "cpu" and hardware.processes > machine.cores:
+        reasons.append(
+            f"hardware.processes is {hardware.processes}, and this machine has {machine.cores} cores; lower it to that."
+        )
+    if hardware.strategy in ("zero2", "zero3") and importlib.util.find_spec("deepspeed") is None:
+        reasons.append(
+            f"hardware.strategy {hardware.strategy} needs DeepSpeed, which is not installed; run `pip install "
+            "deepspeed` in Bedside's environment, or take fsdp."
         )
     model = catalogue.base_model(config.model.name)
     needed = sizing.host_gib(config, model) if model else 0.0

@@ -7,7 +7,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from assistant.planner import advice_alignment, advice_data, advice_method, advice_steering, advice_training
+from assistant.planner import (
+    advice_alignment,
+    advice_data,
+    advice_devices,
+    advice_method,
+    advice_steering,
+    advice_training,
+)
 from assistant.planner.advice_alternatives import Alternative, by_priority, nearest_that_fit
 from assistant.planner.advice_memory import LEVERS, make_it_fit
 from assistant.planner.advice_models import (
@@ -94,7 +101,9 @@ def _plan(answers: Answers, machine: Machine, size_step: int = 0, effort: float 
     reasons += advice_training.rhythm(config, answers, rows)
     reasons += advice_steering.steering(config, answers, found_data)
     asked = {name: value for name, value in answers.settings.items() if name not in left}
-    estimate, levers = make_it_fit(config, machine, rows, row_tokens, asked)
+    reasons += advice_devices.devices(config, answers)
+    estimate, levers, shared = make_it_fit(config, machine, rows, row_tokens, asked)
+    reasons += shared
     reasons += advice_training.memory_reasons(config, levers, estimate, wanted_length, found_data.long_row_tokens)
     if validated := advice_steering.validation(config, answers, rows, estimate):
         reasons += validated

@@ -6,9 +6,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from assistant.planner.advice_devices import share_weights_out, weights_are_too_much
+from assistant.planner.advice_models import Reason
 from trainer import sizing
 from trainer.combinations import faults
 from trainer.hardware import Machine
+from trainer.launch import launch
 from trainer.method_sections import FullMethod
 from trainer.sections import RunConfig
 from trainer.sizing import Estimate
@@ -40,14 +43,17 @@ def make_it_fit(
     rows: int | None,
     row_tokens: float | None,
     asked: dict[str, Any],
-) -> tuple[Estimate | None, Levers]:
+) -> tuple[Estimate | None, Levers, list[Reason]]:
     """Turn the levers, the cheapest first, until the run fits; leaves `config` at the first that does.
 
-    The effective batch stays the same, and so does what the user asked for (`asked`, by field). Where nothing fits,
-    `config` is left at the smallest.
+    The effective batch stays the same, and so does what the user asked for (`asked`, by field). Of several GPUs each
+    holds its share before four bits are tried where one cannot hold the weights, and where nothing else fits; the third
+    result are the reasons for that. Where nothing fits, `config` is left at the smallest.
     """
     effective = config.schedule.batch_size * config.schedule.accumulation
     batches = [size for size in (16, 8, 4, 2, 1) if size <= config.schedule.batch_size]
+    processes = launch.processes(config)
+    batches = [size for size in batches if effective % (size * processes) == 0] or batches[-1:]
     if "schedule.batch_size" in asked:
         batches = [config.schedule.batch_size]
     on_gpu = config.hardware.device == "cuda"
@@ -55,6 +61,11 @@ def make_it_fit(
     smaller = [(on_gpu or size == 1, size) for size in batches[1:]]
     last = "nf4" if on_gpu else "none"
     tried = [("none", checkpointing, batch) for checkpointing, batch in whole]
+    if weights_are_too_much(config, machine):
+        _first_that_fits(config, machine, rows, row_tokens, asked, tried, effective)
+        shared, reasons = share_weights_out(config, machine, rows, row_tokens, asked)
+        if shared is not None:
+            return shared, _levers(config), reasons
     tried += [(last, checkpointing, batch) for checkpointing, batch in whole if last == "nf4"]
     tried += [(last, checkpointing, batch) for checkpointing, batch in smaller]
     estimate = _first_that_fits(config, machine, rows, row_tokens, asked, tried, effective)
@@ -66,7 +77,15 @@ def make_it_fit(
     while shorten and estimate is not None and estimate.fits == "does_not_fit" and config.schedule.max_length > 256:
         config.schedule.max_length //= 2
         estimate = sizing.estimate(config, machine, rows, row_tokens)
-    return estimate, Levers(
+    if estimate is not None and estimate.fits != "fits":
+        shared, reasons = share_weights_out(config, machine, rows, row_tokens, asked)
+        if shared is not None:
+            return shared, _levers(config), reasons
+    return estimate, _levers(config), []
+
+
+def _levers(config: RunConfig) -> Levers:
+    return Levers(
         quantization=config.model.quantization,
         gradient_checkpointing=config.schedule.gradient_checkpointing,
         batch_size=config.schedule.batch_size,

@@ -72,9 +72,9 @@ def choose_hardware(answers: Answers, machine: Machine) -> tuple[HardwareSection
             Reason(field="hardware.device", value="cpu", why=why, source="your answer")
         ]
     memory = f" with {row.memory_gib:g} GiB" if row else ""
-    why = f"A GPU trains many times faster than a CPU; planned for one {name}{memory}."
-    if (answers.gpu_count or 1) > 1:
-        why += f" You have {answers.gpu_count}; a run uses one of them for now."
+    how_many = str(answers.gpu_count) if (answers.gpu_count or 1) > 1 else "one"
+    each = " each" if memory and how_many != "one" else ""
+    why = f"A GPU trains many times faster than a CPU; planned for {how_many} {name}{memory}{each}."
     if row and row.note:
         why += f" {row.note}"
     hardware = HardwareSection(device="cuda", gpu=name, precision="auto")
