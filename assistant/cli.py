@@ -19,6 +19,7 @@ from assistant.data_commands import data_app
 from assistant.dossier_commands import dossier, reproduce
 from assistant.eval_commands import attack, evaluate, evaluations_app
 from assistant.export_commands import export, exports_app
+from assistant.launch_commands import launch
 from assistant.plan_commands import plans_app
 from assistant.preference_commands import align, preferences_app
 from assistant.results import (
@@ -65,6 +66,7 @@ app.command("align")(align)
 app.command("export")(export)
 app.command("dossier")(dossier)
 app.command("reproduce")(reproduce)
+app.command("launch")(launch)
 app.command("serve")(serve)
 
 Settings = Annotated[

@@ -21,6 +21,7 @@ _MODELS = {
     "eval": ("assistant.evaluation_words", "EvaluationDetails"),
     "attack": ("assistant.evaluation_words", "EvaluationDetails"),
     "align": (_PREFERENCES, "Aligned"),
+    "launch": ("assistant.launch_commands", "Launch"),
     "dossier": ("trainer.dossier.dossier", "Dossier"),
     "reproduce": ("trainer.reproduce", "Reproduction"),
     "runs list": (_RESULTS, "RunList"),
