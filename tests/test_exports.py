@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +12,15 @@ from typing import Any
 import pytest
 import torch
 from exports_made import made_run
+from huggingface_hub import ModelCard
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from typer.testing import CliRunner
 from versions_made import evaluated
 
+from assistant import cli
 from evaluators.gates import Gate
 from trainer import pairing, runs
+from trainer.errors import UserError
 from trainer.export import ExportError, exports, hub
 from trainer.export.default_system import with_default_system
 from trainer.export.ollama import go_template, wrapping
@@ -48,6 +51,8 @@ def test_a_merged_export_is_a_folder_that_anybody_can_load(finished_run: Run):
     assert exports.get(finished_run.id) == made
     assert {"merging layers", "the run answers", "the export answers"} <= set(told)
     card = (made.folder / "README.md").read_text()
+    metadata = ModelCard(card).data.to_dict()
+    assert (metadata["library_name"], metadata["base_model_relation"]) == ("transformers", "finetune")
     assert "20 of 20 greedy answers equal the run's" in card
     assert "Release gates: not enough evidence, as nothing was evaluated." in card
     assert str(exports.folder()) not in "".join(path.read_text() for path in made.folder.glob("*.json"))
@@ -256,23 +261,25 @@ def test_the_hubs_refusal_is_a_sentence(finished_run: Run, monkeypatch: pytest.M
         hub.push(made, "clinic/lab-model", api=Refusing())
 
 
-def test_the_commands(finished_run: Run, home: Path):
+def test_the_commands(finished_run: Run):
     def bedside(*words: str) -> Any:
-        command = [sys.executable, "-m", "assistant.cli", *words]
-        done = subprocess.run(command, cwd=CODE_ROOT, capture_output=True, text=True)
-        return SimpleNamespace(status=done.returncode, out=done.stdout, err=done.stderr)
+        return CliRunner().invoke(cli.app, list(words))
 
     made = bedside("export", "latest", "--as", "adapter", "--json")
-    said = json.loads(made.out)
-    assert made.status == 0 and said["id"] == f"{finished_run.id}-adapter" and said["parity"]["equal_answers"] == 20
-    assert "the run answers" in made.err
-    listed = json.loads(bedside("exports", "list", "--json").out)
+    said = json.loads(made.stdout)
+    assert made.exit_code == 0
+    assert said["id"] == f"{finished_run.id}-adapter" and said["parity"]["equal_answers"] == 20
+    assert "the run answers" in made.stderr
+    listed = json.loads(bedside("exports", "list", "--json").stdout)
     assert [one["place"] for one in listed["exports"]] == [str(exports.folder() / said["id"])]
+    assert json.loads(bedside("exports", "show", said["id"], "--json").stdout) == said
     dry = bedside("exports", "push", said["id"], "clinic/lab-model", "--dry-run")
-    assert dry.status == 0 and dry.out.startswith("Would push to clinic/lab-model (private)")
-    wrong = bedside("export", "latest", "--as", "gguf", "--type", "q9")
-    assert (wrong.status, wrong.err) == (
-        2, "--type q9: there is no such type; there are f16, q8_0, q5_1, q4_1, q4_0.\n",
-    )  # fmt: skip
-    assert bedside("exports", "delete", said["id"], "--yes", "--json").out == f'{{\n "deleted": "{said["id"]}"\n}}\n'
-    shutil.rmtree(exports.folder())
+    assert dry.stdout.startswith("Would push to clinic/lab-model (private)")
+    wrong = bedside("export", "latest", "--as", "gguf", "--type", "q9").exception
+    assert str(wrong) == "--type q9: there is no such type; there are f16, q8_0, q5_1, q4_1, q4_0."
+    path = bedside("export", str(exports.folder() / said["id"])).exception
+    assert isinstance(path, UserError) and "is a path; name a run or a version" in str(path)
+    refused = bedside("exports", "delete", said["id"]).exception
+    assert isinstance(refused, UserError) and "add --yes" in str(refused)
+    assert json.loads(bedside("exports", "delete", said["id"], "--yes", "--json").stdout) == {"deleted": said["id"]}
+    assert exports.list_exports() == []

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 def card(export: Export, run: Run) -> str:
     """Markdown: the run's model card with a section on this export."""
+    from huggingface_hub import ModelCard
+
+    from trainer.dossier.card import hub_card
+
     lines = ["", "## This export", "", f"{_WHAT[export.what]} Made of {export.model} on {export.created[:10]}.", ""]
     if export.parity:
         lines += [f"Checked against the run: {export.parity.sentence()}", ""]
@@ -21,7 +25,9 @@ def card(export: Export, run: Run) -> str:
     lines += ["### Release gates", "", f"{export.gates}", ""]
     lines += [f"- Fails: {failing}" for failing in export.failing]
     lines += [""] * bool(export.failing)
-    return f"{_run_card(run).rstrip()}\n" + "\n".join(lines)
+    found = ModelCard(hub_card(run), ignore_metadata_errors=True)
+    found.data.library_name, found.data.base_model_relation = _FOR_THE_HUB[export.what]
+    return f"{str(found).rstrip()}\n" + "\n".join(lines)
 
 
 def failing(gates: list[Gate]) -> list[str]:
@@ -35,8 +41,10 @@ _WHAT = {
     "gguf": "The base with what was trained in its weights, as GGUF for llama.cpp.",
     "ollama": "The base with what was trained in its weights, as GGUF, with a Modelfile for Ollama.",
 }
-
-
-def _run_card(run: Run) -> str:
-    path = run.folder / "README.md"
-    return path.read_text(encoding="utf-8") if path.exists() else f"# {run.config.output.name}\n"
+_FOR_THE_HUB = {
+    "merged": ("transformers", "finetune"),
+    "adapter": ("peft", "adapter"),
+    "gguf": ("gguf", "quantized"),
+    "ollama": ("gguf", "quantized"),
+}
+"""What loads it, and what it is to its base: the Hub's words, by which it shows how to load a model."""
