@@ -2,14 +2,14 @@
 
 import json
 import re
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from trainer import cases, config, runs, sizing
+from assistant import cli
+from assistant.terminal import BadInput
+from trainer import cases, config, hardware, runs, sizing
 from trainer.combinations import faults
 from trainer.data.sources import STARTER_PREFIX, is_here
 from trainer.hardware import Machine
@@ -86,23 +86,18 @@ def test_what_belongs_to_another_base_is_left_out(tmp_path: Path):
     assert cases.tiny(run).method.target_modules == "all-linear"  # pyright: ignore
 
 
-def test_a_case_is_named_and_what_changed_is_said(home: Path):
-    bedside = [sys.executable, "-m", "assistant.cli", "train"]
-
-    def say(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run([*bedside, *arguments], capture_output=True, text=True)
-
-    wrong = say("no-such-case")
-    assert wrong.returncode == 2 and "no case of that name; there are 13b-qlora-40gb, " in wrong.stderr
+def test_a_case_is_named_and_what_changed_is_said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hardware, "detect", lambda: CPU)
+    with pytest.raises(cases.CaseError, match="no case of that name; there are 13b-qlora-40gb, "):
+        cli.train("no-such-case")
+    with pytest.raises(BadInput, match=r"This plan needs a GPU \(a100-80gb\)"):
+        cli.train("radiology-reports")
     # It goes no further than the data, so that nothing is trained here.
-    shown = say(
-        "radiology-reports", "--tiny", "--set", "data.sources=[{name: /nowhere.jsonl}]", "--set", "output.name=x"
-    )
-    assert shown.returncode == 2 and "There is no file '/nowhere.jsonl'" in shown.stderr
-    assert "  schedule.batch_size: 2 instead of 4\n" in shown.stderr
-    assert "Not on this machine: ~/bedside-data/mimic-cxr.jsonl. Trained on instead: starter/clinical." in shown.stderr
-    whole = say("radiology-reports")
-    assert whole.returncode == 2 and "This plan needs a GPU (a100-80gb)" in whole.stderr
+    with pytest.raises(BadInput, match=r"There is no file '/nowhere\.jsonl'"):
+        cli.train("radiology-reports", settings=["data.sources=[{name: /nowhere.jsonl}]"], tiny=True)
+    said = capsys.readouterr().err
+    assert "  schedule.batch_size: 2 instead of 4\n" in said
+    assert "Not on this machine: ~/bedside-data/mimic-cxr.jsonl. Trained on instead: starter/clinical." in said
 
 
 @pytest.mark.soak
