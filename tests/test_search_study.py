@@ -19,7 +19,7 @@ from trainer.reporting import Reporter
 from trainer.search import hyperopt_tpe, journal, outcome, study
 from trainer.search import request as requests
 from trainer.search.outcome import Poor, Report, Result, TrialRecord, Unfit
-from trainer.search.request import SearchRequest
+from trainer.search.request import Objective, SearchRequest
 from trainer.search.space import SearchSpace, Values
 from trainer.search.study import SearchError, SharedStudy
 from trainer.search.work import work
@@ -234,7 +234,8 @@ def test_with_several_objectives_nothing_is_pruned(tmp_path: Path):
     while (found := hand.ask()) is not None:
         number, values = found
         assert hand.report(number, 50, 9.0 if number > 5 else 1.0)
-        measured = {"quality": values["schedule.learning_rate"], "safety": 1 / values["schedule.learning_rate"]}
+        rate = values["schedule.learning_rate"]
+        measured: dict[Objective, float] = {"quality": rate, "safety": 1 / rate}
         hand.complete(number, Result(measured=measured, curve=[(50, 1.0)], steps=1, seconds=0.1))
     records = hand.records()
     # What is better in one is worse in the other, so that each is on the front.

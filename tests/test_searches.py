@@ -28,6 +28,7 @@ from trainer.search.space import SearchSpace
 from trainer.search.study import SharedStudy
 from trainer.search.trial import Looks, Trials
 from trainer.sections import RunConfig
+from trainer.steering import forgetting_monitor, harm_monitor
 
 RATES = {"schedule.learning_rate": {"low": 1e-4, "high": 0.05, "log": True}}
 
@@ -66,11 +67,13 @@ def test_trials_train_on_the_same_budget_and_the_best_becomes_a_run_file(tiny_ru
         searches.best(found, 9)
     told = [event for event in found.events() if isinstance(event, events.TrialEvent)]
     assert [(one.trial, one.measured["quality"]) for one in told] == [(t.number, t.measured["quality"]) for t in trials]
-    again = carried_out(asked(tiny_run, space=space)).trials()
-    assert [one.measured for one in again] == [one.measured for one in trials], "the same seed, the same search"
+    again = carried_out(asked(tiny_run, space=space, trials=2)).trials()
+    assert [one.measured for one in again] == [one.measured for one in trials[:2]], "the same seed, the same trials"
 
 
-def test_safety_and_forgetting_are_measured_beside_the_loss(tiny_run: RunConfig):
+def test_safety_and_forgetting_are_measured_beside_the_loss(tiny_run: RunConfig, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(forgetting_monitor, "ASKED", 20)
+    monkeypatch.setattr(harm_monitor, "ASKED", 4)
     found = carried_out(asked(tiny_run, objectives=["quality", "forgetting", "safety", "memory"], trials=2))
     for one in found.trials():
         assert one.measured["safety"] == 0.0, "a model of random bytes complies with nothing"
