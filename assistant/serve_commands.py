@@ -66,7 +66,7 @@ def serve(
         ):
             for note in notes:
                 say(note)
-            address = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
+            address = f"{serving.address(host, port)}/v1"
             if as_json:
                 found = Served(
                     address=address,

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel
 
+from evaluators.chat_client import remote_host
 from evaluators.gates import Gate
 from trainer import config
 from trainer.errors import UserError
@@ -48,7 +49,6 @@ _MODULES: dict[Engine, tuple[str, ...]] = {
     "vllm": ("vllm",),
     "llama.cpp": ("xllamacpp",),
 }
-LOCAL = {"127.0.0.1", "localhost", "::1"}
 GGUF = ".gguf"
 NEARLY_GREEDY = 1e-4
 """Temperature where a request gives none. Not 0: transformers' server then never samples, whatever a request says."""
@@ -126,7 +126,7 @@ def _at(path: Path) -> Chosen:
 def warnings(chosen: Chosen, host: str) -> list[str]:
     """What whoever starts it has to know: gates that fail, and who can reach it."""
     found = [f"Warning: a release gate fails. {gate}" for gate in chosen.failing]
-    if host not in LOCAL:
+    if remote_host(address(host, 0)):
         found.append(
             f"Warning: whoever reaches this machine at {host} can ask the model and read its answers: there is no "
             "sign-in, and nothing is encrypted."
@@ -148,14 +148,19 @@ def engine_for(chosen: Chosen, wanted: Engine | None) -> Engine:
     return engine
 
 
+def address(host: str, port: int) -> str:
+    """Where a server at this host and port is reached."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def command(model: Path, engine: Engine, host: str, port: int, name: str) -> list[str]:
     """The command line of the server; `model` is what `laid_out` gave, `name` what clients call it."""
-    address = ["--host", host, "--port", str(port)]
+    place = ["--host", host, "--port", str(port)]
     python = [sys.executable, "-P", "-m"]  # -P: nothing beside the model is taken for a module
     if engine == "transformers":
-        return [*python, "transformers.cli.transformers", "serve", name, *address]
+        return [*python, "transformers.cli.transformers", "serve", name, *place]
     if engine == "vllm":  # written by its documentation; untested, as it wants a GPU
-        return [*python, "vllm.entrypoints.cli.main", "serve", str(model), "--served-model-name", name, *address]
+        return [*python, "vllm.entrypoints.cli.main", "serve", str(model), "--served-model-name", name, *place]
     return [*python, "trainer.llama_cpp_server", str(model), name, host, str(port)]
 
 
@@ -310,10 +315,10 @@ def _check_free(host: str, port: int) -> None:
 
 def _wait(process: subprocess.Popen[bytes], host: str, port: int) -> None:
     """Until the server answers, or has ended."""
-    reached = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
+    health = f"{address('127.0.0.1' if host == '0.0.0.0' else host, port)}/health"
     while process.poll() is None:
         try:
-            with urllib.request.urlopen(f"http://{reached}:{port}/health", timeout=2):
+            with urllib.request.urlopen(health, timeout=2):
                 return
         except (OSError, urllib.error.URLError):
             time.sleep(_POLL_SECONDS)
