@@ -96,6 +96,7 @@ def test_gpus_by_readings_else_by_the_card_else_by_any_card():
     assert measured.kwh.low == pytest.approx(200 * 4 * 1.1 / 1000)
     assert measured.kwh.high == pytest.approx(200 * 4 * 1.5 * 1.6 / 1000)
     assert measured.assumed == [REST, BUILDING, GRID]
+    assert "power of the first of 4 GPUs, taken for each (NVML), mean of 3 readings: 200 W" in measured.measured
     card = energy.estimate(made(HOUR, device="cuda", gpu="rtx-4090"))
     assert card.kwh.low == pytest.approx(450 * 0.4 * 1.1 / 1000) and CARD_USE in card.assumed
     assert card.kwh.high == pytest.approx(450 * 1.5 * 1.6 / 1000)

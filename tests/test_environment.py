@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trainer import environment
+from assistant.pages import run_view
+from trainer import energy, environment
 from trainer.environment import Environment
+from trainer.report import Report
 from trainer.runs import Run
 
 
@@ -16,6 +18,9 @@ def test_a_run_records_what_it_was_computed_with(finished_run: Run):
 
     assert kept.packages["torch"] == torch.__version__ and "playwright" not in kept.packages
     assert {"trl", "numpy", "safetensors"} <= set(kept.packages), "also what only others need"
+    report = Report.model_validate(finished_run.report())
+    assert report.energy is not None and 0 < report.energy.kwh.low < report.energy.kwh.high
+    assert f"<dd>{energy.words(report.energy)}</dd>" in run_view.report(finished_run.report())
     assert kept.threads > 0 and len(kept.code_sha256) == 64
 
 

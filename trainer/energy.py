@@ -163,7 +163,9 @@ def _gpu_watts(
 ) -> tuple[float, float]:
     """Of one card."""
     if mean is not None:
-        measured.append(f"power of the GPU (NVML), mean of {readings} readings: {mean:.0f} W")
+        devices = _devices(run)[0]
+        which = f"the first of {devices} GPUs, taken for each" if devices > 1 else "the GPU"
+        measured.append(f"power of {which} (NVML), mean of {readings} readings: {mean:.0f} W")
         return mean, mean
     row = catalogue.gpu(run.config.hardware.gpu) if run.config.hardware.gpu else None
     if row is None or row.board_w is None:

@@ -11,6 +11,7 @@ from evaluators import forgetting
 from evaluators.metrics import proportion
 from trainer import (
     card,
+    energy,
     environment,
     events,
     hardware,
@@ -124,11 +125,12 @@ def train(config: RunConfig, reporter: Reporter) -> None:
     workshop.clear()
     preflight.give_memory_back()
     began = time.perf_counter()
+    run = Run(id=folder.name, folder=folder, config=config, status=reporter.status)
     table, forgotten, ranked, gained = [], None, None, None
     if config.objective.kind == "reward":
         ranked = reward_models.rank_held_out(config, folder)
     else:
-        tuned = Tuned(Run(id=folder.name, folder=folder, config=config, status=reporter.status))
+        tuned = Tuned(run)
         table, forgotten = scoring.score(config, tuned, reporter.progress)
         if config.objective.kind in REINFORCED:
             gained = reinforcement.gain(config, tuned, prepared.validation, prepared.train, reporter.progress)
@@ -159,6 +161,7 @@ def train(config: RunConfig, reporter: Reporter) -> None:
         best_step=kept_step,
         training_minutes=training_minutes,
         evaluating_minutes=(time.perf_counter() - began) / 60,
+        energy=energy.estimate(run),
     )
     jobs.write_atomically(folder / "report.json", report.model_dump_json(indent=1))
     jobs.write_atomically(folder / "README.md", card.model_card(config, prepared.manifest, report))
@@ -197,13 +200,15 @@ def _monitors(config: RunConfig, workshop: Workshop, reporter: Reporter) -> list
 
 
 def _save(trainer: RunTrainer, config: RunConfig, folder: Path) -> None:
+    model: Any = trainer.accelerator.unwrap_model(trainer.model)
+    # Put together by all processes, where each has a share.
+    state = saved.training_state(model) if config.hardware.strategy in ("fsdp", "zero3") else None
     if not launch.is_main():
         return
-    model: Any = trainer.accelerator.unwrap_model(trainer.model)
     if config.method.kind == "full":
-        full.save(model, trainer.tokenizer, folder / MODEL)
+        full.save(model, trainer.tokenizer, folder / MODEL, state)
     else:
-        saved.save(model, config, folder / (REWARD if config.objective.kind == "reward" else ADAPTER))
+        saved.save(model, config, folder / (REWARD if config.objective.kind == "reward" else ADAPTER), state)
 
 
 def _roll_back(trainer: RunTrainer, monitors: list[Any], reporter: Reporter) -> int | None:

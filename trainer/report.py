@@ -10,6 +10,7 @@ from evaluators.held_out import Row
 from evaluators.metrics import Proportion
 from evaluators.pair_ranking import PairRanking
 from evaluators.scores import Difference, Measure
+from trainer.energy import Energy
 from trainer.events import Points
 from trainer.sizing import Range
 from trainer.steering.folds import FoldSummary
@@ -95,3 +96,5 @@ class Report(BaseModel):
     """What the sizing says of the training time, given the rows and their real lengths."""
     training_minutes: float
     evaluating_minutes: float
+    energy: Energy | None = None
+    """As it was estimated when the run had ended."""

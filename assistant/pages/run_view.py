@@ -7,6 +7,8 @@ from typing import Any
 
 from assistant.pages.history import History
 from assistant.pages.style import Tone, badge, notice
+from trainer import energy
+from trainer.energy import Energy
 from trainer.events import SampleEvent
 from trainer.jobs import ACTIVE
 from trainer.runs import Run
@@ -182,6 +184,8 @@ def _costs(found: dict[str, Any]) -> str:
             facts["training time, predicted"] = " to ".join(duration(3600 * said[end]) for end in ("low", "high"))
     if "evaluating_minutes" in found:
         facts["scoring time"] = duration(60 * found["evaluating_minutes"])
+    if said := found.get("energy"):
+        facts["energy, estimated"] = energy.words(Energy.model_validate(said))
     if "peak_gib" in found:
         facts["memory, peak"] = f"{found['peak_gib']:.1f} GiB"
         if said := found.get("predicted_gib"):
