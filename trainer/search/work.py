@@ -113,6 +113,9 @@ def help_with(folder: Path, parent: int | None = None) -> None:
     from trainer.search import request as requests
     from trainer.search.searches import REQUEST
     from trainer.search.trial import Trials
+    from trainer.worker import set_environment
+
+    set_environment()
 
     class Beside(Reporter):
         """Tells events, and leaves the state to the search's own process, whose end is a request to stop."""
