@@ -40,7 +40,7 @@ def parallel(trials: Sequence[TrialRecord], request: SearchRequest, best: int | 
     drawn = svg(f"{len(complete)} trials across their values", axes + others + strong)
     tops = [_end(request.space.root[name], -1) for name in names] + [_told(one, ends[one][1]) for one in objectives]
     lows = [_end(request.space.root[name], 0) for name in names] + [_told(one, ends[one][0]) for one in objectives]
-    heads = [name.partition(".")[2].replace("_", " ") for name in names] + [UNITS[one] for one in objectives]
+    heads = [_named(name) for name in names] + [UNITS[one] for one in objectives]
     grid = f'style="display:grid;grid-template-columns:repeat({columns},minmax(0,1fr));text-align:center;gap:0"'
 
     def row(words: list[str], strong: bool = False) -> str:
@@ -81,7 +81,7 @@ def curves(trials: Sequence[TrialRecord], best: int | None) -> str:
 
 
 def pareto(trials: Sequence[TrialRecord], objectives: Sequence[Objective], best: int | None) -> str:
-    """Complete trials by two objectives at a time; those on the front are joined."""
+    """Complete trials by two objectives at a time; those that none beats in these two are joined."""
     complete = outcome.complete(trials)
     if len(objectives) < 2 or not complete:
         return ""
@@ -95,7 +95,7 @@ def pareto(trials: Sequence[TrialRecord], objectives: Sequence[Objective], best:
 def importance(found: dict[str, float]) -> str:
     """Bars, the largest first."""
     bars = "".join(
-        f"<li><span>{escape(name)}</span><i><b style='width:{100 * share:.0f}%'></b></i><em>{share:.0%}</em></li>"
+        f"<li><span>{escape(_named(name))}</span><i><b style='width:{100 * share:.0f}%'></b></i><em>{share:.0%}</em></li>"
         for name, share in found.items()
     )
     return f'<ul class="bs-bars">{bars}</ul>' if bars else ""
@@ -110,7 +110,7 @@ def _pair(
         x = 100 * _between(trial.measured[across], min(xs), max(xs))
         return x, 100 - 100 * _between(trial.measured[up], min(ys), max(ys))
 
-    fronts = sorted(place(one) for one in complete if one.number in on_front)
+    fronts = sorted(place(one) for one in outcome.front(complete, [across, up]))
     drawn = levels()
     if len(fronts) > 1:
         drawn += path("M" + " L".join(f"{x:.2f},{y:.2f}" for x, y in fronts), OTHERS, 1.5, "5 4")
@@ -123,6 +123,10 @@ def _pair(
     ups = [_told(up, max(ys)), _told(up, min(ys))]
     acrosses = [_told(across, min(xs)), f"{UNITS[across]} {_told(across, max(xs))}"]
     return figure(caption, ups, svg(caption, drawn), acrosses, key)
+
+
+def _named(field: str) -> str:
+    return field.partition(".")[2].replace("_", " ")
 
 
 def _told(objective: Objective, found: float) -> str:

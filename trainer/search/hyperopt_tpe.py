@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import Any
 
 from trainer.search.outcome import TrialRecord
@@ -14,13 +13,6 @@ from trainer.search.space import Values
 
 STARTUP = 8
 """Trials drawn at random before anything is learnt from them; Hyperopt's own 20 is as many as a search may have."""
-
-
-def missing() -> str | None:
-    """What to do where Hyperopt is not installed; None where it is."""
-    if find_spec("hyperopt"):
-        return None
-    return "method hyperopt needs a package that is not here: pip install 'bedside[hyperopt]', or take tpe."
 
 
 def suggest(request: SearchRequest, trials: Sequence[TrialRecord], number: int) -> Values:

@@ -14,7 +14,6 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,13 +29,6 @@ from trainer.search.work import tell
 
 if TYPE_CHECKING:
     from ray.tune import Tuner
-
-
-def missing() -> str | None:
-    """What to do where Ray Tune is not installed; None where it is."""
-    if find_spec("ray"):
-        return None
-    return "engine ray needs a package that is not here: pip install 'bedside[ray]', or take engine local."
 
 
 def work(study: SharedStudy, reporter: Reporter, made: Callable[[], None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +10,7 @@ from pydantic import Field, field_validator
 
 from trainer.evaluation import request as requests
 from trainer.objective_sections import REINFORCED
+from trainer.search import memory_peak
 from trainer.search.space import LIVE, SearchSpace
 from trainer.section import Section, Text
 from trainer.sections import RunConfig
@@ -63,8 +65,13 @@ class SearchRequest(Section):
         return self.objectives == ["quality"] and self.method != "population"
 
     def faults(self) -> list[str]:
-        """A sentence for each reason why this search cannot be made, with the way out."""
+        """A sentence for each reason why this search cannot be made here, with the way out."""
         found = self.space.faults(self.run)
+        for package, field in (("hyperopt", self.method), ("ray", self.engine)):
+            if field == package and find_spec(package) is None:
+                found.append(f"{package} is not installed: pip install 'bedside[{package}]', or take tpe and local.")
+        if "memory" in self.objectives and not memory_peak.can_be_told(self.run.hardware.device):
+            found.append("objectives: memory of single trials can be told on a GPU, or on Linux; leave it out here.")
         if self.run.objective.kind in REINFORCED:
             found.append(
                 "objective: a run that learns from rewards does not lower the validation loss, by which trials are "

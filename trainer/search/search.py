@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from trainer import jobs
 from trainer.reporting import Reporter
-from trainer.search import hyperopt_tpe, outcome
-from trainer.search.memory_peak import can_be_told
+from trainer.search import outcome
 from trainer.search.request import SearchRequest
 from trainer.search.study import SearchError, SharedStudy
 from trainer.search.trial import Trials
@@ -14,7 +13,7 @@ from trainer.search.work import helpers, work
 
 def search(request: SearchRequest, reporter: Reporter) -> None:
     """Make the trials that are still to be made. Raises `SearchError`, `StopRequested`, and what a training raises."""
-    if found := faults(request):
+    if found := request.faults():
         raise SearchError(" ".join(found))
     study = SharedStudy(reporter.folder, request)
 
@@ -43,17 +42,3 @@ def search(request: SearchRequest, reporter: Reporter) -> None:
     finally:
         study.close()
     reporter.enter("done")
-
-
-def faults(request: SearchRequest) -> list[str]:
-    """A sentence for each reason why this search cannot be made here, with the way out."""
-    found = request.faults()
-    if request.method == "hyperopt" and (missing := hyperopt_tpe.missing()):
-        found.append(missing)
-    if request.engine == "ray":
-        from trainer.search import ray_engine
-
-        found += [missing] if (missing := ray_engine.missing()) else []
-    if "memory" in request.objectives and not can_be_told(request.run.hardware.device):
-        found.append("objectives: memory of single trials can be told on a GPU, or on Linux; leave it out here.")
-    return found
