@@ -95,7 +95,7 @@ def pareto(trials: Sequence[TrialRecord], objectives: Sequence[Objective], best:
 def importance(found: dict[str, float]) -> str:
     """Bars, the largest first."""
     bars = "".join(
-        f"<li><span>{escape(_named(name))}</span><i><b style='width:{100 * share:.0f}%'></b></i><em>{share:.0%}</em></li>"
+        f"<li><span>{escape(_named(name))}</span><i><b style='width:{share:.0%}'></b></i><em>{share:.0%}</em></li>"
         for name, share in found.items()
     )
     return f'<ul class="bs-bars">{bars}</ul>' if bars else ""
