@@ -240,6 +240,8 @@ def test_no_code_and_no_pickle_reaches_a_server(tiny_model: Path, tmp_path: Path
     folder = shutil.copytree(tiny_model, tmp_path / "exported")
     (folder / "pytorch_model.bin").write_bytes(b"")
     (folder / "json.py").write_text("raise SystemExit")
+    left = config.home() / "serving-999999999-of-a-killed-one"
+    left.mkdir()
     with serving.laid_out(serving.find(str(folder)), "vllm", lambda stage, done, total: None) as (model, notes):
         assert notes == []
         assert {"config.json", "tokenizer.json", "model.safetensors"} <= {file.name for file in model.iterdir()}
@@ -248,10 +250,10 @@ def test_no_code_and_no_pickle_reaches_a_server(tiny_model: Path, tmp_path: Path
         command = serving.command(model, "vllm", "127.0.0.1", 8000, "exported")
     assert settings["eos_token_id"] == [2] and settings["temperature"] == serving.NEARLY_GREEDY
     assert command[-6:] == ["--served-model-name", "exported", "--host", "127.0.0.1", "--port", "8000"]
-    assert not model.exists()
+    assert not model.exists() and not left.exists()
     (folder / "model.safetensors").unlink()
     with (
-        pytest.raises(ServingError, match=r"holds no \.safetensors file"),
+        pytest.raises(ServingError, match=r"holds no whole model \(config\.json and \.safetensors\)"),
         serving.laid_out(serving.find(str(folder)), "transformers", lambda stage, done, total: None),
     ):
         pass

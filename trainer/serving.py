@@ -12,6 +12,7 @@ import ctypes
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import psutil
 from pydantic import BaseModel
 
 from evaluators.chat_client import remote_host
@@ -53,6 +55,7 @@ GGUF = ".gguf"
 NEARLY_GREEDY = 1e-4
 """Temperature where a request gives none. Not 0: transformers' server then never samples, whatever a request says."""
 _READ = {".json", ".safetensors", ".jinja", ".model", ".txt"}  # no code, and no pickles
+_PLACE = "serving-"  # in the home, for as long as a process serves from it
 _COMMIT = "0" * 40  # of a Hub cache's only snapshot
 _POLL_SECONDS, _ENDING_SECONDS, _LINES_SHOWN = 0.2, 10, 8
 _PR_SET_PDEATHSIG = 1  # Linux: the signal that a process gets when its parent is gone
@@ -176,7 +179,8 @@ def laid_out(
     if engine == "llama.cpp":
         yield _gguf(chosen, adapter)
         return
-    with tempfile.TemporaryDirectory(prefix="serving-", dir=config.home()) as place:
+    _sweep()
+    with tempfile.TemporaryDirectory(prefix=f"{_PLACE}{os.getpid()}-", dir=config.home()) as place:
         folder, notes = _merged(chosen, Path(place) / "merged", progress, adapter)
         yield _as_hub_cache(folder, Path(place) / "hub", chosen.name), notes
 
@@ -219,6 +223,13 @@ def running(model: Path, engine: Engine, host: str, port: int, name: str) -> Ite
                 process.wait()
 
 
+def _sweep() -> None:
+    """Remove what a process that was killed could not: a merged model is large."""
+    for left in config.home().glob(f"{_PLACE}*"):
+        if not psutil.pid_exists(int(left.name.split("-")[1])):
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def _merged(chosen: Chosen, folder: Path, progress: Progress, adapter: str | None) -> tuple[Path, list[str]]:
     """The model's folder: the one that was named, that of its export, which was checked, or one that is merged now."""
     from trainer.export.merge import merge
@@ -253,8 +264,11 @@ def _as_hub_cache(folder: Path, hub: Path, name: str) -> Path:
     for file in folder.iterdir():
         if file.suffix in _READ:
             (snapshot / file.name).symlink_to(file.absolute())
-    if not list(snapshot.glob("*.safetensors")):
-        raise ServingError(f"{folder} holds no .safetensors file; name a folder that `bedside export` made, or a run.")
+    if not (snapshot / "config.json").exists() or not list(snapshot.glob("*.safetensors")):
+        raise ServingError(
+            f"{folder} holds no whole model (config.json and .safetensors); name a run, or what `bedside export --as "
+            "merged` made."
+        )
     (place / "refs").mkdir()
     (place / "refs" / (revision or "main")).write_text(_COMMIT)
     settings = snapshot / "generation_config.json"
