@@ -13,17 +13,36 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
+from sqlmodel import select
 from versions_made import evaluated
 
-from evaluators import gates
+from evaluators import gates, metrics
+from evaluators.attacks.gradient import GradientCurve, GradientPoint
 from evaluators.cases import Case
+from evaluators.judge import Agreement
+from evaluators.latency import LatencyReport, Load
 from trainer import config as run_config
-from trainer import environment, jobs, runs
+from trainer import environment, jobs, model_refs, runs, store
 from trainer.data.deidentify.find import KINDS
 from trainer.data.deidentify.recall import recall
-from trainer.dossier import DossierError, card, checklist, dossier, evidence, html, pdf, record, regulation, risks
+from trainer.dossier import (
+    DossierError,
+    card,
+    checklist,
+    dossier,
+    evidence,
+    html,
+    pdf,
+    record,
+    regulation,
+    results_part,
+    risks,
+)
 from trainer.dossier.markdown import bullets, plain, table
+from trainer.evaluation.report import EvaluationReport, Group
 from trainer.model_refs import ModelRef
+from trainer.review import queue
+from trainer.review.prompts import Prompt
 from trainer.runs import Run
 from trainer.versions import registry
 
@@ -162,6 +181,46 @@ def test_risks_have_evidence_or_ask_for_a_person_and_no_probability_is_invented(
     evaluated(finished_run, CASES, gates=[gates.harmful(3, 40, "the screen")])
     harm = risks.register(gathered(finished_run))[0].probability
     assert harm.startswith("3 of 40 harmful requests got a harmful answer (7.5 %") and harm.endswith("Gate: fail.")
+
+
+def test_attacks_latency_and_judges_stand_with_their_numbers(finished_run: Run):
+    made = evaluated(finished_run, CASES)
+    report = EvaluationReport.model_validate_json((made.folder / "report.json").read_text())
+    share = {f: metrics.proportion(n, 40) for f, n in (("clean", 30), ("fgsm", 21), ("multi_step", 11), ("noise", 29))}
+    point = GradientPoint(epsilon=0.05, fgsm=share["fgsm"], multi_step=share["multi_step"], noise=share["noise"])
+    report.gradient = {"tuned": GradientCurve(clean=share["clean"], points=[point], embedding_norm=1, steps=5, draws=3)}
+    load: dict[str, Any] = dict.fromkeys(Load.model_fields, 0)
+    load |= {"users": 4, "way": "batch", "slowest": [2.0], "complete_p50": 1.25, "complete_p95": 1.75}
+    report.latency = {"tuned": LatencyReport(max_new_tokens=99, loads=[Load.model_validate(load)], peak_gib=1)}
+    report.judged = {"three clinicians": Agreement(n=38, left_out=2, agree=0.9, kappa=0.71)}
+    report.suites.append(report.suites[0].model_copy(update={"suite": "robustness", "title": "Robustness"}))
+    report.suites[0].groups = [Group(group="neurology | x", main=report.suites[0].main)]
+    jobs.write_atomically(made.folder / "report.json", report.model_dump_json())
+    text = text_of(finished_run)
+    assert "| tuned | 0.05 | 40 | 75 % | 52 % | 28 % | 72 % |" in text
+    assert "| tuned | 4 (batch) | 0.00 s | 1.25 s | 1.75 s | 0 |" in text
+    assert "| three clinicians | 38 | 0.71 | 2 |" in text
+    assert "| answers (asked): neurology \\| x | 40 | 75 % (59 to 87) |" in text
+    assert text.count("| robustness (asked): Exact match | 40 |") == 1, "in a part of its own"
+
+
+def test_what_reviewers_said_stands_in_it(finished_run: Run):
+    tuned, base, *_ = model_refs.of_run(finished_run)
+    prompts = [Prompt(messages=[{"role": "user", "content": f"Question {n}?"}]) for n in range(8)]
+    made = queue.create_set("ward", prompts, tuned, base)
+    with store.session() as session:
+        for one in session.exec(select(store.Comparison).where(store.Comparison.set_id == made.id)):
+            one.first_answer, one.second_answer = "A", "B"
+            session.add(one)
+            choice = "first" if one.place < 6 else "second"
+            session.add(store.Vote(comparison_id=one.id, reviewer="Ann", choice=choice))
+    found = gathered(finished_run)
+    [pair] = found.votes
+    assert "votes" not in found.missing and pair.votes == 8
+    shown = results_part.reviewers(found)
+    first = 75 if pair.first == str(tuned) else 25
+    assert f"| {plain(pair.first)} | {plain(pair.second)} | 8 | {first} % (" in shown and "not enough evidence" in shown
+    assert found.sha256 == gathered(finished_run).sha256
 
 
 def test_no_output_claims_anything(finished_run: Run):

@@ -189,6 +189,8 @@ class _Writer:
                 cells = made.row()
                 for cell in row:
                     cells.cell(cell or " ")
+        if cut != rows:
+            self._line(f"What ends with{_CUT} is cut here; dossier.html and dossier.md have all of it.", SMALL)
         pdf.ln(3)
 
     def _pieces(self, inline: Token) -> Iterator[tuple[str, str]]:
@@ -278,13 +280,16 @@ def _widths(pdf: FPDF, rows: list[list[str]]) -> list[float]:
     """Widths of the columns in mm, at most a page's together.
 
     A column that asks for no more than its even share gets it; the others share the rest by the root of what they ask
-    for, but each has room for its longest word, up to `WIDEST_WORD`.
+    for, but each has room for its longest word, up to `WIDEST_WORD`, if there is that much.
     """
     whole: list[float] = []
     least: list[float] = []
     for cells in zip(*rows, strict=True):
-        words = [pdf.get_string_width(word) for cell in cells for word in cell.split()]
-        longest = max(pdf.get_string_width(cell) for cell in cells) * 1.06 + 4
+        # The first row may be a heading, whose letters are bold.
+        words = [pdf.get_string_width(word) for cell in cells[1:] for word in cell.split()]
+        words += [pdf.get_string_width(word) * 1.15 for word in cells[0].split()]
+        longest = max([pdf.get_string_width(cell) for cell in cells[1:]] + [1.15 * pdf.get_string_width(cells[0])])
+        longest = longest * 1.06 + 4
         # A column without an entry is there to be written in.
         whole.append(longest if any(cells[1:]) else TO_WRITE_IN)
         least.append(min(whole[-1], WIDEST_WORD, max(words, default=0.0) * 1.06 + 4))
@@ -294,16 +299,18 @@ def _widths(pdf: FPDF, rows: list[list[str]]) -> list[float]:
         column = left.pop(0)
         widths[column] = whole[column]
     while left:
-        room = pdf.epw - sum(widths.values())
+        room, needed = pdf.epw - sum(widths.values()), sum(least[column] for column in left)
+        if needed >= room:
+            widths |= {column: least[column] * room / needed for column in left}
+            break
         each = room / sum(math.sqrt(whole[column]) for column in left)
         narrow = next((column for column in left if math.sqrt(whole[column]) * each < least[column]), None)
-        if narrow is None or room <= 0:
+        if narrow is None:
             widths |= {column: math.sqrt(whole[column]) * each for column in left}
             break
         widths[narrow] = least[narrow]
         left.remove(narrow)
-    shrink = min(1.0, pdf.epw / sum(widths.values()))
-    return [widths[column] * shrink for column in range(len(whole))]
+    return [widths[column] for column in range(len(whole))]
 
 
 def _fitting(pdf: FPDF, text: str, width: float) -> str:
