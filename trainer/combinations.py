@@ -48,6 +48,11 @@ _NOT_SHARED_OUT = (
     ("PiSSA", "it takes whole weights apart", "leave method.init at zero"),
     ("EVA", "it begins with activations of the whole base", "leave method.init at zero"),
     ("DoRA", "it rescales columns of whole weights", "leave method.dora off"),
+    ("preferences or rewards", "the reference needs the whole base", "take objective.kind sft"),
+    ("EWC", "it looks at gradients of the whole base", "set steering.ewc to 0"),
+    ("L2-SP", "it compares whole weights", "set steering.l2_sp to 0"),
+    ("distillation", "it needs the output layer beside the model", "set steering.distillation to 0"),
+    ("consistency loss", "it needs the output layer beside the model", "leave adversarial.consistency at 0"),
 )
 
 IMPOSSIBLE = (
@@ -416,6 +421,12 @@ def _of_devices(config: RunConfig) -> list[Fault]:
     if hardware.strategy in ("zero2", "zero3") and hardware.device == "cpu":
         message = f"{hardware.strategy} is DeepSpeed's, which needs GPUs (hardware.device); take ddp or fsdp."
         faults.append(Fault(field="hardware.strategy", message=message))
+    if hardware.strategy in ("zero2", "zero3") and config.schedule.unfreezing_share:
+        message = (
+            f"DeepSpeed (hardware.strategy {hardware.strategy}) takes the layers' gradients together; leave it at 0, "
+            "or take ddp or fsdp."
+        )
+        faults.append(Fault(field="schedule.unfreezing_share", message=message))
     if config.objective.kind == "reward" or config.objective.kind in REINFORCED:
         message = f"objective {config.objective.kind} is trained by one process (objective.kind); set this to 1."
         faults.append(Fault(field="hardware.processes", message=message))

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 
 from trainer import catalogue, chat_template, config
 from trainer.errors import UserError
-from trainer.launch import fsdp
+from trainer.launch import deepspeed, fsdp, launch
 from trainer.method_sections import FullMethod
 from trainer.sections import RunConfig
 
@@ -170,6 +170,8 @@ def _placed(run: RunConfig) -> dict[str, Any]:
     """Where the weights go, as `from_pretrained` is told."""
     if fsdp.shares(run):
         return fsdp.loading(run)
+    if run.hardware.strategy == "zero3" and launch.size() > 1:
+        return deepspeed.loading(run)
     if isinstance(run.method, FullMethod) and run.method.offload:
         return {"device_map": "cpu"}  # a model whose weights wait there never stands on the GPU as a whole
     if run.hardware.device == "cuda" and run.hardware.strategy in ("fsdp", "zero3"):

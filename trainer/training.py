@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from trainer import events, preflight
 from trainer.data.tokenised import Prepared
 from trainer.errors import UserError
-from trainer.launch import launch
+from trainer.launch import deepspeed, launch
 from trainer.launch.decisions import SameDecisions, of_main
 from trainer.methods import saved
 from trainer.objectives.build import build
@@ -69,9 +69,12 @@ def train(config: RunConfig, training: Training) -> RunTrainer:
             checkpoint = last_checkpoint(training.folder, reporter)
         guard = DivergenceGuard()
         try:
-            preflight.try_longest_rows(
-                config, training.model, training.tokenizer, training.prepared, training.assemble, reporter
-            )
+            if deepspeed.uses(config):
+                reporter.warn("DeepSpeed takes a model over once, so that the longest rows are not tried beforehand.")
+            else:
+                preflight.try_longest_rows(
+                    config, training.model, training.tokenizer, training.prepared, training.assemble, reporter
+                )
             trainer = _trainer(config, training, checkpoint, guard)
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         except (RuntimeError, MemoryError) as error:
@@ -83,10 +86,12 @@ def train(config: RunConfig, training: Training) -> RunTrainer:
         else:
             if guard.found is None:
                 return trainer
-            smaller = divergence.slower(config, divergences)
+            # For the same reason it cannot begin again here; the run can be resumed.
+            smaller = None if deepspeed.uses(config) else divergence.slower(config, divergences)
             if smaller is None:
+                again = " again with half the rate" if divergences else ""
                 raise TrainingError(
-                    f"Training diverged again with half the rate: {guard.found.reason}. Lower "
+                    f"Training diverged{again}: {guard.found.reason}. Lower "
                     "schedule.learning_rate, or look for rows that are damaged, and start again."
                 )
             divergences += 1

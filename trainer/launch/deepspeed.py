@@ -6,10 +6,15 @@ it is installed accelerate imports it in every run. Install it where it is wante
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from trainer.launch import launch
 from trainer.sections import RunConfig
+
+if TYPE_CHECKING:
+    import torch
 
 STAGES = {"zero2": 2, "zero3": 3}
 BUCKET = 50_000_000
@@ -21,6 +26,46 @@ LIVE = 100_000_000
 def uses(config: RunConfig) -> bool:
     """Whether DeepSpeed trains this run."""
     return config.hardware.strategy in STAGES
+
+
+def arguments(config: RunConfig, bf16: bool) -> dict[str, Any]:
+    """What transformers' trainer is told; `bf16` as it is told elsewhere."""
+    return {"deepspeed": settings(config) | {"bf16": {"enabled": bf16}}} if uses(config) else {}
+
+
+def loading(config: RunConfig) -> dict[str, Any]:
+    """What `from_pretrained` is told where ZeRO-3 trains: weights are shared out as they are read.
+
+    transformers does so while a configuration of ZeRO-3 is alive, which is kept here for as long as the process.
+    """
+    from transformers.integrations.deepspeed import HfDeepSpeedConfig
+
+    _alive.append(HfDeepSpeedConfig(settings(config)))
+    return {}
+
+
+_alive: list[Any] = []
+
+
+def is_share(parameter: torch.Tensor) -> bool:
+    """Whether a parameter is one that ZeRO-3 has taken into shares."""
+    return hasattr(parameter, "ds_id")
+
+
+@contextmanager
+def whole(parameters: Iterable[torch.Tensor], written: bool = False) -> Iterator[None]:
+    """Within it the parameters that ZeRO-3 shares out are whole, in every process, which all have to come here.
+
+    `written`: what the main process writes to them is shared out again afterwards.
+    """
+    shares = [one for one in parameters if is_share(one)]
+    if not shares:
+        yield
+        return
+    from deepspeed.runtime.zero.partition_parameters import GatheredParameters
+
+    with GatheredParameters(shares, modifier_rank=0 if written else None):
+        yield
 
 
 def settings(config: RunConfig) -> dict[str, Any]:
@@ -39,7 +84,8 @@ def settings(config: RunConfig) -> dict[str, Any]:
             "stage3_prefetch_bucket_size": BUCKET,
             "stage3_max_live_parameters": LIVE,
             "stage3_max_reuse_distance": LIVE,
-            "stage3_param_persistence_threshold": 100_000,
+            # Nothing stays whole: DeepSpeed would gather a bf16 base and fp32 adapters into one buffer, and fail.
+            "stage3_param_persistence_threshold": 0,
             "stage3_gather_16bit_weights_on_model_save": False,
         }
     if config.hardware.offload:

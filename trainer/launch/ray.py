@@ -20,7 +20,7 @@ from trainer.launch.launch import LaunchError
 from trainer.sections import RunConfig
 
 STARTING_SECONDS = 600
-"""Longest that the cluster may take to have as many devices free."""
+"""Longest that the cluster may take to have so many devices free."""
 
 
 def script(config: RunConfig, folder: Path) -> str:
@@ -59,19 +59,18 @@ def train(folder: Path, address: str = "auto") -> None:
             return ray.remote(function).options(scheduling_strategy=place, max_retries=0, **devices)
 
         endpoint: Any = ray.get(on(0, _endpoint).remote())
-        command = torchrun.arguments(config, folder, folder.name, endpoint)
-        machines = [
-            on(number, _run).remote(command, str(run_config.home()), str(jobs.CODE_ROOT))
-            for number in range(hardware.machines)
-        ]
+        machines = []
+        for number in range(hardware.machines):
+            command = torchrun.arguments(config, folder, folder.name, endpoint, first=number == 0)
+            machines.append(on(number, _run).remote(command, folder, str(run_config.home()), str(jobs.CODE_ROOT)))
         codes: Any = ray.get(machines)
     finally:
         remove_placement_group(places)
     # A run that was stopped, or whose main process said why it failed, ends with other codes than 0 as well.
     if any(codes) and jobs.read_state(folder).state in jobs.ACTIVE:
         raise LaunchError(
-            f"The processes of a machine ended with status {max(codes)} and without a word; Ray's logs may say more. "
-            "Resume goes on from the last checkpoint."
+            f"The processes of a machine ended with status {max(codes)} and without a word; log.txt may say more. What "
+            "was started goes on from the last checkpoint when it is started again."
         )
 
 
@@ -84,9 +83,11 @@ def _endpoint() -> str:
         return f"{ray.util.get_node_ip_address()}:{free.getsockname()[1]}"
 
 
-def _run(command: list[str], home: str, code: str) -> int:
-    """The processes of this machine; their output goes to Ray's log."""
-    return subprocess.run(command, cwd=code, env=os.environ | {"BEDSIDE_HOME": home}).returncode
+def _run(command: list[str], folder: Path, home: str, code: str) -> int:
+    """The processes of this machine, which write to the run's log."""
+    with (folder / "log.txt").open("a") as log:
+        environment = os.environ | {"BEDSIDE_HOME": home}
+        return subprocess.run(command, cwd=code, env=environment, stdout=log, stderr=log).returncode
 
 
 if __name__ == "__main__":

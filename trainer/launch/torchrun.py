@@ -11,12 +11,17 @@ from trainer import jobs
 from trainer.sections import RunConfig
 
 PORT = 29500
+STARTING_SECONDS = 600
+"""Longest that a machine waits for the first one to be there."""
 HOST = "FIRST_MACHINE"
 """Stands where the name or address of the first machine goes, as long as nobody said it."""
 
 
-def arguments(config: RunConfig, folder: Path, rendezvous_id: str, endpoint: str) -> list[str]:
-    """The command of one machine. `endpoint` is host:port of the first, which all have to reach.
+def arguments(
+    config: RunConfig, folder: Path, rendezvous_id: str, endpoint: str, first: bool | None = None
+) -> list[str]:
+    """The command of one machine. `endpoint` is host:port of the first, which all have to reach; `first` says whether
+    this is it, where torchrun is not to find that out by the name.
 
     None is started a second time: a run goes on from its last checkpoint, and who resumes it sees why it ended.
     """
@@ -29,6 +34,8 @@ def arguments(config: RunConfig, folder: Path, rendezvous_id: str, endpoint: str
         f"--rdzv-id={rendezvous_id}",
         "--rdzv-backend=c10d",
         f"--rdzv-endpoint={endpoint}",
+        f"--rdzv-conf=read_timeout={STARTING_SECONDS}"
+        + (f",is_host={str(first).lower()}" if first is not None else ""),
         "--max-restarts=0",
         "-m",
         "trainer.launch.rank",

@@ -39,10 +39,13 @@ def apply(model: PreTrainedModel, method: FullMethod) -> PreTrainedModel:
     return model
 
 
-def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write the weights (fp32, safetensors) and the tokenizer with its chat template; whole or not at all."""
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, state: Any = None) -> None:
+    """Write the weights (fp32, safetensors) and the tokenizer with its chat template; whole or not at all.
+
+    `state` are the weights (`saved.training_state`) where the model cannot be asked, because they are shared out.
+    """
     with whole(folder) as place:
-        model.save_pretrained(place)
+        model.save_pretrained(place, state_dict=state)
         tokenizer.save_pretrained(place)
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.launch import fsdp
+from trainer.launch import deepspeed
 from trainer.method_sections import LoraMethod
 from trainer.methods import MethodError
 from trainer.methods.groups import BENEATH
@@ -40,8 +40,10 @@ def whole(folder: Path) -> Iterator[Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def save(model: Any, run: RunConfig, folder: Path) -> None:
+def save(model: Any, run: RunConfig, folder: Path, state: Any = None) -> None:
     """Write all adapters of the model into `folder`, whole or not at all; a fully tuned one: `full.save`.
+
+    `state` is what they hold (`training_state`) where the model cannot be asked, because its weights are shared out.
 
     A PiSSA adapter becomes an ordinary LoRA of the original base, of twice the rank. A prefix with a projection, and
     what P-tuning's network makes, are kept as the plain numbers that came out.
@@ -56,9 +58,7 @@ def save(model: Any, run: RunConfig, folder: Path) -> None:
             save_file(weights, place / WEIGHTS, metadata={"format": "pt"})
             config.save_pretrained(str(place))
         else:
-            # Asked for all it has, a base that is shared out (FSDP2) is put together first, and by every process.
-            own: Any = _trained(model) if fsdp.shares(run) else None
-            model.save_pretrained(str(place), save_embedding_layers=False, state_dict=own)
+            model.save_pretrained(str(place), save_embedding_layers=False, state_dict=state)
 
 
 def names(folder: Path) -> list[str]:
@@ -151,10 +151,15 @@ def training_state(model: Any) -> dict[str, Tensor]:
     """
     from trainer.methods import adalora
 
-    state = {name: one.detach() for name, one in _trained(model).items()}
+    state = {}
+    for name, one in _trained(model).items():
+        with deepspeed.whole([one]):
+            # Of ZeRO-3 one at a time, away from the device: all together are more than it holds.
+            state[name] = one.detach().to("cpu" if deepspeed.is_share(one) else one.device, copy=True).contiguous()
     if _allocates_ranks(model):
-        state |= {f"{_ALLOCATION}{name}": one for name, one in adalora.allocation(model).items()}
-    return {name: one.clone().contiguous() for name, one in state.items()}
+        for name, one in adalora.allocation(model).items():
+            state[f"{_ALLOCATION}{name}"] = one.clone().contiguous()
+    return state
 
 
 def set_training_state(model: Any, state: dict[str, Tensor]) -> None:
@@ -168,14 +173,16 @@ def set_training_state(model: Any, state: dict[str, Tensor]) -> None:
 
     numbers = {name: one for name, one in state.items() if not name.startswith(_ALLOCATION)}
     trained = _trained(model)
-    if {name: one.shape for name, one in trained.items()} != {name: one.shape for name, one in numbers.items()}:
+    shapes = {name: getattr(one, "ds_shape", one.shape) for name, one in trained.items()}
+    if shapes != {name: one.shape for name, one in numbers.items()}:
         raise MethodError(
             "The checkpoint was written by a run with another method, rank or set of tasks; a run goes on with the "
             "values that it began with. Start a new run instead."
         )
     with torch.no_grad():
         for name, one in trained.items():
-            one.copy_(numbers[name])
+            with deepspeed.whole([one], written=True):
+                one.copy_(numbers[name])
     if _allocates_ranks(model):
         allocation = {name: one for name, one in state.items() if name.startswith(_ALLOCATION)}
         adalora.restore(

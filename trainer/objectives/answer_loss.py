@@ -14,6 +14,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from evaluators.sides import last_position
+from trainer.launch import deepspeed
 from trainer.methods import MethodError
 
 CHUNK = 256  # positions; 256 x 49,152 fp32 logits are 48 MiB
@@ -137,7 +138,9 @@ class Read:
 def read(model: Any, inputs: dict[str, torch.Tensor]) -> Read:
     """Let the whole model read `input_ids` and `attention_mask` (batch, length); see `final_hidden`."""
     core = bare(model)
-    hidden, logits = (final_hidden(model, inputs), None) if has_plain_head(core) else _run(model, inputs)
+    # ZeRO-3's shares are together while their layer reads alone, so that there it has to make the logits itself.
+    plain = has_plain_head(core) and not deepspeed.is_share(core.get_output_embeddings().weight)
+    hidden, logits = (final_hidden(model, inputs), None) if plain else _run(model, inputs)
     # Where the weights stay in the computer's memory (method.offload) the output layer visits like the others; where
     # each process has a share of it (FSDP2), it is whole after it was read.
     return Read(hidden, core.get_output_embeddings().weight.to(inputs["input_ids"].device), logits)

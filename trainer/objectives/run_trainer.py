@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from trainer.data.tokenised import Prepared
-from trainer.launch import fsdp, launch, sharing, wrappers
+from trainer.launch import deepspeed, fsdp, launch, sharing, wrappers
 from trainer.methods import saved
 from trainer.methods.answering import evaluating
 from trainer.sections import RunConfig
@@ -56,9 +56,10 @@ class RunTrainer(Trainer):
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        # Not the optimizer that is handed in: accelerate has wrapped that one.
-        assert self.optimizer is not None
-        plain: Any = getattr(self.optimizer, "optimizer", self.optimizer)
+        # Not the optimizer that is handed in: accelerate has wrapped that one, and DeepSpeed before it.
+        plain: Any = self.optimizer
+        while hasattr(plain, "optimizer"):
+            plain = plain.optimizer
         self.lr_scheduler = optimiser.scheduler(plain, self.run, num_training_steps)
         self._created_lr_scheduler = True
         self.add_callback(optimiser.GroupRates(self.run, plain, self.lr_scheduler, num_training_steps))
@@ -68,6 +69,10 @@ class RunTrainer(Trainer):
         model, rows = super()._prepare_for_training(*arguments, **options)
         if launch.size() > 1:
             wrappers.check(self.run, model)
+        checkpoint = options.get("resume_from_checkpoint", arguments[-1] if arguments else None)
+        if deepspeed.uses(self.run) and checkpoint:
+            # The weights and what its optimiser remembers DeepSpeed has read by itself.
+            self._restore(Path(str(checkpoint)))
         return model, rows
 
     def _run_epoch(self, *arguments: Any, **options: Any) -> None:
@@ -110,16 +115,23 @@ class RunTrainer(Trainer):
         launch.wait()  # for each process's part: what is whole is marked so next
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        if not launch.is_main():
-            return
-        folder = Path(str(output_dir or self.args.output_dir))
-        folder.mkdir(parents=True, exist_ok=True)
-        save_file(saved.training_state(self.accelerator.unwrap_model(self.model)), folder / WEIGHTS)
+        state = saved.training_state(self.accelerator.unwrap_model(self.model))
+        if launch.is_main():
+            folder = Path(str(output_dir or self.args.output_dir))
+            folder.mkdir(parents=True, exist_ok=True)
+            save_file(state, folder / WEIGHTS)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Write what is trained, and nothing else, whoever holds it."""
+        self._save(output_dir)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         folder = Path(resume_from_checkpoint)
         self.take_weights(folder)
-        self.steering.restore(json.loads((folder / STEERING).read_text()))
+        self._restore(folder)
+
+    def _restore(self, checkpoint: Path) -> None:
+        self.steering.restore(json.loads((checkpoint / STEERING).read_text()))
 
     def _load_best_model(self) -> None:
         best = self.state.best_model_checkpoint

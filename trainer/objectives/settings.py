@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.launch import launch
+from trainer.launch import deepspeed, launch
 from trainer.sections import RunConfig
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ class Parts:
         schedule, watched = config.schedule, config.evaluation.watch
         on_cpu = config.hardware.device == "cpu"
         whole = config.method.kind == "full"  # in fp32; on a GPU its products are computed in bf16
+        bf16 = whole and not on_cpu and torch.cuda.is_bf16_supported()
         return {
+            **deepspeed.arguments(config, bf16),
             "output_dir": str(self.checkpoints),
             "max_steps": total_steps(config, len(self.prepared.train) if rows is None else rows),
             "per_device_train_batch_size": schedule.batch_size,
@@ -72,7 +74,7 @@ class Parts:
             "gradient_checkpointing_kwargs": {"use_reentrant": False} if schedule.gradient_checkpointing else None,
             "neftune_noise_alpha": schedule.neftune_alpha or None,
             "use_cpu": on_cpu,
-            "bf16": whole and not on_cpu and torch.cuda.is_bf16_supported(),
+            "bf16": bf16,
             "fp16": not on_cpu and not whole and next(self.model.parameters()).dtype == torch.float16,
             "eval_strategy": "steps",
             "eval_steps": config.evaluation.every,
