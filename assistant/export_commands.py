@@ -51,15 +51,15 @@ def export(
     from trainer.export import exports
     from trainer.export.gguf import TYPES
 
-    types = [one for one in TYPES if one in (kind or [exports.GGUF_TYPE])]
-    if unknown := [one for one in kind or [] if one not in TYPES]:
+    wanted = {*(kind or [exports.GGUF_TYPE])}
+    if unknown := sorted(wanted - {*TYPES}):
         raise BadInput(f"--type {unknown[0]}: there is no such type; there are {', '.join(TYPES)}.")
     made = exports.make(
         _model(model),
         what,
         adapter=adapter,
         precision=precision,
-        types=types,
+        types=[one for one in TYPES if one in wanted],
         items=items,
         to=to,
         progress=_Told().tell,

@@ -26,7 +26,7 @@ class ExportList(BaseModel):
     exports: list[ExportDetails]
 
 
-LOSS_HEADER = ["file", "size", "log-likelihood a token", "perplexity", "answers equal to merged", "right"]
+LOSS_HEADER = ["file", "size", "perplexity", "answers as merged", "right"]
 
 
 def loss_rows(losses: list[Loss]) -> list[list[str]]:
@@ -35,8 +35,7 @@ def loss_rows(losses: list[Loss]) -> list[list[str]]:
         [
             one.kind,
             f"{one.bytes / 1e6:,.0f} MB",
-            f"{one.log_likelihood:.3f}",
-            f"{one.perplexity:.2f}",
+            f"{one.perplexity:.3f}",
             percent(one.equal_answers) if one.equal_answers else "-",
             percent(one.right),
         ]
@@ -48,8 +47,9 @@ def loss_caption(losses: list[Loss]) -> str:
     """What the table is of, in a sentence."""
     first = losses[0]
     return (
-        f"Measured on {first.right.n} held-out questions of {first.set}; right: {METRICS[first.metric]}. merged: the "
-        "plain model in transformers, fp32; the others as llama.cpp computes them. Shares with their 95 % interval."
+        f"Measured on {first.right.n} held-out questions of {first.set}: perplexity of their reference "
+        f"answers, and answers that count as right ({METRICS[first.metric]}). merged: the plain model in transformers, "
+        "fp32; the others as llama.cpp computes them. Shares with their 95 % interval."
     )
 
 

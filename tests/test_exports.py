@@ -248,12 +248,12 @@ def test_what_must_not_be_pushed(finished_run: Run):
 
 
 def test_the_hubs_refusal_is_a_sentence(finished_run: Run, monkeypatch: pytest.MonkeyPatch):
-    import httpx
+    import httpx2
     from huggingface_hub.errors import HfHubHTTPError
 
     class Refusing(Hub):
         def create_repo(self, repo: str, **options: Any) -> None:
-            answer = httpx.Response(401, request=httpx.Request("POST", "https://hub/api"))
+            answer = httpx2.Response(401, request=httpx2.Request("POST", "https://hub/api"))
             raise HfHubHTTPError("Invalid username or password.", response=answer)
 
     made = exports.make(ref(finished_run), "adapter")

@@ -16,11 +16,12 @@ WHAT = {
     "adapter": "What was trained, alone (adapter)",
 }
 """The formats, in words; in the order in which they are offered."""
+_TITLES = {"merged": "Plain model", "gguf": "GGUF", "ollama": "For Ollama", "adapter": "Adapter alone"}
 
 
 def exported(found: list[Export]) -> str:
-    """All exports of a run, the newest first."""
-    return "".join(_one(export) for export in found)
+    """All exports of a run, the newest first and open."""
+    return "".join(_one(export, opened=number == 0) for number, export in enumerate(found))
 
 
 def gates(sentence: str, failing: list[str]) -> str:
@@ -31,32 +32,42 @@ def gates(sentence: str, failing: list[str]) -> str:
     return f'<div class="bs-notice bs-{tone}" role="status">{escape(sentence)}{listed}</div>'
 
 
-def _one(export: Export) -> str:
-    size = sum(file.bytes for file in export.files) / 1e6
+def _one(export: Export, opened: bool) -> str:
     checked = badge("answers as the run does", "good") if export.parity else badge("not checked", "warn")
+    size = sum(file.bytes for file in export.files) / 1e6
+    facts = [
+        f"{export.model} · {size:,.0f} MB · {export.created[:16].replace('T', ' ')} UTC",
+        *([f"Adapter {export.adapter}"] if export.adapter else []),
+        export.gates,
+    ]
     parts = [
-        f"<h4>{escape(WHAT[export.what])} {checked}</h4>",
-        f"<p>{escape(export.model)} · {size:,.0f} MB · {escape(export.created[:16].replace('T', ' '))} UTC</p>",
+        "".join(f'<p class="bs-soft">{escape(fact)}</p>' for fact in facts),
         f"<p>It is in <code>{escape(str(export.folder))}</code></p>",
         _parity(export.parity) if export.parity else "",
         _losses(export),
         "".join(f'<p class="bs-soft">{escape(note)}</p>' for note in export.notes),
-        gates(export.gates, export.failing),
+        gates("When it was exported, these gates failed:", export.failing) if export.failing else "",
     ]
-    return f'<section class="bs-export">{"".join(parts)}</section>'
+    title = f"<strong>{_TITLES[export.what]}</strong> {checked}"
+    return (
+        f'<details class="bs-section"{" open" if opened else ""}><summary>{title}</summary>{"".join(parts)}</details>'
+    )
 
 
 def _parity(found: Parity) -> str:
     rows = [
-        ("Answers equal to the run's", f"{found.equal_answers} of {found.questions}"),
-        ("Answers that part at two words as likely", str(found.ties)),
-        ("Largest difference of a logit", f"{found.largest_difference:.2g} (allowed {found.tolerance:.2g})"),
+        ["Answers equal to the run's", f"{found.equal_answers} of {found.questions}"],
+        ["Answers that part at two words that were as likely", str(found.ties)],
+        [
+            "Largest difference of a next word's score (logit)",
+            f"{found.largest_difference:.2g} (allowed {found.tolerance:.2g})",
+        ],
     ]
     if found.effect is not None:
-        rows.append(("Logits moved by rounding, and by the tuning", f"{found.error:.2g} and {found.effect:.2g}"))
+        rows.append(["Scores moved by the tuning, and by the export", f"{found.effect:.2g} and {found.error:.2g}"])
     if found.as_trained:
-        rows.append(("Answers equal to the run's on its 4-bit base", f"{found.as_trained.equal_answers}"))
-    return _table(["Checked against the run", ""], [list(row) for row in rows])
+        rows.append(["Answers equal to the run's on its 4-bit base", str(found.as_trained.equal_answers)])
+    return _table(["Checked against the run", ""], rows)
 
 
 def _losses(export: Export) -> str:
@@ -68,6 +79,10 @@ def _losses(export: Export) -> str:
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    body = "".join(f"<tr><td>{escape(first)}</td>{''.join(_cell(one) for one in rest)}</tr>" for first, *rest in rows)
     table = f'<table class="bs-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
     return f'<div class="bs-scroll">{table}</div>'
+
+
+def _cell(text: str) -> str:
+    return f'<td class="bs-short">{escape(text)}</td>'

@@ -76,7 +76,7 @@ def test_words_and_numbers_of_an_export(finished_run: Run):
     )  # fmt: skip
     page = export_view.exported([made])
     for words in (
-        "19 of 20", "0.31 (allowed 1.4)", "0.05 and 2.5", "144 MB", "-0.510", "90 % (77-96)", "harm: &lt;3&gt; of 100",
+        "19 of 20", "0.31 (allowed 1.4)", "2.5 and 0.05", "144 MB", "1.670", "90 % (77-96)", "harm: &lt;3&gt; of 100",
         "It was &lt;trained&gt;.", "40 held-out questions of starter/lab", "It can be exported for research",
     ):  # fmt: skip
         assert words in page

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evaluators.gates import Gate
 from trainer.runs import Run
@@ -26,7 +26,8 @@ def card(export: Export, run: Run) -> str:
     lines += [f"- Fails: {failing}" for failing in export.failing]
     lines += [""] * bool(export.failing)
     found = ModelCard(hub_card(run), ignore_metadata_errors=True)
-    found.data.library_name, found.data.base_model_relation = _FOR_THE_HUB[export.what]
+    metadata: Any = found.data
+    metadata.library_name, metadata.base_model_relation = _FOR_THE_HUB[export.what]
     return f"{str(found).rstrip()}\n" + "\n".join(lines)
 
 

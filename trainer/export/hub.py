@@ -91,7 +91,7 @@ def push(
         way = LOGIN if code in (401, 403) else "Try again later."
         raise ExportError(f"The Hub refused {repo} ({code}): {str(error).strip().splitlines()[0]} {way}") from None
     except Exception as error:  # the transport's own errors (no network) share no base class with the Hub's
-        if type(error).__module__.partition(".")[0] in {"httpx", "httpcore", "requests"}:
+        if type(error).__module__.partition(".")[0] in {"httpx", "httpx2", "httpcore", "httpcore2"}:
             raise ExportError(f"The Hub cannot be reached ({error}); nothing was pushed. Try again later.") from None
         raise
     return found.model_copy(update={"url": str(done.commit_url if hasattr(done, "commit_url") else done)})
