@@ -89,9 +89,11 @@ def test_a_new_evaluation_makes_it_one_of_an_earlier_state(found: Evidence, fini
 def test_the_evidence_is_the_same_until_something_of_it_changes(found: Evidence, finished_run: Run):
     sign(found, "Ann Ames")
     assert evidence.gather(found.ref).sha256 == found.sha256, "a signature is no evidence"
-    adapter = finished_run.weights[0]
-    adapter.write_bytes(adapter.read_bytes() + b"x")
-    assert evidence.gather(found.ref).sha256 != found.sha256
+    seen = {found.sha256}
+    for path in (finished_run.weights[0], finished_run.folder / "report.json", finished_run.folder / "run.yaml"):
+        path.write_bytes(path.read_bytes() + b"\n")
+        seen.add(evidence.gather(found.ref).sha256)
+    assert len(seen) == 4
 
 
 def test_it_is_taken_back_by_its_giver_alone_with_a_reason_as_a_further_row(found: Evidence):

@@ -18,6 +18,7 @@ from trainer.data.sources import content_hash
 from trainer.dossier import DossierError
 from trainer.energy import Energy
 from trainer.environment import Environment
+from trainer.evaluation import evaluations
 from trainer.evaluation.evaluations import Evaluation, list_evaluations
 from trainer.evaluation.report import EvaluationReport
 from trainer.model_refs import TUNED, ModelRef
@@ -28,6 +29,7 @@ from trainer.runs import Run
 from trainer.store import Version
 from trainer.versions import registry
 
+_MANIFEST, _REPORT = "data/manifest.json", "report.json"  # in a run folder
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -75,19 +77,15 @@ class Evidence:
 
     @cached_property
     def sha256(self) -> str:
-        """Of everything that a signature rests on: run file, data, weights, report and evaluation.
+        """Of everything that a signature rests on: the files of run file, data, weights, report and evaluation.
 
-        It changes with any of them; not with the number of a version, nor with who has signed.
+        It changes with any of them; not with the number of a version, who has signed, or another Bedside.
         """
-        facts = {
-            "model": str(self.ref),
-            "run file": self.run.config.model_dump(mode="json"),
-            "data": self.manifest and self.manifest.model_dump(mode="json"),
-            "weights": self.weights,
-            "report": self.report and self.report.model_dump(mode="json"),
-            "evaluation": self.evaluation and self.evaluation.id,
-            "measured": self.measured and self.measured.model_dump(mode="json"),
-        }
+        files = {name: self.run.folder / name for name in ("run.yaml", _MANIFEST, _REPORT)}
+        if self.evaluation:
+            files["evaluation"] = self.evaluation.folder / evaluations.REPORT
+        facts = {"model": str(self.ref), "weights": self.weights}
+        facts |= {name: content_hash(path) if path.exists() else None for name, path in files.items()}
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -109,8 +107,8 @@ def gather(ref: ModelRef) -> Evidence:
     return Evidence(
         ref=ref,
         run=run,
-        manifest=_read(folder / "data" / "manifest.json", RunManifest),
-        report=_read(folder / "report.json", Report),
+        manifest=_read(folder / _MANIFEST, RunManifest),
+        report=_read(folder / _REPORT, Report),
         evaluation=evaluation,
         measured=evaluation.report() if evaluation else None,
         environment=environment.of(folder),

@@ -16,15 +16,17 @@ STYLE = """
 body { margin: 0 auto; padding: 24px 20px 60px; max-width: 1000px; color: var(--text); background: var(--back);
   font: 16px/1.55 system-ui, "DejaVu Sans", sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.9rem; line-height: 1.2; } h2 { font-size: 1.35rem; margin-top: 2.2em; }
-nav ol { columns: 2 280px; padding-left: 1.4em; }
+nav ol { columns: 2 280px; padding-left: 2em; }
 a { color: inherit; }
 .scroll { overflow-x: auto; margin: 1em 0; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; vertical-align: top; padding: 6px 10px 6px 0; border-bottom: 1px solid var(--line);
   min-width: 5em; }
 th { color: var(--soft); font-weight: 600; } th:empty { padding: 0; }
+@media screen and (max-width: 700px) { th, td { overflow-wrap: break-word; } }
 pre { background: var(--sunk); padding: 14px; overflow-x: auto; font-size: .85rem; white-space: pre-wrap; }
 code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; }
+@page { margin: 16mm; }
 @media print {
   body { max-width: none; padding: 0; font-size: 10pt; color: #000; background: #fff; }
   h2 { break-after: avoid; } tr { break-inside: avoid; } .scroll { overflow: visible; }
