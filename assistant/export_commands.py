@@ -33,7 +33,7 @@ def export(
     ] = "merged",
     kind: Annotated[
         list[str] | None,
-        typer.Option("--type", help="Of GGUF: f16, q8_0, q5_1, q4_1 or q4_0; may be repeated. q8_0 if left out."),
+        typer.Option("--type", help="Of GGUF: f16, q8_0, q5_0 or q4_0; may be repeated. q8_0 if left out."),
     ] = None,
     adapter: Annotated[
         str | None, typer.Option(help="Which adapter, where each task or specialty has its own.")

@@ -33,11 +33,14 @@ def of_folder(folder: Path, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     "method",
     [
         {"kind": "lora", "rank": 4, "alpha": 8},
-        {"kind": "lora", "rank": 4, "alpha": 8, "scaling": "rank_stabilised", "target_modules": ["q_proj", "v_proj"]},
+        pytest.param(
+            {"kind": "lora", "rank": 4, "alpha": 8, "scaling": "rank_stabilised", "target_modules": ["q_proj"]},
+            marks=pytest.mark.soak,
+        ),
         {"kind": "lora", "rank": 4, "alpha": 8, "dora": True},
         {"kind": "lora", "rank": 4, "alpha": 8, "init": "pissa"},
         {"kind": "lora", "rank": 4, "alpha": 8, "target_modules": ["lm_head", "q_proj"]},
-        {"kind": "adalora", "rank": 2, "start_rank": 3, "alpha": 8},
+        pytest.param({"kind": "adalora", "rank": 2, "start_rank": 3, "alpha": 8}, marks=pytest.mark.soak),
         {"kind": "ia3"},
         {"kind": "layer_norm"},
         {"kind": "full"},

@@ -276,7 +276,7 @@ def test_the_commands(finished_run: Run):
     dry = bedside("exports", "push", said["id"], "clinic/lab-model", "--dry-run")
     assert dry.stdout.startswith("Would push to clinic/lab-model (private)")
     wrong = bedside("export", "latest", "--as", "gguf", "--type", "q9").exception
-    assert str(wrong) == "--type q9: there is no such type; there are f16, q8_0, q5_1, q4_1, q4_0."
+    assert str(wrong) == "--type q9: there is no such type; there are f16, q8_0, q5_0, q4_0."
     path = bedside("export", str(exports.folder() / said["id"])).exception
     assert isinstance(path, UserError) and "is a path; name a run or a version" in str(path)
     refused = bedside("exports", "delete", said["id"]).exception
