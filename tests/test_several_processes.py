@@ -149,6 +149,23 @@ def logits(tuned: Tuned) -> torch.Tensor:
 
 
 @pytest.mark.soak
+def test_processes_do_not_outlive_the_one_that_started_them(shared_run: RunConfig):
+    shared_run.schedule.max_steps = 10_000
+    run = runs.start(runs.create(together(shared_run)))
+    while runs.get(run.id).status.step < 1:
+        assert runs.get(run.id).status.state in jobs.ACTIVE, (run.folder / "log.txt").read_text()[-3000:]
+        time.sleep(0.02)
+    supervisor = runs.get(run.id).status.pid
+    assert supervisor is not None
+    ranks = [psutil.Process(process_of_rank(runs.get(run.id), rank)) for rank in (0, 1)]
+    os.kill(supervisor, signal.SIGKILL)
+    gone, alive = psutil.wait_procs(ranks, timeout=30)
+    assert len(gone) == 2 and not alive, "or two sets of processes would write to a run that is resumed"
+    died = ended(run)
+    assert died.status.state == "failed" and "The process ended at step" in str(died.status.error)
+
+
+@pytest.mark.soak
 def test_a_run_goes_on_with_another_number_of_processes(shared_run: RunConfig):
     one = alone(shared_run)
     run = runs.start(runs.create(together(shared_run)))

@@ -25,7 +25,7 @@ from trainer import (
 )
 from trainer.data import pairs
 from trainer.data.tokenised import tokenise
-from trainer.launch import launch
+from trainer.launch import deepspeed, launch
 from trainer.method_sections import LoraMethod
 from trainer.methods import full, saved
 from trainer.methods.apply import LECTURE_SHARES, trainable_share
@@ -115,6 +115,7 @@ def train(config: RunConfig, reporter: Reporter) -> None:
     conflict = trainer.steering.conflict.suggestion() if trainer.steering.conflict else ""
     _save(trainer, config, folder)
     launch.leave()
+    deepspeed.forget()
     if not is_main:
         return
 

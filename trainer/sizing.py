@@ -264,8 +264,8 @@ def _kept_by_bottlenecks(config: RunConfig, model: BaseModelRow) -> float:
 
 
 def _logit_positions(config: RunConfig, model: BaseModelRow, tokens: float, end: int) -> float:
-    if model.name.startswith(_WHOLE_LOGITS):
-        return tokens
+    if model.name.startswith(_WHOLE_LOGITS) or config.hardware.strategy == "zero3":
+        return tokens  # of ZeRO-3 the output layer makes them, which is whole while it reads alone
     answer = min(ANSWER_SHARE[end] * config.schedule.max_length, ANSWER_TOKENS[end])
     return min(config.schedule.batch_size * answer, LOGIT_POSITIONS)
 

@@ -21,7 +21,8 @@ _EIGHT = 8
 
 def devices(config: RunConfig, answers: Answers) -> list[Reason]:
     """Let all GPUs train together, with as many rows a step as one would; else say why one of them trains alone."""
-    count = answers.gpu_count or 1
+    row = catalogue.gpu(config.hardware.gpu) if config.hardware.gpu else None
+    count = max(answers.gpu_count or 1, row.count if row else 1)  # a rented machine has its own
     if config.hardware.device == "cpu" or count == 1:
         return []
     processes, machines = (count, 1) if count <= MOST_IN_A_MACHINE else (_EIGHT, count // _EIGHT)

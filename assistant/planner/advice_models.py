@@ -72,8 +72,8 @@ def choose_hardware(answers: Answers, machine: Machine) -> tuple[HardwareSection
             Reason(field="hardware.device", value="cpu", why=why, source="your answer")
         ]
     memory = f" with {row.memory_gib:g} GiB" if row else ""
-    how_many = str(answers.gpu_count) if (answers.gpu_count or 1) > 1 else "one"
-    each = " each" if memory and how_many != "one" else ""
+    count = max(answers.gpu_count or 1, row.count if row else 1)
+    how_many, each = (str(count), " each" if memory else "") if count > 1 else ("one", "")
     why = f"A GPU trains many times faster than a CPU; planned for {how_many} {name}{memory}{each}."
     if row and row.note:
         why += f" {row.note}"

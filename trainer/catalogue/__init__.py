@@ -71,7 +71,7 @@ class GpuRow(CatalogueRow):
     cores: int | None = None
     """Cores of its processor, where that is what a run can use: Apple's machines, and those without a GPU."""
     count: int = 1
-    """Cards in the machine. A run uses one of them."""
+    """Cards in the machine, all of which a run uses."""
     usd_per_hour: tuple[float, float] | None = None
     """Lowest and highest common price of the whole machine, in US dollars, seen in the year that the file names."""
     note: str = ""

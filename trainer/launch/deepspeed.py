@@ -38,13 +38,24 @@ def loading(config: RunConfig) -> dict[str, Any]:
 
     transformers does so while a configuration of ZeRO-3 is alive, which is kept here for as long as the process.
     """
+    from deepspeed import init_distributed  # pyright: ignore[reportMissingImports]
     from transformers.integrations.deepspeed import HfDeepSpeedConfig
 
+    init_distributed(auto_mpi_discovery=False)  # it takes over the processes that have met, or counts one alone
     _alive.append(HfDeepSpeedConfig(settings(config)))
     return {}
 
 
 _alive: list[Any] = []
+
+
+def forget() -> None:
+    """From here on models are loaded whole again, by the one process that goes on."""
+    if _alive:
+        from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+        _alive.clear()
+        unset_hf_deepspeed_config()
 
 
 def is_share(parameter: torch.Tensor) -> bool:
@@ -62,7 +73,9 @@ def whole(parameters: Iterable[torch.Tensor], written: bool = False) -> Iterator
     if not shares:
         yield
         return
-    from deepspeed.runtime.zero.partition_parameters import GatheredParameters
+    from deepspeed.runtime.zero.partition_parameters import (  # pyright: ignore[reportMissingImports]
+        GatheredParameters,
+    )
 
     with GatheredParameters(shares, modifier_rank=0 if written else None):
         yield

@@ -141,10 +141,11 @@ class PreferenceTrainer(RunTrainer, Trainer):
         losses, rows = found.losses(labels)
         likely = reference.likelihoods(losses, rows, len(labels))
         judged = self._judged(model, inputs, likely)
-        there = sharing.learns(inputs)
-        if there:
+        if sharing.learns(inputs):
             self._count(inputs, judged)
-        loss = judged.losses.mean() * there / self._batches
+            loss = judged.losses.mean() / self._batches
+        else:
+            loss = 0 * likely.sum()  # nothing was said that could be judged, but the step waits for every process
         batch = Batch(
             model=self.accelerator.unwrap_model(model),
             inputs=tokens,
