@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from trainer import energy
 from trainer.catalogue import BaseModelRow
@@ -17,15 +17,6 @@ from trainer.runs import Run
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
 
-Form = Literal["adapter", "merged", "gguf", "ollama"]
-"""In what form the weights are passed on."""
-_FORMS: dict[Form, tuple[str | None, str]] = {
-    "adapter": ("peft", "adapter"),
-    "merged": ("transformers", "finetune"),
-    "gguf": (None, "quantized"),
-    "ollama": (None, "quantized"),
-}
-"""The library that loads it, where the Hub has a name for it, and how the Hub calls its relation to the base."""
 METRIC_TYPES = {"exact_match": "exact_match", "label": "accuracy", "structure": "taught_structure"}
 OPEN = ("apache-2.0", "mit", "cc0-1.0", "cc-by-4.0")
 """Licences under which something may be passed on with the base's own licence."""
@@ -33,12 +24,14 @@ _KNOWN_IDS = ("apache-2.0", "mit", "llama3", "llama3.1", "llama3.2", "llama3.3",
 """Licences that the Hub knows by these names; any other is `other` there, with its own name beside it."""
 
 
-def hub_card(run: Run, form: Form = "adapter") -> str:
-    """The card of a run's tuned model, YAML metadata first. Raises what `evidence.gather` raises."""
-    return card(evidence.gather(ModelRef(run=run.id)), form)
+def hub_card(run: Run) -> str:
+    """The card of a run's tuned model as the run has it, YAML metadata first; an export adds its own.
+
+    Raises what `evidence.gather` raises."""
+    return card(evidence.gather(ModelRef(run=run.id)))
 
 
-def card(found: Evidence, form: Form = "adapter") -> str:
+def card(found: Evidence) -> str:
     """The card of a model whose evidence is gathered already."""
     from huggingface_hub import ModelCardData
 
@@ -51,8 +44,7 @@ def card(found: Evidence, form: Form = "adapter") -> str:
         if (row := data_set(source.name)) and row.hub_id
     ]
     licence, licence_name = _licence(found, found.base)
-    whole = config.method.kind == "full" and form == "adapter"
-    library, relation = _FORMS["merged" if whole else form]
+    library, relation = ("transformers", "finetune") if config.method.kind == "full" else ("peft", "adapter")
     data = ModelCardData(
         library_name=library,
         pipeline_tag="text-generation",
