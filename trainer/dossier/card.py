@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer import energy
@@ -27,7 +28,8 @@ _KNOWN_IDS = ("apache-2.0", "mit", "llama3", "llama3.1", "llama3.2", "llama3.3",
 def hub_card(run: Run) -> str:
     """The card of a run's tuned model as the run has it, YAML metadata first; an export adds its own.
 
-    Raises what `evidence.gather` raises."""
+    Raises what `evidence.gather` raises.
+    """
     return card(evidence.gather(ModelRef(run=run.id)))
 
 
@@ -132,4 +134,4 @@ def _slug(text: str) -> str:
 
 
 def _is_hub_id(text: str) -> bool:
-    return text.count("/") == 1 and not text.startswith(("/", ".", "~"))
+    return text.count("/") == 1 and not text.startswith(("/", ".", "~")) and not Path(text).is_dir()
