@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from trainer.data.tokenised import Prepared, padded
 from trainer.data.tokens import IGNORED, conversation
 from trainer.events import Scored
-from trainer.launch import launch, sharing
+from trainer.launch import deepspeed, launch, sharing
 from trainer.objectives import answer_loss
 from trainer.steering.stratified_sample import stratified_sample
 
@@ -148,7 +148,9 @@ def _measured(
     n = len(rows)
     found = _Rows([0.0] * n, [0] * n, [0] * n)
     groups = rows["group"] if activate else [0] * n
-    with torch.inference_mode():
+    # What ZeRO-3 puts together in inference mode could not be trained any more.
+    inference = torch.inference_mode(not deepspeed.is_share(next(model.parameters())))
+    with torch.no_grad(), inference:
         for batch, counts in sharing.of_this_process(list(batches(list(rows["length"]), list(groups), batch_size))):
             if activate:
                 activate(groups[batch[0]])
