@@ -28,7 +28,7 @@ WORKERS = "workers"  # in a search folder: a file for each process, which it hol
 LOSES = 2
 """How often the process of one trial may die before it is given up: an end that comes again is the trial's doing."""
 LEAST_FOR_IMPORTANCE = 8
-"""Complete trials: of fewer, what PED-ANOVA compares, the best tenth with the rest, is one trial or none."""
+"""Complete trials: of fewer, the best tenth, which PED-ANOVA compares with the rest, is one trial."""
 _FIRST_LOOK = 26  # per cent of the budget: at the first look, a quarter, the rate has hardly risen
 _STUDY = "search"
 
@@ -78,7 +78,8 @@ class SharedStudy:
                     self._study.enqueue_trial(chosen)
             self._study.sampler = _sampler(self.request, len(trials))
             trial = self._study.ask(_distributions(self.request))
-            number = trial.user_attrs.get("number", sum("again" not in one.user_attrs for one in trials))
+            new = max((one.user_attrs.get("number", -1) for one in trials), default=-1) + 1
+            number = trial.user_attrs.get("number", new)
             trial.set_user_attr("number", number)
             trial.set_user_attr("worker", self._worker)
         self._trials[number] = trial
