@@ -70,6 +70,7 @@ def test_another_seed_differs_from_the_first_step_on(finished_run: Run):
     kept = kept_of(finished_run)
     other = finished_run.config.model_copy(deep=True)
     other.schedule.seed += 1
+    other.evaluation.held_out = []
     found = again.Reproduction(model=kept.model)
     trained = here(runs.create(other))
     again.compare(kept, trained, found)
@@ -79,6 +80,7 @@ def test_another_seed_differs_from_the_first_step_on(finished_run: Run):
     assert found.training.largest_difference == max(apart) > 0
     assert found.training.largest_at == apart.index(max(apart)) + 1
     assert "the training loss differs from step 1 on, by at most" in found.said and "other weights" in found.said
+    assert "other scores" in found.said, "it scored nothing"
 
 
 def test_curves_of_different_length_differ_where_one_ends(finished_run: Run):

@@ -13,7 +13,7 @@ from versions_made import evaluated
 
 from assistant.pages import dossier, release
 from evaluators.cases import Case
-from trainer.dossier import evidence, signoffs
+from trainer.dossier import evidence, pdf, signoffs
 from trainer.dossier.signoffs import LOOKED_AT
 from trainer.model_refs import ModelRef
 from trainer.runs import Run
@@ -25,6 +25,8 @@ CASES = [Case(id=str(n), source=str(n), question="q", answer="a", right=True) fo
 @pytest.fixture
 def part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dossier._Part:
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    # Tested where it is written; here it would be made again and again.
+    monkeypatch.setattr(pdf, "write", lambda text, title: b"%PDF" * 500)
     with gr.Blocks():
         return dossier._Part(gr.Dropdown([]))
 
