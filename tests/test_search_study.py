@@ -20,7 +20,7 @@ from trainer.search import hyperopt_tpe, journal, outcome, study
 from trainer.search import request as requests
 from trainer.search.outcome import Poor, Report, Result, TrialRecord, Unfit
 from trainer.search.request import Objective, SearchRequest
-from trainer.search.space import SearchSpace, Values
+from trainer.search.space import SearchSpace, Values, rounded
 from trainer.search.study import SearchError, SharedStudy
 from trainer.search.work import work
 from trainer.sections import RunConfig
@@ -286,7 +286,7 @@ def test_hyperopt_goes_on_from_what_is_there(tmp_path: Path):
         number, values = hand.ask() or (0, {})
         hand.complete(number, by_rate(values))
         rates.append(values["schedule.learning_rate"])
-    expected = hyperopt_tpe.suggest(request, hand.records(), 12)
+    expected = rounded(hyperopt_tpe.suggest(request, hand.records(), 12))
     hand.close()
     hand = SharedStudy(folder, request)  # another process
     assert hand.ask() == (12, expected)
