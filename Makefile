@@ -39,6 +39,7 @@ bench: .venv/installed-dev
 	$(BIN)/python bench/active.py
 	$(BIN)/python bench/knowledge_update.py
 	$(BIN)/python bench/review_loop.py
+	$(BIN)/python bench/processes.py
 	$(BIN)/python bench/playground.py latest
 
 install: .venv/installed-dev
