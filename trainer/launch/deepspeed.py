@@ -38,7 +38,7 @@ def loading(config: RunConfig) -> dict[str, Any]:
 
     transformers does so while a configuration of ZeRO-3 is alive, which is kept here for as long as the process.
     """
-    from deepspeed import init_distributed  # pyright: ignore[reportMissingImports]
+    from deepspeed import init_distributed  # pyright: ignore
     from transformers.integrations.deepspeed import HfDeepSpeedConfig
 
     init_distributed(auto_mpi_discovery=False)  # it takes over the processes that have met, or counts one alone
