@@ -41,6 +41,8 @@ bench: .venv/installed-dev
 	$(BIN)/python bench/review_loop.py
 	$(BIN)/python bench/processes.py
 	$(BIN)/python bench/playground.py latest
+	$(BIN)/python bench/search.py
+	$(BIN)/python bench/processes.py
 
 install: .venv/installed-dev
 
