@@ -28,7 +28,7 @@ from trainer.export import ExportError, gguf
 from trainer.export.gguf_tokenizer import vocabulary
 from trainer.export.llama_cpp import opened
 from trainer.export.merge import merge
-from trainer.export.parity import compare_prompts, own_tokenizer
+from trainer.export.prompts import compare_prompts, own_tokenizer
 from trainer.export.quantisation import quantisation_loss
 from trainer.export.questions import questions
 from trainer.model_refs import ModelRef

@@ -25,7 +25,8 @@ from trainer.export.card import card, failing
 from trainer.export.default_system import with_default_system
 from trainer.export.gguf import Type
 from trainer.export.merge import Precision, cannot_merge, merge
-from trainer.export.parity import Parity, check, own_tokenizer
+from trainer.export.parity import Parity, check
+from trainer.export.prompts import own_tokenizer
 from trainer.export.quantisation import Loss
 from trainer.methods import MethodError, saved
 from trainer.model_refs import TUNED, ModelRef

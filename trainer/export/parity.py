@@ -8,7 +8,6 @@ fits into memory, so that what differs is the export's weights and not how they 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
@@ -21,11 +20,12 @@ from evaluators.generation import Messages
 from trainer import models, runs
 from trainer.export import ExportError
 from trainer.export.merge import Precision, in_full, load_adapted, own_precision
+from trainer.export.prompts import compare_prompts, own_tokenizer, render, stranger_tokenizer
 from trainer.export.questions import ANSWER_TOKENS, questions
 from trainer.methods import saved
 from trainer.model_refs import ModelRef
 from trainer.models import Progress
-from trainer.runs import MODEL, Run
+from trainer.runs import Run
 from trainer.tuned import Tuned
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ model in bf16, and four times that is allowed. In fp32 only the order of additio
 LOST = 0.5
 """Largest share of what the tuning changed that rounding may take away."""
 _NEXT = 5  # likeliest tokens of each place that are kept, to tell a tie from a difference
-_SHOWN = 30  # characters on either side of the place where two prompts part
 
 
 class Against(BaseModel):
@@ -105,7 +104,7 @@ def check(
     progress("comparing the chat templates", 0, 1)
     theirs = stranger_tokenizer(folder)
     compare_prompts(
-        lambda messages: _render(theirs, messages),
+        lambda messages: render(theirs, messages),
         lambda prompt: theirs(prompt, add_special_tokens=False)["input_ids"],
         own_tokenizer(run),
         asked,
@@ -137,56 +136,6 @@ def check(
             equal_answers=sum(one.tokens == two.tokens for one, two in zip(quantised, there, strict=True)),
         )
     return result
-
-
-def compare_prompts(
-    render: Callable[[Messages], str],
-    read: Callable[[str], list[int]],
-    own: PreTrainedTokenizerBase,
-    asked: list[Messages],
-    name: str,
-) -> None:
-    """Raise `ExportError` at the first prompt that an export renders, or reads as tokens, otherwise than the run.
-
-    `render` and `read` are the export's, `own` is the run's tokenizer. Each question is rendered with the run's system
-    prompt and, by the export, also without one, which has to come to the same; and so is one longer conversation.
-    """
-    further: Messages = [{"role": "assistant", "content": "It may be."}, {"role": "user", "content": "And then?"}]
-    for messages in [*asked, [*asked[0], *further]]:
-        expected = _render(own, messages)
-        for way, given in (("", messages), (" without a system prompt", messages[1:])):
-            found = render(given)
-            # llama.cpp leaves out the token that it puts before every prompt, and counts it when it reads.
-            if found != expected and f"{own.bos_token or ''}{found}" != expected:
-                raise ExportError(_parted(expected, found, name, way))
-            ids, others = own(expected, add_special_tokens=False)["input_ids"], read(found)
-            if ids != others:
-                place = next(
-                    (at for at, pair in enumerate(zip(ids, others, strict=False)) if pair[0] != pair[1]),
-                    min(len(ids), len(others)),
-                )
-                raise ExportError(
-                    f"{name} reads the prompt of a question as other tokens than the run: token {place + 1} of "
-                    f"{len(ids)} is {own.decode(ids[place : place + 1])!r} for the run and "
-                    f"{own.decode(others[place : place + 1])!r} there. Nothing was put in place; export it "
-                    "again with the run's own tokenizer."
-                )
-
-
-def own_tokenizer(run: Run) -> PreTrainedTokenizerBase:
-    """The tokenizer with which the run was trained."""
-    whole = run.folder / MODEL
-    return models.load_tokenizer(str(whole) if whole.is_dir() else run.config.model.name)
-
-
-def stranger_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of an export as it is there, with nothing made usable; raises `ExportError` without a template."""
-    from transformers import AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    if not tokenizer.chat_template:
-        raise ExportError(f"{folder.name} holds no chat template: whoever loads it has to guess how it was asked.")
-    return tokenizer
 
 
 @dataclass
@@ -356,29 +305,6 @@ def _judge(found: Parity, here: list[_Reply], there: list[_Reply], asked: list[M
             f"word of which the run was sure, and rounding to {found.saved_in} does not explain it. Nothing was put in "
             "place."
         )
-
-
-def _render(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> str:
-    from jinja2.exceptions import TemplateError
-
-    try:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-    except TemplateError as error:
-        return f"(the template fails: {error})"
-
-
-def _parted(expected: str, found: str, name: str, way: str) -> str:
-    place = next(
-        (at for at, pair in enumerate(zip(expected, found, strict=False)) if pair[0] != pair[1]),
-        min(len(expected), len(found)),
-    )
-    start = max(0, place - _SHOWN)
-    return (
-        f"The chat template in {name} renders a prompt{way} otherwise than the run was trained with. They part "
-        f"at character {place + 1}: the run has {expected[start : place + _SHOWN]!r}, the export "
-        f"{found[start : place + _SHOWN]!r}. Whoever loads it would be answered worse; nothing was put in place. Give "
-        "it the run's own chat_template.jinja."
-    )
 
 
 def _place(run: Run, folder: Path, saved_in: Precision) -> tuple[str, Precision]:

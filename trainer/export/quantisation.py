@@ -22,7 +22,7 @@ from trainer import scoring
 from trainer.export import ExportError
 from trainer.export.gguf import Type
 from trainer.export.llama_cpp import NOT_HERE, LlamaCpp, is_installed, opened
-from trainer.export.parity import compare_prompts, stranger_tokenizer
+from trainer.export.prompts import compare_prompts, stranger_tokenizer
 from trainer.export.questions import questions
 from trainer.models import Progress
 from trainer.sections import HeldOutSet, RunConfig
