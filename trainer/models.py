@@ -224,7 +224,7 @@ def _from_hub(hub_id: str, report: Progress) -> Path | None:
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError):
         return None
     except Exception as error:  # the transport's own errors (no network) share no base class with the Hub's
-        if type(error).__module__.partition(".")[0] in {"httpx", "httpcore", "requests"}:
+        if type(error).__module__.partition(".")[0] in {"httpx", "httpx2", "httpcore", "httpcore2", "requests"}:
             return None
         raise
     return folder if _is_complete(folder) else None
