@@ -28,8 +28,8 @@ TYPES: tuple[Type, ...] = get_args(Type)
 """From the largest to the smallest; bits a weight: 16, 8.5, 5.5, 4.5.
 
 q4_1 and q5_1 are left out. Of the embedded model they hold the weights as well as these (q4_1 was 0.02 of their spread
-off, q4_0 0.09), but as llama.cpp reads them the perplexity of reference answers was 6.2 and 1.02 against 1.002, and with
-q4_1 no answer was left as it was. Why was not found."""
+off, q4_0 0.09), but as llama.cpp reads them the perplexity of reference answers was 6.2 and 1.02 against 1.002, and
+with q4_1 no answer was left as it was. Why was not found."""
 
 
 @dataclass
