@@ -14,7 +14,7 @@ from assistant.terminal import BadInput, Json, say
 from trainer.model_refs import ModelRef
 
 if TYPE_CHECKING:
-    from trainer.export.exports import Export
+    from trainer.export.record import Export
 
 exports_app = typer.Typer(help="Look at exports, push and delete them.", no_args_is_help=True)
 ExportId = Annotated[str, typer.Argument(help="Id of an export, or its beginning.")]

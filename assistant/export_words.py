@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from trainer.card import METRICS, percent
-from trainer.export.exports import Export
 from trainer.export.hub import Push
 from trainer.export.quantisation import Loss
+from trainer.export.record import Export
 
 
 class ExportDetails(Export):

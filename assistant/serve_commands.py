@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from assistant.terminal import Json, say, tell
 from trainer import events
 
-# As `trainer.serving.Engine`, without loading what that imports.
+# As `trainer.server_process.Engine`, without loading what that imports.
 Engine = Literal["transformers", "vllm", "llama.cpp"]
 
 
@@ -49,7 +49,7 @@ def serve(
     as_json: Json = False,
 ) -> None:
     """Answer an OpenAI-compatible API with one model, until Ctrl-C."""
-    from trainer import serving
+    from trainer import server_process, serving
 
     chosen = serving.find(model)
     chosen_engine = serving.engine_for(chosen, engine)
@@ -62,11 +62,11 @@ def serve(
     try:
         with (
             serving.laid_out(chosen, chosen_engine, _told, adapter) as (files, notes),
-            serving.running(files, chosen_engine, host, port, chosen.name) as server,
+            server_process.running(files, chosen_engine, host, port, chosen.name) as server,
         ):
             for note in notes:
                 say(note)
-            address = f"{serving.address(host, port)}/v1"
+            address = f"{server_process.address(host, port)}/v1"
             if as_json:
                 found = Served(
                     address=address,

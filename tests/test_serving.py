@@ -19,11 +19,11 @@ from versions_made import evaluated
 
 from evaluators import gates
 from evaluators.generation import Sampling
-from trainer import config, pairing, serving
+from trainer import config, pairing, server_process, serving
 from trainer.model_refs import ModelRef
 from trainer.models import ModelError
 from trainer.runs import Run
-from trainer.serving import ServingError
+from trainer.server_process import ServingError
 from trainer.versions import VersionError, registry
 
 QUESTION = "Is 4 even?"
@@ -149,9 +149,9 @@ STAND_IN = (
 HELD = """
 import sys
 from pathlib import Path
-from trainer import serving
-serving.command = lambda model, engine, host, port, name: [sys.executable, "-c", {stand_in!r}]
-with serving.running(Path({model!r}), "vllm", "127.0.0.1", {port}, "m") as server:
+from trainer import server_process
+server_process.command = lambda model, engine, host, port, name: [sys.executable, "-c", {stand_in!r}]
+with server_process.running(Path({model!r}), "vllm", "127.0.0.1", {port}, "m") as server:
     print(server.pid, flush=True)
     server.wait()
 """
@@ -176,11 +176,11 @@ def test_a_server_does_not_outlive_a_killed_parent(tmp_path: Path):
 
 def test_a_server_that_does_not_start_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     failing = [sys.executable, "-c", "import sys; print('loading'); sys.exit('no such architecture')"]
-    monkeypatch.setattr(serving, "command", lambda *arguments: failing)
+    monkeypatch.setattr(server_process, "command", lambda *arguments: failing)
     said = r"The server \(vllm\) did not start. It said last:\nloading\nno such architecture$"
     with (
         pytest.raises(ServingError, match=said),
-        serving.running(tmp_path / "model", "vllm", "127.0.0.1", free_port(), "m"),
+        server_process.running(tmp_path / "model", "vllm", "127.0.0.1", free_port(), "m"),
     ):
         pass
 
@@ -232,7 +232,10 @@ def test_what_cannot_be_served_is_said(finished_run: Run, tmp_path: Path, monkey
         taken.listen()
         port = taken.getsockname()[1]
         said = rf"Nothing can be served at 127.0.0.1:{port} \(Address already in use\)"
-        with pytest.raises(ServingError, match=said), serving.running(file, "llama.cpp", "127.0.0.1", port, "model"):
+        with (
+            pytest.raises(ServingError, match=said),
+            server_process.running(file, "llama.cpp", "127.0.0.1", port, "model"),
+        ):
             pass
 
 
@@ -247,7 +250,7 @@ def test_no_code_and_no_pickle_reaches_a_server(tiny_model: Path, tmp_path: Path
         assert {"config.json", "tokenizer.json", "model.safetensors"} <= {file.name for file in model.iterdir()}
         assert not [file for file in model.iterdir() if file.suffix in (".bin", ".py")]
         settings = json.loads((model / "generation_config.json").read_text())
-        command = serving.command(model, "vllm", "127.0.0.1", 8000, "exported")
+        command = server_process.command(model, "vllm", "127.0.0.1", 8000, "exported")
     assert settings["eos_token_id"] == [2] and settings["temperature"] == serving.NEARLY_GREEDY
     assert command[-6:] == ["--served-model-name", "exported", "--host", "127.0.0.1", "--port", "8000"]
     assert not model.exists() and not left.exists()

@@ -81,6 +81,12 @@ class Job(BaseModel):
 J = TypeVar("J", bound=Job)
 
 
+def set_environment() -> None:
+    """What libraries are told before they are imported."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file's content so that a reader, or a kill at any moment, sees the old or the new one, never a half."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from trainer import config as run_config
+from trainer import jobs
 from trainer.errors import UserError
 from trainer.jobs import DISK_FULL, RunState
 
@@ -26,7 +27,7 @@ QUEUE_POLL_SECONDS = 1.0
 
 def main(folder: Path) -> int:
     """Do the job in `folder`, after any other on this device; returns the exit status (0 done or stopped)."""
-    set_environment()
+    jobs.set_environment()
     status = RunState.model_validate_json((folder / "state.json").read_text(encoding="utf-8"))
     status.pid = os.getpid()
 
@@ -43,12 +44,6 @@ def _work(folder: Path, reporter: Reporter) -> None:
         _search(folder, reporter)
     else:
         _evaluate(folder, reporter)
-
-
-def set_environment() -> None:
-    """What libraries are told before they are imported."""
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 
 def told(reporter: Reporter, work: Callable[[], None], not_ours: Callable[[Exception], bool] | None = None) -> int:

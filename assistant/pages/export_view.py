@@ -6,8 +6,8 @@ from html import escape
 
 from assistant.export_words import LOSS_HEADER, loss_caption, loss_rows
 from assistant.pages.style import badge
-from trainer.export.exports import Export
 from trainer.export.parity import Parity
+from trainer.export.record import Export
 
 WHAT = {
     "merged": "A plain model, for any tool (safetensors)",

@@ -8,7 +8,7 @@ from evaluators.gates import Gate
 from trainer.runs import Run
 
 if TYPE_CHECKING:
-    from trainer.export.exports import Export
+    from trainer.export.record import Export
 
 
 def card(export: Export, run: Run) -> str:

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 
 from trainer import catalogue, jobs, models, runs
 from trainer import config as run_config
@@ -25,56 +25,19 @@ from trainer.export.card import card, failing
 from trainer.export.default_system import with_default_system
 from trainer.export.gguf import Type
 from trainer.export.merge import Precision, cannot_merge, merge
-from trainer.export.parity import Parity, check
+from trainer.export.parity import check
 from trainer.export.prompts import own_tokenizer
-from trainer.export.quantisation import Loss
+from trainer.export.record import CARD, RECORD, Export, File, What
 from trainer.methods import MethodError, saved
 from trainer.model_refs import TUNED, ModelRef
 from trainer.models import Progress
 from trainer.runs import Run
 from trainer.tuned import adapter_folder
 
-What = Literal["merged", "gguf", "adapter", "ollama"]
-CARD, RECORD = "README.md", "export.json"
 GGUF_TYPE: Type = "q8_0"
 """What is written where no type is named: half of f16, and the least loss of those that are smaller."""
 _COPIES: dict[What, float] = {"merged": 1.0, "gguf": 2.0, "ollama": 2.0, "adapter": 0.1}
 """How many times the base's size an export needs while it is made."""
-
-
-class File(BaseModel):
-    """A file of an export. `name` is its path within the folder."""
-
-    name: str
-    bytes: int
-    sha256: str
-
-
-class Export(BaseModel):
-    """What was exported, and how it was checked."""
-
-    id: str
-    folder: Path = Field(exclude=True)
-    model: str
-    """RUN, RUN:base or RUN:checkpoint-N."""
-    what: What
-    adapter: str | None = None
-    """The one of several that is in it."""
-    base: str
-    licence: str
-    """Of the base."""
-    precision: Precision | None = None
-    """Of the saved weights; None for GGUF and adapters, which have their own."""
-    created: str
-    files: list[File] = []
-    parity: Parity | None = None
-    losses: list[Loss] = []
-    """What each type of GGUF loses."""
-    gates: str
-    """What the run's release gates say, in a sentence."""
-    failing: list[str] = []
-    """The gates that fail."""
-    notes: list[str] = []
 
 
 def folder() -> Path:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from trainer import runs
 from trainer.export import ExportError
-from trainer.export.exports import CARD, Export, File
+from trainer.export.record import CARD, Export, File
 from trainer.model_refs import parse
 from trainer.models import Progress
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from evaluators.generation import Messages
-from trainer import serving
+from trainer import server_process
 from trainer.export import ExportError
 
 NOT_HERE = (
@@ -94,7 +94,7 @@ def opened(file: Path) -> Iterator[LlamaCpp]:
         probe.bind((_LOCAL, 0))
         port = probe.getsockname()[1]
     try:
-        with serving.running(file, "llama.cpp", _LOCAL, port, "export"):
+        with server_process.running(file, "llama.cpp", _LOCAL, port, "export"):
             yield LlamaCpp(port)
-    except serving.ServingError as error:
+    except server_process.ServingError as error:
         raise ExportError(f"llama.cpp cannot open {file.name}: {error}") from None

@@ -39,7 +39,7 @@ def main(folder: Path, settings: list[str]) -> None:
 
     parent = os.getppid()
     threading.Thread(target=_end_with, args=[parent], daemon=True).start()
-    worker.set_environment()
+    jobs.set_environment()
     status = jobs.read_state(folder)
     supervised = status.pid == parent
     config = run_config.load(folder / "run.yaml")

@@ -109,13 +109,11 @@ def share_cores(workers: int) -> None:
 
 def help_with(folder: Path, parent: int | None = None) -> None:
     """Make trials of the search in `folder` beside its own process, until it is done or stopped."""
+    jobs.set_environment()
     from trainer.reporting import Reporter
     from trainer.search import request as requests
     from trainer.search.searches import REQUEST
     from trainer.search.trial import Trials
-    from trainer.worker import set_environment
-
-    set_environment()
 
     class Beside(Reporter):
         """Tells events, and leaves the state to the search's own process, whose end is a request to stop."""
