@@ -8,23 +8,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from chatml import CHATML
 
 from trainer import runs
 from trainer.runs import Run
 from trainer.sections import HeldOutSet, RunConfig
 
 ROOT = Path(__file__).resolve().parent.parent
-CHATML = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A test that needs a GPU is skipped, and said, where there is none."""
-    if item.get_closest_marker("gpu"):
-        import torch
+    """Chance is the same whatever ran before; a test that needs a GPU is skipped, and said, where there is none."""
+    import torch
 
+    torch.manual_seed(0)
+    if item.get_closest_marker("gpu"):
         if not torch.cuda.is_available():
             pytest.skip("needs a CUDA device, and this machine has none")
 

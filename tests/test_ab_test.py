@@ -22,7 +22,7 @@ def line(finished_run: Run) -> str:
 
 def users_of(test: ab_test.ABTest, arm: str, count: int) -> list[str]:
     """Names whose users are in this arm."""
-    return [name for at in range(20 * count) if ab_test.arm(test, name := f"user {at}") == arm][:count]
+    return [name for at in range(200 * count) if ab_test.arm(test, name := f"user {at}") == arm][:count]
 
 
 def test_a_user_always_has_the_same_arm_and_the_share_is_kept(line: str):

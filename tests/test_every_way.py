@@ -68,6 +68,13 @@ def train(run: Run) -> Run:
     return runs.get(run.id)
 
 
+EACH_KIND = (
+    "LoRA", "AdaLoRA", "full tuning", "prefix tuning", "prompt tuning", "P-tuning", "IA3", "layer norm tuning",
+    "bottleneck adapters", "PiSSA", "prefix for each task",
+)  # fmt: skip
+"""One of each kind, and the two that are saved in another way; the others with `make soak`."""
+
+
 def losses(run: Run) -> dict[int, float]:
     return {event.step: event.loss for event in run.events() if isinstance(event, events.StepEvent)}
 
@@ -76,7 +83,11 @@ def stop_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Reporter, "stop_requested", lambda self: self.status.step == step)
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda feature: feature.name)
+@pytest.mark.parametrize(
+    "method",
+    [one if one.name in EACH_KIND else pytest.param(one, marks=pytest.mark.soak) for one in METHODS],
+    ids=lambda feature: feature.name,
+)
 def test_each_method_trains_resumes_to_the_same_losses_and_answers_as_it_was_saved(
     ways_run: RunConfig, method: Feature, monkeypatch: pytest.MonkeyPatch
 ):

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from chatml import CHATML
 from gguf import GGUFReader
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import (
@@ -173,8 +174,6 @@ def with_fallback(space_first: bool) -> PreTrainedTokenizerFast:
 
 
 def _chat(made: Tokenizer, end: str, pad: str, added: list[str] | None = None) -> PreTrainedTokenizerFast:
-    from conftest import CHATML
-
     return PreTrainedTokenizerFast(
         tokenizer_object=made,
         eos_token=end,

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,9 @@ def free_port() -> int:
 def serve(*arguments: str) -> Iterator[tuple[dict[str, Any], subprocess.Popen[str]]]:
     """`bedside serve ... --json` from when it answers: what it printed, and its process."""
     command = [sys.executable, "-m", "assistant.cli", "serve", *arguments, "--port", str(free_port()), "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell's job in the background has Ctrl-C switched off, and so have all that it starts.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard)
     assert process.stdout and process.stderr
     try:
         told = ""

@@ -25,6 +25,9 @@ def test_a_search_is_looked_at_and_what_it_found_becomes_a_plan(page: Page, trai
     jobs.write_state(search.folder, search.status.model_copy(update={"state": "done", "step": 3, "total_steps": 3}))
     try:
         page.get_by_role("tab", name="Runs", exact=True).click()
+        page.click("#runs-select input")
+        page.get_by_role("option", name=runs.label(trained), exact=True).click()
+        expect(page.locator("#runs-state")).to_contain_text("done")
         page.get_by_role("tab", name="Search", exact=True).click()
         expect(page.locator("#search-head")).to_contain_text("3 of 3 trials")
         expect(page.locator("#search-head")).to_contain_text("0.750")

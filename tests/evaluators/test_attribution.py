@@ -27,6 +27,7 @@ def load(tiny_model: Path, precision: str = "fp32", kind: str = "lora") -> tuple
 
     config = {"model": {"name": str(tiny_model)}, "hardware": {"precision": precision}}
     base, tokenizer, _ = models.load_base(RunConfig.model_validate(config))
+    torch.manual_seed(4)
     if kind == "lora":
         model, part, spread = lora.apply(base, LoraMethod(rank=4, alpha=8)), "lora_B", 0.1
     else:

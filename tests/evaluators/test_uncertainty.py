@@ -39,8 +39,8 @@ def pair(tiny_model: Path):
     base, tokenizer, _ = models.load_base(
         RunConfig.model_validate({"model": {"name": str(tiny_model)}, "hardware": {"precision": "fp32"}})
     )
-    model = lora.apply(base, LoraMethod(rank=4, alpha=64))
     torch.manual_seed(1)
+    model = lora.apply(base, LoraMethod(rank=4, alpha=64))
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             parameter.data.normal_(std=0.5)
