@@ -22,9 +22,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     import torch
 
     torch.manual_seed(0)
-    if item.get_closest_marker("gpu"):
-        if not torch.cuda.is_available():
-            pytest.skip("needs a CUDA device, and this machine has none")
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device, and this machine has none")
 
 
 @pytest.fixture(autouse=True)
