@@ -15,6 +15,12 @@ from trainer.runs import Run
 from trainer.sections import HeldOutSet, RunConfig
 
 ROOT = Path(__file__).resolve().parent.parent
+LONG = ("test_pages_data.py", "test_pages.py", "test_training.py", "test_several_processes.py", "test_every_way.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take longest come first, so that no process is left with one when the others have ended."""
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -105,9 +105,8 @@ def trained(app: App, pattern: str) -> list[Path]:
     return list(newest.glob(pattern))
 
 
-@pytest.mark.parametrize(
-    "name", [one if one == "prefix" else pytest.param(one, marks=pytest.mark.soak) for one in WAYS]
-)
+@pytest.mark.soak  # the default way is walked in test_pages.py
+@pytest.mark.parametrize("name", WAYS)
 def test_from_the_conversation_to_two_answers(page: Page, app: App, name: str, tiny_model: Path) -> None:
     way = WAYS[name]
     plan(page, way.said)
