@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from html import escape
+from typing import TYPE_CHECKING
 
-from assistant.export_words import LOSS_HEADER, loss_caption, loss_rows
 from assistant.pages.style import badge
-from trainer.export.parity import Parity
-from trainer.export.record import Export
+
+if TYPE_CHECKING:
+    from trainer.export.parity import Parity
+    from trainer.export.record import Export
 
 WHAT = {
     "merged": "A plain model, for any tool (safetensors)",
@@ -73,6 +75,9 @@ def _parity(found: Parity) -> str:
 def _losses(export: Export) -> str:
     if not export.losses:
         return ""
+    # What it speaks of loads a model library; a page that is only opened needs none.
+    from assistant.export_words import LOSS_HEADER, loss_caption, loss_rows
+
     caption = f'<p class="bs-soft">{escape(loss_caption(export.losses))}</p>'
     return _table(LOSS_HEADER, loss_rows(export.losses)) + caption
 
