@@ -10,6 +10,7 @@ import errno
 import fcntl
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -131,6 +132,11 @@ def find(known: list[str], identity: str, noun: str, command: str) -> str:
     return matches[0]
 
 
+def ids(parent: Path, file: str) -> list[str]:
+    """The ids of the jobs whose folders stand in `parent`: those with this file, which is written last."""
+    return [entry.name for entry in parent.iterdir() if entry.is_dir() and (entry / file).exists()]
+
+
 def start(job: J, reread: Callable[[str], J]) -> J:
     """Set a queued, stopped or failed job going in a process of its own, which outlives this one.
 
@@ -164,6 +170,13 @@ def stop(job: Job) -> None:
         write_state(job.folder, job.status.model_copy(update={"state": "stopped"}))
         return
     (job.folder / "stop").touch()
+
+
+def delete(job: Job) -> None:
+    """Remove a job (as just read) and all that it holds, for good; raises `RunError` while it is active."""
+    if job.status.state in ACTIVE and job.status.pid is not None:
+        raise RunError(f"{job.noun} {job.id} is {job.status.state}; stop it first.")
+    shutil.rmtree(job.folder)
 
 
 def settled(job: J) -> J:

@@ -205,6 +205,11 @@ def _quiet_libraries() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
+def is_unreachable(error: Exception) -> bool:
+    """Is this the transport's own error (no network)? They share no base class with the Hub's."""
+    return type(error).__module__.partition(".")[0] in {"httpx", "httpx2", "httpcore", "httpcore2", "requests"}
+
+
 def _from_hub(hub_id: str, report: Progress) -> Path | None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -223,8 +228,8 @@ def _from_hub(hub_id: str, report: Progress) -> Path | None:
         folder = Path(snapshot_download(hub_id, allow_patterns=wanted, etag_timeout=5))
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError):
         return None
-    except Exception as error:  # the transport's own errors (no network) share no base class with the Hub's
-        if type(error).__module__.partition(".")[0] in {"httpx", "httpx2", "httpcore", "httpcore2", "requests"}:
+    except Exception as error:
+        if is_unreachable(error):
             return None
         raise
     return folder if _is_complete(folder) else None

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from trainer import config as run_config
 from trainer import events, jobs
-from trainer.jobs import ACTIVE, Job, RunError, RunState, write_atomically, write_state
+from trainer.jobs import Job, RunError, RunState, write_atomically, write_state
 from trainer.sections import RunConfig
 
 ADAPTER, MODEL = "adapter", "model"  # in a run folder: trained adapters, or the whole of a fully tuned model
@@ -131,14 +131,11 @@ def label(run: Run) -> str:
 
 def delete(run: Run) -> None:
     """Remove a run and all that it holds, for good; raises `RunError` while it is active."""
-    run = get(run.id)
-    if run.status.state in ACTIVE and run.status.pid is not None:
-        raise RunError(f"Run {run.id} is {run.status.state}; stop it first.")
-    shutil.rmtree(run.folder)
+    jobs.delete(get(run.id))
 
 
 def _ids() -> list[str]:
-    return [entry.name for entry in runs_folder().iterdir() if entry.is_dir() and (entry / "run.yaml").exists()]
+    return jobs.ids(runs_folder(), "run.yaml")
 
 
 def _format_version(folder: Path) -> object:

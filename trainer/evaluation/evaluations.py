@@ -107,10 +107,7 @@ def stop(evaluation: Evaluation) -> None:
 
 def delete(evaluation: Evaluation) -> None:
     """Remove it and its cases for good; raises `RunError` while it is active."""
-    evaluation = get(evaluation.id)
-    if evaluation.status.state in ACTIVE and evaluation.status.pid is not None:
-        raise RunError(f"Evaluation {evaluation.id} is {evaluation.status.state}; stop it first.")
-    shutil.rmtree(evaluation.folder)
+    jobs.delete(get(evaluation.id))
 
 
 def read_cases(folder: Path, cases: str, side: Side) -> list[Case]:
@@ -120,4 +117,4 @@ def read_cases(folder: Path, cases: str, side: Side) -> list[Case]:
 
 
 def _ids() -> list[str]:
-    return [entry.name for entry in folder().iterdir() if entry.is_dir() and (entry / REQUEST).exists()]
+    return jobs.ids(folder(), REQUEST)

@@ -13,7 +13,7 @@ from trainer import runs
 from trainer.export import ExportError
 from trainer.export.record import CARD, Export, File
 from trainer.model_refs import parse
-from trainer.models import Progress
+from trainer.models import Progress, is_unreachable
 
 LOGIN = "Log in with `hf auth login`, as somebody who may write there, and push again."
 
@@ -90,8 +90,8 @@ def push(
         code = error.response.status_code if error.response is not None else 0
         way = LOGIN if code in (401, 403) else "Try again later."
         raise ExportError(f"The Hub refused {repo} ({code}): {str(error).strip().splitlines()[0]} {way}") from None
-    except Exception as error:  # the transport's own errors (no network) share no base class with the Hub's
-        if type(error).__module__.partition(".")[0] in {"httpx", "httpx2", "httpcore", "httpcore2"}:
+    except Exception as error:
+        if is_unreachable(error):
             raise ExportError(f"The Hub cannot be reached ({error}); nothing was pushed. Try again later.") from None
         raise
     return found.model_copy(update={"url": str(done.commit_url if hasattr(done, "commit_url") else done)})

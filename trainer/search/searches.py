@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from trainer import config as run_config
 from trainer import events, jobs
 from trainer.evaluation.request import RequestError
-from trainer.jobs import ACTIVE, Job, RunError, RunState
+from trainer.jobs import Job, RunError, RunState
 from trainer.search import outcome, study
 from trainer.search import request as requests
 from trainer.search.outcome import TrialRecord
@@ -101,10 +101,7 @@ def stop(search: Search) -> None:
 
 def delete(search: Search) -> None:
     """Remove it and its trials for good; raises `RunError` while it is active."""
-    search = get(search.id)
-    if search.status.state in ACTIVE and search.status.pid is not None:
-        raise RunError(f"Search {search.id} is {search.status.state}; stop it first.")
-    shutil.rmtree(search.folder)
+    jobs.delete(get(search.id))
 
 
 def best(search: Search, trial: int | None = None) -> RunConfig:
@@ -127,4 +124,4 @@ def best(search: Search, trial: int | None = None) -> RunConfig:
 
 
 def _ids() -> list[str]:
-    return [entry.name for entry in folder().iterdir() if entry.is_dir() and (entry / REQUEST).exists()]
+    return jobs.ids(folder(), REQUEST)
