@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from trainer import config, events, runs
+from trainer import config, events, jobs, runs
 from trainer.runs import Run
 from trainer.sections import HeldOutSet, RunConfig
 
 PATIENCE = 180  # seconds; two cores may be busy
 
 
-def wait(run: Run, until=lambda run: run.status.state not in runs.ACTIVE) -> Run:
+def wait(run: Run, until=lambda run: run.status.state not in jobs.ACTIVE) -> Run:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         run = runs.get(run.id)
