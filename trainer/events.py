@@ -316,8 +316,9 @@ Event = (
 _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator="kind")])
 
 
-def append(path: Path, event: Event) -> None:
-    """Add one event; a single write, so that a reader or a kill never leaves half a line between two events."""
+def append(path: Path, event: BaseModel) -> None:
+    """Add one event, or another model, as a line; a single write, so that a reader or a kill never leaves half a line
+    between two of them."""
     line = event.model_dump_json() + "\n"
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
