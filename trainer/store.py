@@ -1,7 +1,8 @@
-"""What people judged and which versions there are: tables in one database, SQLite by default, Postgres by URL.
+"""What people judged, which versions there are, and who may sign in: tables of SQLite by default, Postgres by URL.
 
-The database owns votes and versions; runs and evaluations stay folders, and it only names them. Many reviewers write at
-once: SQLite is in WAL mode and waits for its turn, and every function here that writes does so in one transaction.
+The database owns votes, versions and people; runs and evaluations stay folders, and it only names them. Many reviewers
+write at once: SQLite is in WAL mode and waits for its turn, and every function here that writes does so in one
+transaction.
 """
 
 from __future__ import annotations
@@ -220,6 +221,19 @@ class Outcome(SQLModel, table=True):
     """first or second."""
     good: bool
     created: datetime = Field(default_factory=now)
+
+
+class Person(SQLModel, table=True):
+    """Somebody who may sign in to the pages (`trainer.people`). Whoever is removed keeps the row, and so the name."""
+
+    name: str = Field(primary_key=True)
+    """As votes are kept under it; on a Space, the Hugging Face user name."""
+    role: str
+    """`trainer.actor.Role`."""
+    password: str = ""
+    """`trainer.passwords.hashed`; empty where Hugging Face says who it is."""
+    created: datetime = Field(default_factory=now)
+    removed: datetime | None = None
 
 
 _engines: dict[str, Engine] = {}
