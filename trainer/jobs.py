@@ -22,7 +22,7 @@ from typing import ClassVar, Literal, TextIO, TypeVar
 
 from pydantic import BaseModel
 
-from trainer import events
+from trainer import actor, audit, events
 from trainer.errors import UserError
 from trainer.sections import FORMAT_VERSION
 
@@ -53,6 +53,8 @@ class RunState(BaseModel):
 
     format_version: Literal[1] = FORMAT_VERSION
     state: State = "queued"
+    owner: str = ""
+    """Who made the job; empty where nobody knows."""
     pid: int | None = None
     device: str = "cpu"
     step: int = 0
@@ -142,6 +144,7 @@ def start(job: J, reread: Callable[[str], J]) -> J:
 
     `reread` gives the job of an id as it is now. Raises `RunError` where it is active or done.
     """
+    actor.must_own(job.status.owner, f"{job.noun} {job.id}")
     # The process inherits the lock and never opens it anew: it is held from here until that process is gone.
     with (job.folder / LIFE_LOCK).open("a") as life, (job.folder / "log.txt").open("a") as log:
         job = _claim(job, reread, life)
@@ -157,6 +160,7 @@ def start(job: J, reread: Callable[[str], J]) -> J:
             pass_fds=[life.fileno()],
         )
     write_state(job.folder, job.status.model_copy(update={"state": "queued", "pid": process.pid, "error": None}))
+    audit.record("started", f"{job.noun.lower()} {job.id}")
     # Nobody waits for the process; without this it would stay a zombie for as long as the app lives.
     threading.Thread(target=process.wait, daemon=True).start()
     return reread(job.id)
@@ -166,6 +170,8 @@ def stop(job: Job) -> None:
     """Ask an active job (as just read) to stop, at the next moment from which it can go on."""
     if job.status.state not in ACTIVE:
         raise RunError(f"{job.noun} {job.id} is {job.status.state}; there is nothing to stop.")
+    actor.must_own(job.status.owner, f"{job.noun} {job.id}")
+    audit.record("stopped", f"{job.noun.lower()} {job.id}")
     if job.status.pid is None:
         write_state(job.folder, job.status.model_copy(update={"state": "stopped"}))
         return
@@ -176,7 +182,9 @@ def delete(job: Job) -> None:
     """Remove a job (as just read) and all that it holds, for good; raises `RunError` while it is active."""
     if job.status.state in ACTIVE and job.status.pid is not None:
         raise RunError(f"{job.noun} {job.id} is {job.status.state}; stop it first.")
+    actor.must_own(job.status.owner, f"{job.noun} {job.id}")
     shutil.rmtree(job.folder)
+    audit.record("deleted", f"{job.noun.lower()} {job.id}")
 
 
 def settled(job: J) -> J:

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from pydantic import ValidationError
 
+from trainer import actor, events, jobs
 from trainer import config as run_config
-from trainer import events, jobs
 from trainer.jobs import Job, RunError, RunState, write_atomically, write_state
 from trainer.sections import RunConfig
 
@@ -63,7 +63,7 @@ def create(config: RunConfig, conversation: list[dict[str, str]] | None = None) 
     try:
         if conversation:
             write_atomically(folder / "conversation.json", json.dumps(conversation, ensure_ascii=False, indent=1))
-        write_state(folder, RunState(device=config.hardware.device))
+        write_state(folder, RunState(device=config.hardware.device, owner=actor.now().name))
         events.append(folder / "events.jsonl", events.StateEvent(state="queued"))
         # Last, since a folder is a run from here on.
         write_atomically(folder / "run.yaml", run_config.to_yaml(config))

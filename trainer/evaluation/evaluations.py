@@ -13,8 +13,8 @@ from typing import ClassVar, Literal
 from pydantic import ValidationError
 
 from evaluators.cases import Case
+from trainer import actor, events, jobs, runs
 from trainer import config as run_config
-from trainer import events, jobs, runs
 from trainer.evaluation import request as requests
 from trainer.evaluation.report import EvaluationReport
 from trainer.evaluation.request import EvaluationRequest, RequestError
@@ -59,7 +59,7 @@ def create(request: EvaluationRequest) -> Evaluation:
     request = request.model_copy(update={"run": run.id, "against": against})
     made = jobs.new_folder(folder(), run.config.output.name)
     try:
-        jobs.write_state(made, RunState(device=run.config.hardware.device))
+        jobs.write_state(made, RunState(device=run.config.hardware.device, owner=actor.now().name))
         events.append(made / "events.jsonl", events.StateEvent(state="queued"))
         # Last, since a folder is an evaluation from here on.
         jobs.write_atomically(made / REQUEST, requests.to_yaml(request))

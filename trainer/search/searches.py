@@ -12,8 +12,8 @@ from typing import ClassVar
 
 from pydantic import ValidationError
 
+from trainer import actor, events, jobs
 from trainer import config as run_config
-from trainer import events, jobs
 from trainer.evaluation.request import RequestError
 from trainer.jobs import Job, RunError, RunState
 from trainer.search import outcome, study
@@ -57,7 +57,8 @@ def create(request: SearchRequest) -> Search:
         raise RequestError(" ".join(faults))
     made = jobs.new_folder(folder(), request.run.output.name)
     try:
-        jobs.write_state(made, RunState(device=request.run.hardware.device, total_steps=request.trials))
+        device, owner = request.run.hardware.device, actor.now().name
+        jobs.write_state(made, RunState(device=device, total_steps=request.trials, owner=owner))
         events.append(made / "events.jsonl", events.StateEvent(state="queued"))
         # Last, since a folder is a search from here on.
         jobs.write_atomically(made / REQUEST, requests.to_yaml(request))
