@@ -270,8 +270,10 @@ def _proposed(source: str, minutes: float | None, settings: list[str] | None) ->
 def _is_search_file(path: Path) -> bool:
     import yaml
 
+    from trainer import yaml_text
+
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        found = yaml_text.read(yaml_text.text_of(path))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return False  # reading it as a run file says what is wrong
     return isinstance(found, dict) and "space" in found

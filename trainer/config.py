@@ -10,6 +10,7 @@ from typing import Any, get_args, get_origin
 import yaml
 from pydantic import ValidationError
 
+from trainer import yaml_text
 from trainer.combinations import Fault
 from trainer.combinations import faults as combination_faults
 from trainer.errors import UserError
@@ -48,7 +49,7 @@ def parse(data: dict[str, Any]) -> RunConfig:
 def parse_yaml(text: str) -> RunConfig:
     """Read a run file from YAML text; raises `ConfigError` (see `parse`)."""
     try:
-        data = yaml.safe_load(text)
+        data = yaml_text.read(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}" if mark else "run file"
@@ -62,7 +63,7 @@ def parse_yaml(text: str) -> RunConfig:
 def load(path: Path) -> RunConfig:
     """Read a run file; raises `ConfigError`, also where the file itself cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = yaml_text.text_of(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise ConfigError([Fault(field=str(path), message=f"cannot be read ({reason}).")]) from None
@@ -90,7 +91,7 @@ def with_values(config: RunConfig, settings: dict[str, str]) -> RunConfig:
             faults.append(Fault(field=name, message="there is no such field; `bedside schema` lists them."))
             continue
         try:
-            data[section][field] = yaml.safe_load(_yaml_number(text))
+            data[section][field] = yaml_text.read(_yaml_number(text))
         except yaml.YAMLError:
             data[section][field] = text
     if faults:

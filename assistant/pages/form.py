@@ -10,6 +10,7 @@ import gradio as gr
 import yaml
 from pydantic.fields import FieldInfo
 
+from trainer import yaml_text
 from trainer.config import ConfigError, Fault, of_kind, parse
 from trainer.method_names import kind_name
 from trainer.objective_names import objective_name
@@ -207,7 +208,7 @@ def _meant(entry: Entry, value: Any) -> Any:
         case "lines":
             return [line for line in (value or "").splitlines() if line.strip()]
         case "yaml":
-            read = yaml.safe_load(value or "")
+            read = yaml_text.read(value or "")
             return ([] if get_origin(entry.info.annotation) is list else None) if read is None else read
         case "text":
             return None if entry.may_be_empty and not (value or "").strip() else value

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from trainer import config
+from trainer import config, yaml_text
 from trainer.data_sections import DataSection
 
 SUFFIX = ".data.yaml"
@@ -53,7 +53,7 @@ def save(path: Path, data: DataSection) -> None:
 def load(path: Path) -> DataSection:
     """Read a recipe; raises `ConfigError` naming each field that is at fault, or the file."""
     try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+        read = yaml_text.read(yaml_text.text_of(path))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = getattr(error, "strerror", None) or "it is not valid YAML"
         raise config.ConfigError([config.Fault(field=str(path), message=f"cannot be read ({reason}).")]) from None

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from trainer import yaml_text
 from trainer.data import template_language
 from trainer.data.records import DataError
 from trainer.data.rows import About, Message, Row, RowError
@@ -214,7 +215,7 @@ def _front_matter(name: str, source: str) -> _FrontMatter:
     if match is None:
         return _FrontMatter()
     try:
-        content = yaml.safe_load(match[1])
+        content = yaml_text.read(match[1])
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = source[: match.start(1)].count("\n") + mark.line + 1 if mark else 1

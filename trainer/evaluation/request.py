@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 import yaml
 from pydantic import Field, ValidationError
 
+from trainer import yaml_text
 from trainer.errors import UserError
 from trainer.section import Section, Text
 from trainer.steering_sections import AdversarialSection
@@ -101,10 +102,10 @@ def load(path: Path) -> EvaluationRequest:
 def read(path: Path, kind: type[R]) -> R:
     """Read a request of this kind, as `load` does."""
     try:
-        return kind.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        return kind.model_validate(yaml_text.read(yaml_text.text_of(path)))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "the file"
         raise RequestError(f"{path.name}: {field}: {first['msg']} (found {first['input']!r}).") from None
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RequestError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
