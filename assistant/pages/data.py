@@ -291,7 +291,7 @@ class _Page:
     def _delete(self, name: str | None) -> Iterator[Updates]:
         """Remove the recipe and all that was made of it; what stands elsewhere on the disk is not touched."""
         if name is not None:
-            kept.delete_recipe(recipes.folder() / Path(name).name)
+            kept.delete_recipe(recipes.at(name))
         yield from self.open(None)
 
     def _by_hand(self, name: str | None, form: str | None, columns: str | None) -> Iterator[Updates]:
@@ -305,8 +305,8 @@ class _Page:
         except (ConfigError, DataError) as error:
             yield self._faults("That cannot be set", [str(error)])
             return
-        recipes.save(recipes.folder() / name, data)
-        yield from self._look(recipes.folder() / name, data)
+        recipes.save(recipes.at(name), data)
+        yield from self._look(recipes.at(name), data)
 
     def _add_mended(self, name: str | None, file: str | None) -> Iterator[Updates]:
         """Rejected rows that were mended become a source beside the first."""
@@ -319,7 +319,7 @@ class _Page:
         except (uploads.UploadError, ConfigError, OSError) as error:
             yield self._faults("These rows cannot be added", [str(error)])
             return
-        recipes.save(recipes.folder() / name, data)
+        recipes.save(recipes.at(name), data)
         gr.Info("The mended rows are read beside the others when the data is prepared.", duration=5)
         yield from self.open(name)
 
@@ -331,7 +331,7 @@ class _Page:
             return {self.fault: gr.HTML(visible=False)}
         page = {self.prepared: ""} | self.settings.unfolded(values)
         try:
-            recipes.save(recipes.folder() / name, self.settings.read(self._load(name), values))
+            recipes.save(recipes.at(name), self.settings.read(self._load(name), values))
         except ConfigError as error:
             return page | self._faults("That cannot be set yet", [str(fault) for fault in error.faults])
         return page | {self.fault: gr.HTML(visible=False)} | self._seen(name)
@@ -375,10 +375,10 @@ class _Page:
         if name is None:
             return {self.fault: gr.HTML(visible=False)}
         # With the time, so that the same recipe can be used twice.
-        return {self.used: (str(recipes.folder() / name), time.time())}
+        return {self.used: (str(recipes.at(name)), time.time())}
 
     def _load(self, name: str) -> DataSection:
-        return recipes.load(recipes.folder() / Path(name).name)
+        return recipes.load(recipes.at(name))
 
     def _faults(self, title: str, lines: list[str]) -> Updates:
         return {self.fault: gr.HTML(notice(title, lines), visible=True)}

@@ -66,7 +66,7 @@ def connect(part: Labels, recipe: Any, fault: Any, seen: Any, see_again: Callabl
         if not name:
             return {part.before: []}
         try:
-            rows = _rows(recipes.folder() / Path(name).name)
+            rows = _rows(recipes.at(name))
         except (DataError, OSError) as error:
             return {fault: gr.HTML(notice("This data cannot be read", [str(error)]), visible=True)}
         return {part.table: [row[:-1] for row in rows], part.before: rows}
@@ -74,7 +74,7 @@ def connect(part: Labels, recipe: Any, fault: Any, seen: Any, see_again: Callabl
     def keep(name: str | None, before: list[list[Any]], table: Any) -> dict[Any, Any]:
         if not name:
             return {part.before: before}
-        path = recipes.folder() / Path(name).name
+        path = recipes.at(name)
         changed = _changed(before, table.values.tolist())
         if changed:
             data = recipes.load(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -74,7 +73,7 @@ class TemplatePart:
     def _choose(self, name: str | None, template: str | None) -> Updates:
         if name is None:
             return {self.fault: gr.HTML(visible=False)}
-        path = recipes.folder() / Path(name).name
+        path = recipes.at(name)
         data = recipes.load(path)
         try:
             if template:
@@ -86,7 +85,7 @@ class TemplatePart:
         return self.show(data) | {self.fault: gr.HTML(visible=False)}
 
     def _try(self, name: str | None, text: str) -> Updates:
-        return {self.result: _rendered(recipes.load(recipes.folder() / Path(name).name), text) if name else ""}
+        return {self.result: _rendered(recipes.load(recipes.at(name)), text) if name else ""}
 
     def _keep(self, name: str | None, own: str | None, text: str) -> Updates:
         try:

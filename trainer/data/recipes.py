@@ -31,6 +31,14 @@ def shown(name: str) -> str:
     return f"{Path(name).name.removesuffix(SUFFIX)}, as set up on the Data page" if is_recipe(name) else name
 
 
+def at(name: str) -> Path:
+    """The recipe that a browser names; what would lead to another folder is left away. Raises `ConfigError`."""
+    path = folder() / Path(name).name
+    if not is_recipe(path.name):
+        raise config.ConfigError([config.Fault(field=path.name, message="is no data of the Data page; choose one.")])
+    return path
+
+
 def path_for(source: str) -> Path:
     """A recipe's path for a source: named after it, in `folder()`, never over another one."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source).name or source).strip("-.")[:60] or "data"
