@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from trainer import actor, audit, events, hardware, jobs, models, runs
 from trainer import config as run_config
-from trainer import events, hardware, jobs, models, runs
 from trainer.data.records import DataError, Fault
 from trainer.methods.saved import CONFIG, WEIGHTS
 from trainer.models import ModelError
@@ -82,7 +82,8 @@ def _write(config: RunConfig, said: dict[str, Any], weights: Path, came_from: st
         kept = said | starts | {"base_model_name_or_path": config.model.name, "inference_mode": True}
         kept.pop("auto_mapping", None)
         jobs.write_atomically(adapter / CONFIG, json.dumps(kept, indent=1))
-        jobs.write_state(folder, jobs.RunState(state="done", device=config.hardware.device))
+        state = jobs.RunState(state="done", device=config.hardware.device, owner=actor.now().name)
+        jobs.write_state(folder, state)
         with (adapter / WEIGHTS).open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         told = (
@@ -96,6 +97,7 @@ def _write(config: RunConfig, said: dict[str, Any], weights: Path, came_from: st
     except OSError:
         shutil.rmtree(folder)
         raise
+    audit.record("brought in", f"run {folder.name}")
     return runs.get(folder.name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -48,7 +49,8 @@ def with_progress(work: Callable[[Progress], Any]) -> Iterator[Told]:
         except BaseException as error:  # handed to the page, which raises it
             told.put(error)
 
-    threading.Thread(target=run, daemon=True).start()
+    # In this call's context: who acts is told from it.
+    threading.Thread(target=contextvars.copy_context().run, args=[run], daemon=True).start()
     while True:
         said = told.get()
         # Only the newest word is of use to somebody who reads it.

@@ -21,6 +21,7 @@ from assistant.pages.playground_settings import Settings
 from assistant.pages.playground_talk import Talk
 from assistant.pages.style import QUIET, empty, html
 from assistant.pages.vote_form import VoteForm
+from trainer import actor
 from trainer.review.prompts import Prompt
 
 DRAW_SECONDS = 0.08  # a page that is drawn more often than this reads no better and costs the model its time
@@ -159,10 +160,11 @@ class _Page:
         Otherwise the run's base and its tuned model, or the newest run's where there is none of this id.
         """
         page, first, second = self.models.open(identity, first, second)
+        person = actor.now()
         return {
             self.nothing: gr.HTML(visible=not second),
             self.body: gr.Column(visible=bool(second)),
-            self.reviewer: reviewer,
+            self.reviewer: gr.Textbox(person.name, interactive=False) if person.role else reviewer,
             **page,
             **self._of_models(first, second),
             **self.cases.open(),
@@ -271,7 +273,7 @@ class _Page:
             yield from self._stream(talk, answers, session, " ".join(pairing.remarks))
         except Exception as error:  # whatever a library raises becomes one sentence, never a traceback on the page
             logging.getLogger(__name__).exception("no answer")
-            page = {self.talk: None, self.reviewer: gr.Textbox(interactive=True)}
+            page = {self.talk: None, self.reviewer: _name_box()}
             yield self._idle(None) | page | {self.status: self._said(in_a_sentence(error), "bad")}
 
     def _waiting(self, talk: Talk, prompted: bool) -> Updates:
@@ -283,7 +285,7 @@ class _Page:
             self.stop: gr.Button(visible=True),
             self.talk: None,
             # The sides of a blind comparison are shuffled for whoever reads it.
-            self.reviewer: gr.Textbox(interactive=not talk.hidden),
+            self.reviewer: _name_box(not talk.hidden),
             **self.answers.waiting(talk, prompted),
             **self.form.show(None),
         }
@@ -299,7 +301,7 @@ class _Page:
         cut = "stopped" if session in _stopped else "cut at the longest answer"
         _stopped.discard(session)
         if not talk.last:  # stopped before there was a word
-            yield self._idle(None) | {self.reviewer: gr.Textbox(interactive=True)}
+            yield self._idle(None) | {self.reviewer: _name_box()}
             return
         talk = playground_talk.answered(talk)
         yield self.answers.texts(talk, cut) | self._idle(talk) | {self.talk: talk, self.status: answering}
@@ -308,7 +310,12 @@ class _Page:
     def _voted(self, talk: Talk, reviewer: str) -> Updates:
         """After the vote: whose the answers are, and how fast and how sure each was."""
         talk = replace(talk, voted=True)
-        return self.answers.revealed(talk) | {self.talk: talk, self.reviewer: gr.Textbox(interactive=True)}
+        return self.answers.revealed(talk) | {self.talk: talk, self.reviewer: _name_box()}
+
+
+def _name_box(free: bool = True) -> Any:
+    """The reviewer's name, to be changed or not; never by whoever is signed in under one."""
+    return gr.Textbox(interactive=free and actor.now().role is None)
 
 
 def _whole(pages: Iterator[Updates]) -> Iterator[Updates]:

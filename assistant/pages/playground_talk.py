@@ -90,7 +90,7 @@ def begin(
 
     identity = store.new_identity()
     if blind:
-        reviewer = queue.reviewer_name(reviewer)
+        reviewer = queue.own_name(reviewer)
     return Talk(
         first=first,
         second=second,
@@ -156,7 +156,7 @@ def keep(talk: Talk, reviewer: str) -> str:
     from trainer.review import queue
     from trainer.review.blinding import swapped
 
-    reviewer = queue.reviewer_name(reviewer)
+    reviewer = queue.own_name(reviewer)
     identity = talk.identity
     if talk.blind and reviewer != talk.reviewer:
         raise queue.ReviewError(f"The sides were shuffled for {talk.reviewer}; vote under that name, or ask again.")

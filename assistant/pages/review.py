@@ -14,7 +14,7 @@ from assistant.pages.review_preferences import Preferences
 from assistant.pages.review_results import Results
 from assistant.pages.review_sets import Sets
 from assistant.pages.style import QUIET, empty, html, notice
-from trainer import model_refs
+from trainer import actor, model_refs
 
 # The name and the set are the window's own where it has them, so that two windows can be two reviewers; a new window
 # begins with what was kept last.
@@ -34,10 +34,12 @@ class ReviewPage:
     """What other pages need of this one.
 
     `started` changes to a run's id when the user aligns a model with the votes. `opens` has the page drawn in a new
-    window and whenever its tab is chosen, given the app and the tab.
+    window and whenever its tab is chosen, given the app and the tab. `making` are the tabs on which sets and preference
+    data are made.
     """
 
     started: gr.State
+    making: list[Any]
     opens: Callable[[Any, Any], None]
 
 
@@ -45,7 +47,8 @@ def build() -> ReviewPage:
     """Draw the page (within a tab) and connect it."""
     page = _Page()
     page.connect()
-    return ReviewPage(started=page.started, opens=page.opens)
+    making = [page.parts["preferences"], page.parts["sets"]]
+    return ReviewPage(started=page.started, making=making, opens=page.opens)
 
 
 class _Page:
@@ -113,6 +116,8 @@ class _Page:
     def open(self, kept: dict[str, Any] | None, tab: str, *asked: Any) -> Updates:
         """The whole page for the reviewer and the set that the browser remembers, else for the newest set."""
         kept = {**_NOBODY, **(kept or {})}
+        if (person := actor.now()).role:
+            kept["reviewer"] = person.name
         page = self._frame(kept["set"], kept["reviewer"])
         chosen = page[self.kept]["set"] if self.kept in page else None
         return {**page, **self._part(tab, chosen, kept["reviewer"], *asked)}
@@ -130,14 +135,17 @@ class _Page:
                 self.nothing: gr.HTML(visible=False),
                 self.body: gr.Column(visible=False),
             }
-        can = bool(model_refs.known())
+        person = actor.now()
+        can = person.may("trainer") and bool(model_refs.known())
         known = [one.id for one in found]
         chosen = set_id if set_id in known else next(iter(known), None)
         return {
             self.fault: gr.HTML(visible=False),
             self.nothing: gr.HTML(_empty(can), visible=not found),
             self.body: gr.Column(visible=can or bool(found)),
-            **({self.reviewer: reviewer} if reviewer else {}),  # what is being typed stays
+            # What is being typed stays; whoever is signed in judges under that name.
+            **({self.reviewer: reviewer} if reviewer and not person.role else {}),
+            **({self.reviewer: gr.Textbox(person.name, interactive=False)} if person.role else {}),
             self.chosen: gr.Dropdown([(one.name, one.id) for one in found], value=chosen),
             self.kept: {"reviewer": reviewer, "set": chosen},
         }

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import TypedDict
 
 from assistant.planner.answers import Answers
+from trainer import audit, jobs
 from trainer import config as run_config
-from trainer import jobs
 from trainer.errors import UserError
 
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
@@ -107,6 +107,7 @@ def delete(identity: str) -> None:
     if not folder.is_dir():
         raise DraftError(f"There is no plan {identity!r}; `bedside plans list` shows those there are.")
     shutil.rmtree(folder)
+    audit.record("deleted", f"plan {identity}")
 
 
 def as_markdown(draft: Draft) -> str:

@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from trainer import config
+from trainer import audit, config
 from trainer.config import ConfigError
 from trainer.data import recipes
 from trainer.data.records import DataError
@@ -54,6 +54,7 @@ def delete(one: Kept) -> None:
         one.path.with_name(f"{one.path.name.removesuffix('.part')}.lock").unlink(missing_ok=True)
     else:
         one.path.unlink()
+    audit.record("deleted", f"{one.kind} data {one.id}")
 
 
 def delete_recipe(path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import BaseModel
 from sqlmodel import col, select
 
-from trainer import store
+from trainer import actor, audit, store
 from trainer.dossier import DossierError
 from trainer.dossier.evidence import Evidence
 from trainer.dossier.markdown import joined, plain, table
@@ -30,6 +30,7 @@ LOOKED_AT = (
 )
 """What a signer confirms to have looked at, each by a tick."""
 _LONGEST = {"name": 120, "statement": 2000, "reason": 2000}
+_SIGNED_IN_AS = ", signed in as "
 
 Standing = Literal["stands", "of an earlier state", "withdrawn"]
 
@@ -53,7 +54,7 @@ def give(found: Evidence, seen_sha256: str, reviewer: str, role: str, looked_at:
     Raises `DossierError` where the name, the profession, one of `LOOKED_AT` or the statement is missing, where the
     evidence is not what was seen, or where the same person's sign-off on it stands already.
     """
-    name, said = " ".join(reviewer.split()), statement.strip()
+    name, said = _signing(reviewer), statement.strip()
     if len(name.split()) < 2 or not any(one.isalpha() for one in name):
         raise DossierError("Type your first and your last name: a sign-off is a named person's.")
     if role not in ROLES:
@@ -71,16 +72,17 @@ def give(found: Evidence, seen_sha256: str, reviewer: str, role: str, looked_at:
     with store.session() as session:
         rows = session.exec(select(SignOff).where(SignOff.model == str(found.ref)).order_by(col(SignOff.id))).all()
         for one in _standing(list(rows), found.sha256):
-            if one.standing == "stands" and one.reviewer.casefold() == name.casefold():
+            if one.standing == "stands" and _account(one.reviewer) == _account(name):
                 raise DossierError(f"{one.reviewer} has signed this state of the evidence already.")
         kept = SignOff(model=str(found.ref), evidence_sha256=found.sha256, reviewer=name, role=role, statement=said)
         session.add(kept)
+    audit.record("signed", f"sign-off {kept.id} of {found.ref}")
     return kept
 
 
 def withdraw(found: Evidence, identity: int, reviewer: str, reason: str) -> SignOff:
     """Take a sign-off back, as a further row. Raises `DossierError` unless the one who gave it says why."""
-    name, why = " ".join(reviewer.split()), reason.strip()
+    name, why = _signing(reviewer), reason.strip()
     one = next((one for one in of(found) if one.id == identity), None)
     if one is None:
         raise DossierError(f"There is no sign-off {identity} of {found.ref}.")
@@ -101,6 +103,7 @@ def withdraw(found: Evidence, identity: int, reviewer: str, reason: str) -> Sign
     )
     with store.session() as session:
         session.add(kept)
+    audit.record("took a sign-off back", f"sign-off {identity} of {found.ref}")
     return kept
 
 
@@ -165,6 +168,20 @@ def _standing(rows: list[SignOff], evidence: str) -> list[Signed]:
             )
         )
     return found
+
+
+def _signing(typed: str) -> str:
+    """The name as it is kept: as typed, with the account behind it where somebody is signed in under another one."""
+    name, account = " ".join(typed.split()), actor.now()
+    behind = f"{_SIGNED_IN_AS}{account.name}"
+    if account.role is None or name.casefold() == account.name.casefold() or name.endswith(behind):
+        return name
+    return name + behind
+
+
+def _account(kept: str) -> str:
+    """Who stands behind a kept name, so that nobody signs twice under two of them."""
+    return kept.rpartition(_SIGNED_IN_AS)[2].casefold()
 
 
 def _bounded(**texts: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from trainer import catalogue, jobs, models, runs
+from trainer import actor, audit, catalogue, jobs, models, runs
 from trainer import config as run_config
 from trainer.export import ExportError
 from trainer.export.card import card, failing
@@ -31,7 +31,7 @@ from trainer.export.record import CARD, RECORD, Export, File, What
 from trainer.methods import MethodError, saved
 from trainer.model_refs import TUNED, ModelRef
 from trainer.models import Progress
-from trainer.runs import Run
+from trainer.runs import Run, RunError
 from trainer.tuned import adapter_folder
 
 GGUF_TYPE: Type = "q8_0"
@@ -89,6 +89,7 @@ def make(
         made.files = _files(place)
         jobs.write_atomically(place / RECORD, made.model_dump_json(indent=1))
         made.folder = target
+    audit.record("exported", f"{what} of {model} as {made.id}")
     return made
 
 
@@ -136,8 +137,14 @@ def under_way(run: str) -> list[str]:
 
 
 def delete(export: Export) -> None:
-    """Remove an export for good."""
+    """Remove an export for good; only whoever made its run, or an administrator."""
+    try:
+        owner = runs.get(export.model.partition(":")[0]).status.owner
+    except RunError:  # its run is gone
+        owner = ""
+    actor.must_own(owner, f"Export {export.id}")
     shutil.rmtree(export.folder)
+    audit.record("deleted", f"export {export.id}")
 
 
 def licence(run: Run) -> str:

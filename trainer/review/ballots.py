@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, field_validator
 
+from trainer import actor
 from trainer.data.rows import Message
 from trainer.review.prompts import ReviewError
 from trainer.store import CRITERIA, Choice, Vote
@@ -99,6 +100,19 @@ def reviewer_name(text: str) -> str:
     if not name or len(name) > 80:
         raise ReviewError("Votes need a reviewer's name of 1 to 80 characters.")
     return name
+
+
+def own_name(text: str) -> str:
+    """The name that whoever acts judges under: as it is given, or that of the person who is signed in.
+
+    Raises `ReviewError` where somebody is signed in under another one: nobody votes for somebody else.
+    """
+    name, acting = reviewer_name(text), actor.now()
+    if acting.role is None:
+        return name
+    if name.casefold() != acting.name.casefold():
+        raise ReviewError(f"You are signed in as {acting.name}, and judge under that name; {name!r} is another one.")
+    return acting.name
 
 
 def place_of(side: str, turned: bool) -> Choice:

@@ -19,8 +19,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ValidationError
 from sqlmodel import col, select
 
+from trainer import audit, jobs
 from trainer import config as run_config
-from trainer import jobs
 from trainer.data import row_files
 from trainer.data.records import DataError
 from trainer.data.rows import About, Row
@@ -190,6 +190,7 @@ def delete(identity: str) -> None:
     if saved.id != identity:
         raise DataError(f"{identity!r} is a name; say which version is to go: {saved.id} is the newest.")
     shutil.rmtree(saved.folder)
+    audit.record("deleted", f"preference data {saved.id}")
 
 
 def export(identity: str, kind: Kind, path: Path) -> int:
@@ -207,6 +208,7 @@ def export(identity: str, kind: Kind, path: Path) -> int:
     if path.exists():
         raise DataError(f"{path} is there already and is not overwritten; choose another name.")
     jobs.write_atomically(path, text)
+    audit.record("exported", f"{kind} rows of {saved.id}")
     return text.count("\n")
 
 

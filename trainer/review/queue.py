@@ -19,7 +19,7 @@ from evaluators.generation import Sampling
 from trainer import model_refs, store
 from trainer.jobs import RunError
 from trainer.model_refs import ModelRef
-from trainer.review.ballots import LONGEST, Ballot, Disagreement, Revealed, Shown, as_seen, place_of, reviewer_name
+from trainer.review.ballots import LONGEST, Ballot, Disagreement, Revealed, Shown, as_seen, own_name, place_of
 from trainer.review.blinding import swapped
 from trainer.review.prompts import Prompt, ReviewError
 from trainer.review.sets import (
@@ -49,8 +49,8 @@ __all__ = [
     "delete_set",
     "get_set",
     "list_sets",
+    "own_name",
     "progress",
-    "reviewer_name",
     "set_progress",
 ]
 
@@ -93,7 +93,7 @@ def next_case(set_id: str, reviewer: str) -> Shown | None:
 
     Raises `ReviewError` where the set is dealt to others.
     """
-    reviewer = reviewer_name(reviewer)
+    reviewer = own_name(reviewer)
     found = get_set(set_id)
     with store.session() as session:
         if found.reviewers and reviewer not in found.reviewers:
@@ -118,7 +118,7 @@ def next_case(set_id: str, reviewer: str) -> Shown | None:
 def shown(comparison_id: str, reviewer: str) -> Shown:
     """A comparison as this reviewer sees it. Raises `ReviewError` where it is not there or not answered yet."""
     with store.session() as session:
-        return _shown(session, _answered(session, comparison_id), reviewer_name(reviewer))
+        return _shown(session, _answered(session, comparison_id), own_name(reviewer))
 
 
 def vote(comparison_id: str, reviewer: str, ballot: Ballot, role: Role = "reader") -> None:
@@ -126,7 +126,7 @@ def vote(comparison_id: str, reviewer: str, ballot: Ballot, role: Role = "reader
 
     Raises `ReviewError` where the comparison is not there or not answered, or a marked span is not in its answer.
     """
-    reviewer = reviewer_name(reviewer)
+    reviewer = own_name(reviewer)
     with store.session() as session:
         comparison = _answered(session, comparison_id)
         turned = _turned(comparison_id, reviewer, _vote(session, comparison_id, reviewer))
@@ -158,7 +158,7 @@ def vote(comparison_id: str, reviewer: str, ballot: Ballot, role: Role = "reader
 
 def skip(comparison_id: str, reviewer: str, reason: str) -> None:
     """Leave a case to others, saying why; what was judged already stays judged."""
-    reviewer, reason = reviewer_name(reviewer), reason.strip()[:LONGEST]
+    reviewer, reason = own_name(reviewer), reason.strip()[:LONGEST]
     if not reason:
         raise ReviewError("A case is skipped with a reason; write one, such as 'not my field'.")
     with store.session() as session:
@@ -169,7 +169,7 @@ def skip(comparison_id: str, reviewer: str, reason: str) -> None:
 
 def reveal(comparison_id: str, reviewer: str) -> Revealed:
     """Whose the answers are. Raises `ReviewError` before this reviewer's vote, where the comparison is blind."""
-    reviewer = reviewer_name(reviewer)
+    reviewer = own_name(reviewer)
     with store.session() as session:
         comparison = _answered(session, comparison_id)
         given = _vote(session, comparison_id, reviewer)
@@ -190,7 +190,7 @@ def disagreements(set_id: str, adjudicator: str = "adjudicator") -> list[Disagre
 
     The adjudicator reads the votes and decides by `vote(..., role="adjudicator")`, which then counts alone.
     """
-    adjudicator = reviewer_name(adjudicator)
+    adjudicator = own_name(adjudicator)
     found = get_set(set_id)
     disputed = []
     with store.session() as session:

@@ -11,7 +11,7 @@ from sqlmodel import Session, col, delete, select
 
 from evaluators.cases import Progress, silent
 from evaluators.generation import Sampling
-from trainer import model_refs, store
+from trainer import actor, audit, model_refs, store
 from trainer.data.rows import Message
 from trainer.model_refs import ModelRef
 from trainer.review.ballots import reviewer_name
@@ -115,14 +115,19 @@ def get_set(identity: str) -> ReviewSet:
 
 
 def delete_set(identity: str) -> ReviewSet:
-    """Remove a set with its answers and votes, for good; returns what it was."""
+    """Remove a set with its answers and votes, for good; returns what it was.
+
+    Its votes are several people's: of those who sign in, only an administrator may.
+    """
     found = get_set(identity)
+    actor.must_own("", f"The set {found.name!r} with its votes")
     with store.session() as session:
         own = select(Comparison.id).where(Comparison.set_id == found.id)
         session.exec(delete(Vote).where(col(Vote.comparison_id).in_(own)))
         session.exec(delete(Assignment).where(col(Assignment.comparison_id).in_(own)))
         session.exec(delete(Comparison).where(col(Comparison.set_id) == found.id))
         session.exec(delete(ReviewSet).where(col(ReviewSet.id) == found.id))
+    audit.record("deleted", f"review set {found.id}")
     return found
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from sqlmodel import Session, col, select
 
 from evaluators.gates import Decision, Gate, decide
-from trainer import runs
+from trainer import audit, runs
 from trainer.data.manifest import RunManifest
 from trainer.evaluation.evaluations import list_evaluations
 from trainer.model_refs import TUNED, ModelRef, parse
@@ -172,6 +172,7 @@ def register(
     )
     with session() as open_:
         open_.add(kept)
+    audit.record("registered a version", f"{line} {kept.number}, {kept.model}")
     return kept
 
 
@@ -227,6 +228,7 @@ def put_in_use(line: str, number: str, reason: str) -> Deployment:
     with session() as open_:
         kept = Deployment(line=line, number=version.number, reason=reason.strip())
         open_.add(kept)
+    audit.record("put into use", f"{line} {version.number}")
     return kept
 
 
@@ -243,6 +245,7 @@ def roll_back(line: str, reason: str) -> Deployment:
             raise VersionError(f"There is nothing to roll {line} back to: no version was in use before.")
         kept = Deployment(line=line, number=before, reason=f"rolled back: {reason.strip()}")
         open_.add(kept)
+    audit.record("rolled back", f"{line} to {before}")
     return kept
 
 
