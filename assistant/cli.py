@@ -9,19 +9,21 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from assistant import terminal
 from assistant.data_commands import data_app
 from assistant.dossier_commands import dossier, reproduce
 from assistant.eval_commands import attack, evaluate, evaluations_app
 from assistant.export_commands import export, exports_app
 from assistant.launch_commands import launch
+from assistant.people_commands import audit, people_app
 from assistant.plan_commands import plans_app
 from assistant.preference_commands import align, preferences_app
+from assistant.queue_commands import move, queue
 from assistant.results import (
     AskResult,
     Check,
@@ -35,7 +37,7 @@ from assistant.results import (
 from assistant.review_commands import review_app
 from assistant.search_commands import search_app
 from assistant.serve_commands import serve
-from assistant.terminal import BadInput, Json, RunId, as_settings, follow, get_run, print_report, say
+from assistant.terminal import BadInput, Json, Now, RunId, as_settings, follow, get_run, print_report, say
 from assistant.version_commands import compare_runs, versions_app
 from trainer import config as run_config
 from trainer import events, jobs, model_refs, runs
@@ -59,7 +61,10 @@ app.add_typer(review_app, name="review")
 app.add_typer(preferences_app, name="preferences")
 app.add_typer(versions_app, name="versions")
 app.add_typer(search_app, name="search")
+app.add_typer(people_app, name="people")
 runs_app.command("compare")(compare_runs)
+runs_app.command("queue")(queue)
+runs_app.command("move")(move)
 app.command("eval")(evaluate)
 app.command("attack")(attack)
 app.command("align")(align)
@@ -68,6 +73,7 @@ app.command("dossier")(dossier)
 app.command("reproduce")(reproduce)
 app.command("launch")(launch)
 app.command("serve")(serve)
+app.command("audit")(audit)
 
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="section.field=value, as in the run file; may be repeated.")
@@ -162,6 +168,8 @@ def list_all(as_json: Json = False) -> None:
         return
     for run in found:
         print(f"{run.id:50} {run.status.state:10} step {run.status.step} of {run.status.total_steps}")
+        if remark := terminal.remark(run):
+            print(f"  {remark}")
     for sentence in unreadable:
         say(sentence)
     if not found and not unreadable:
@@ -177,8 +185,8 @@ def show(run_id: RunId, as_json: Json = False) -> None:
         print(RunDetails(run=summary(run), config=run.config, events=told).model_dump_json(indent=1))
         return
     print(f"{run.id}: {run.status.state}, step {run.status.step} of {run.status.total_steps}, in {run.folder}")
-    if run.status.error:
-        print(run.status.error)
+    for sentence in filter(None, (run.status.error, terminal.remark(run))):
+        print(sentence)
     for event in run.events():
         if isinstance(event, events.EvalEvent):
             print(f"  step {event.step}: validation loss {event.loss:.4f}")
@@ -186,15 +194,9 @@ def show(run_id: RunId, as_json: Json = False) -> None:
 
 
 @runs_app.command()
-def stop(run_id: RunId, as_json: Json = False) -> None:
-    """Ask a run to end after its current step, with a checkpoint to resume from."""
-    run = get_run(run_id)
-    runs.stop(run)
-    deadline = time.monotonic() + 120
-    while run.status.state in jobs.ACTIVE and time.monotonic() < deadline:
-        time.sleep(0.5)
-        run = runs.get(run.id)
-    _finish(run, as_json)
+def stop(run_id: RunId, now: Now = False, as_json: Json = False) -> None:
+    """Ask a run to end after its current step, with a checkpoint to resume from; one that waits ends at once."""
+    _finish(terminal.stop(get_run(run_id), runs.get, now), as_json)
 
 
 @runs_app.command()
@@ -337,9 +339,22 @@ def schema(
 
 
 @app.command("app")
-def open_app(port: Annotated[int, typer.Option(min=1, max=65535)] = 7860) -> None:
+def open_app(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 7860,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen at; people sign in at any but this machine's own (127.0.0.1).")
+    ] = None,
+    sign_in: Annotated[
+        bool, typer.Option("--sign-in", help="People sign in here too: for a proxy that serves the pages to others.")
+    ] = False,
+    certificate: Annotated[Path | None, typer.Option(help="TLS certificate (PEM).")] = None,
+    key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
+) -> None:
     """Open the pages in a browser: http://127.0.0.1:7860."""
-    os.execv(sys.executable, [sys.executable, str(jobs.CODE_ROOT / "app.py"), "--port", str(port)])
+    named = {"--host": host, "--certificate": certificate, "--key": key}
+    options = [text for name, value in named.items() if value is not None for text in (name, str(value))]
+    options += ["--sign-in"] if sign_in else []
+    os.execv(sys.executable, [sys.executable, str(jobs.CODE_ROOT / "app.py"), "--port", str(port), *options])
 
 
 def main() -> None:

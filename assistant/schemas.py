@@ -10,7 +10,7 @@ from assistant.terminal import BadInput
 _RESULTS = "assistant.results"
 _EXPORTS = "assistant.export_words"
 _PREFERENCES, _REVIEW, _VERSIONS = "assistant.preference_words", "assistant.review_words", "assistant.version_words"
-_SEARCH = "assistant.search_words"
+_SEARCH, _PEOPLE = "assistant.search_words", "assistant.people_commands"
 # By module and class, since most of them are not wanted in a call.
 _MODELS = {
     "run": ("trainer.sections", "RunConfig"),
@@ -27,6 +27,8 @@ _MODELS = {
     "runs list": (_RESULTS, "RunList"),
     "runs show": (_RESULTS, "RunDetails"),
     "runs stop": (_RESULTS, "RunSummary"),
+    "runs queue": ("trainer.queue", "Queue"),
+    "runs move": ("trainer.queue", "Queue"),
     "runs resume": (_RESULTS, "RunSummary"),
     "runs clone": (_RESULTS, "RunSummary"),
     "runs import": (_RESULTS, "RunSummary"),
@@ -68,6 +70,12 @@ _MODELS = {
     "preferences export": (_PREFERENCES, "PreferenceExported"),
     "preferences delete": (_RESULTS, "Deleted"),
     "serve": ("assistant.serve_commands", "Served"),
+    "people list": (_PEOPLE, "PeopleList"),
+    "people add": (_PEOPLE, "PersonDetails"),
+    "people remove": (_PEOPLE, "PersonRemoved"),
+    "people role": (_PEOPLE, "PersonDetails"),
+    "people password": (_PEOPLE, "PersonDetails"),
+    "audit": (_PEOPLE, "AuditLog"),
     "search start": (_SEARCH, "SearchDetails"),
     "search propose": ("assistant.planner.advice_search", "Proposal"),
     "search list": (_SEARCH, "SearchList"),
