@@ -13,35 +13,70 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer import config
+from trainer.errors import UserError
 
 if TYPE_CHECKING:
     import gradio as gr
+
+    from assistant.gate import SignIn
+    from trainer.actor import Role
 
 PORT = 7860
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve the pages until interrupted; returns the exit status (2: the port is in use)."""
-    parser = argparse.ArgumentParser(prog="app.py", description="Serve Bedside's pages on this machine.")
+    """Serve the pages until interrupted; returns the exit status (2: not to be served so, and why stands on stderr)."""
+    parser = argparse.ArgumentParser(prog="app.py", description="Serve Bedside's pages, on this machine or to others.")
+    parser.add_argument("--host", help="address to listen at; people sign in at any but this machine's own (127.0.0.1)")
     parser.add_argument("--port", type=int, default=PORT, help=f"TCP port (default {PORT})")
-    port = parser.parse_args(arguments).port
+    parser.add_argument(
+        "--sign-in", action="store_true", help="people sign in here too: for a proxy that serves these pages to others"
+    )
+    parser.add_argument("--certificate", type=Path, help="TLS certificate (PEM), so that nobody on the way reads along")
+    parser.add_argument("--key", type=Path, help="its private key (PEM)")
+    given = parser.parse_args(arguments)
     on_space = bool(os.environ.get("SPACE_ID"))
-    host = "0.0.0.0" if on_space else "127.0.0.1"
-    fault = _port_fault(host, port)
+    host, port = given.host or ("0.0.0.0" if on_space else "127.0.0.1"), given.port
+
+    from assistant.gate import is_this_machine
+
+    open_to_others = not is_this_machine(host)
+    sign_in: SignIn = "hugging face" if on_space else "password" if open_to_others or given.sign_in else "off"
+    try:
+        fault = _port_fault(host, port) or _sign_in_fault(sign_in, host) or _tls_fault(given.certificate, given.key)
+    except UserError as error:
+        fault = str(error)
     if fault:
         print(fault, file=sys.stderr)
         return 2
     if on_space and not Path("/data").is_dir():
         print("This Space has no /data: runs and plans are lost when it restarts. Add storage to it.", file=sys.stderr)
+    if open_to_others and not on_space and not given.certificate:
+        told = (
+            "Warning: nothing is encrypted: whoever is on the way reads passwords and patient text. Give --certificate "
+            "and --key; or leave --host out, give --sign-in, and let a proxy with TLS on this machine serve port "
+            f"{port}."
+        )
+        print(told, file=sys.stderr)
     _keep_to_ourselves()
 
+    from starlette.middleware import Middleware
+
+    from assistant.gate import Gate, actor_of
     from assistant.pages import style, uploads
 
-    demo = build()
-    print(f"Bedside is on http://{'127.0.0.1' if not on_space else host}:{port}", flush=True)
+    demo = build(sign_in)
+    print(f"Bedside is on http{'s' if given.certificate else ''}://{host}:{port}", flush=True)
     demo.queue(default_concurrency_limit=8).launch(
         server_name=host,
         server_port=port,
+        app_kwargs={"middleware": [Middleware(Gate, sign_in=sign_in, owner=_owner())]},
+        auth_dependency=None if sign_in == "off" else lambda request: getattr(actor_of(request), "name", None),
+        ssl_certfile=given.certificate and str(given.certificate),
+        ssl_keyfile=given.key and str(given.key),
+        ssl_verify=False,  # of its own first call alone, by an address that the certificate need not name
+        run_history=False,  # else the browser keeps what was asked and answered
+        pwa=False,
         share=False,
         inbrowser=False,
         quiet=True,
@@ -54,21 +89,42 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def build() -> gr.Blocks:
-    """All pages, connected, not served yet."""
+def build(sign_in: SignIn = "off") -> gr.Blocks:
+    """All pages, connected, not served yet; where people sign in, each sees what their role may use."""
     _keep_to_ourselves()
     import gradio as gr
 
-    from assistant.pages import data, plan, playground, release, review, runs, search, style, versions
+    from assistant.access import GuardedBlocks
+    from assistant.pages import (
+        account,
+        data,
+        people,
+        plan,
+        playground,
+        release,
+        review,
+        runs,
+        search,
+        style,
+        versions,
+    )
 
-    with gr.Blocks(title="Bedside", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
+    alone = sign_in == "off"
+    with GuardedBlocks(title="Bedside", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
+        demo.sign_in = sign_in
         style.html(style.HEADER)
+        who = style.html(visible=False, elem_id="who")
+        if sign_in == "hugging face":
+            gr.LoginButton(visible=False)  # it is what makes Gradio take part in Hugging Face's sign-in
         with gr.Tabs(elem_id="pages") as pages:
-            with gr.Tab("Plan", id="plan", elem_id="page-plan"):
+            with gr.Tab("Plan", id="plan", elem_id="page-plan", visible=alone) as plan_tab:
                 plan_page = plan.build()
-            with gr.Tab("Data", id="data", elem_id="page-data") as data_tab:
+            with gr.Tab("Data", id="data", elem_id="page-data", visible=alone) as data_tab:
                 data_page = data.build()
-            with gr.Tab("Runs", id="runs", elem_id="page-runs") as runs_tab, gr.Tabs(elem_id="runs-tabs") as run_tabs:
+            with (
+                gr.Tab("Runs", id="runs", elem_id="page-runs", visible=alone) as runs_tab,
+                gr.Tabs(elem_id="runs-tabs") as run_tabs,
+            ):
                 with gr.Tab("Training", id="training"):
                     runs_page = runs.build()
                 with gr.Tab("Search", id="search", elem_id="page-search") as search_tab:
@@ -85,9 +141,16 @@ def build() -> gr.Blocks:
                     release_page = release.build()
                 with gr.Tab("Versions", id="versions", elem_id="page-versions") as versions_tab:
                     versions_page = versions.build()
+            people_tab = None if alone else gr.Tab("People", id="people", elem_id="page-people", visible=False)
+            if people_tab is not None:
+                with people_tab:
+                    people.build(people_tab, sign_in)
         style.html(style.FOOTER)
 
         quiet = style.QUIET
+        if people_tab is not None:
+            tabs: dict[gr.Tab, Role] = dict.fromkeys([plan_tab, data_tab, runs_tab, *review_page.making], "trainer")
+            account.connect(demo, who, pages, tabs | {people_tab: "administrator"})
         plan_page.load(demo)
         demo.load(runs_page.open, runs_page.select, runs_page.outputs, **quiet)
         review_page.opens(demo, review_tab)
@@ -126,6 +189,38 @@ def build() -> gr.Blocks:
     return demo
 
 
+def _owner() -> str:
+    """The Hugging Face user who administers a Space: an organisation's Space has to name one."""
+    return os.environ.get("BEDSIDE_ADMINISTRATOR") or os.environ.get("SPACE_AUTHOR_NAME", "")
+
+
+def _sign_in_fault(sign_in: SignIn, host: str) -> str:
+    """One sentence where nobody could sign in; raises `StoreError` where the database cannot be read."""
+    if sign_in == "hugging face" and not os.environ.get("OAUTH_CLIENT_ID"):
+        return (
+            "This Space has no sign-in, so that everybody could read and delete what is in it: put `hf_oauth: true` "
+            "into the head of its README.md."
+        )
+    if sign_in != "password":
+        return ""
+    from trainer import people
+
+    if any(one.role == "administrator" and one.password for one in people.everybody()):
+        return ""
+    return (
+        f"Others could reach {host}, and nobody is registered who may sign in: first run "
+        '`bedside people add "YOUR NAME" --role administrator`, then add the others.'
+    )
+
+
+def _tls_fault(certificate: Path | None, key: Path | None) -> str:
+    """One sentence where the certificate and its key do not stand there together."""
+    if (certificate is None) != (key is None):
+        return "--certificate and --key go together: give both files, or neither."
+    absent = [str(file) for file in (certificate, key) if file is not None and not file.is_file()]
+    return f"{absent[0]}: there is no such file; --certificate and --key each name a PEM file." if absent else ""
+
+
 def _keep_to_ourselves() -> None:
     """No telemetry, and uploads inside the home; both are read when Gradio is imported."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -137,7 +232,7 @@ def _keep_to_ourselves() -> None:
 
 def _port_fault(host: str, port: int) -> str:
     """One sentence where this port cannot be had. Looked at before Gradio is imported, to say so at once."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
