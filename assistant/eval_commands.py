@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from assistant import terminal
 from assistant.results import Deleted, EvaluationList, Forgotten, evaluation_summary
-from assistant.terminal import BadInput, Json, RunId, as_settings, follow, get_run, say
-from trainer.jobs import ACTIVE
+from assistant.terminal import BadInput, Json, Now, RunId, as_settings, follow, get_run, say
 
 if TYPE_CHECKING:
     from trainer.evaluation.evaluations import Evaluation
@@ -127,16 +126,11 @@ def show(evaluation_id: EvaluationId, as_json: Json = False) -> None:
 
 
 @evaluations_app.command()
-def stop(evaluation_id: EvaluationId, as_json: Json = False) -> None:
+def stop(evaluation_id: EvaluationId, now: Now = False, as_json: Json = False) -> None:
     """Ask an evaluation to stop after the answers that it is at; resume goes on from there."""
     from trainer.evaluation import evaluations
 
-    evaluation = _get(evaluation_id)
-    evaluations.stop(evaluation)
-    deadline = time.monotonic() + 120
-    while evaluation.status.state in ACTIVE and time.monotonic() < deadline:
-        time.sleep(0.5)
-        evaluation = evaluations.get(evaluation.id)
+    evaluation = terminal.stop(_get(evaluation_id), evaluations.get, now)
     if as_json:
         print(evaluation_summary(evaluation).model_dump_json(indent=1))
     else:

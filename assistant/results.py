@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
+from assistant.terminal import remark
 from trainer import config as run_config
 from trainer.data.manifest import Manifest
 from trainer.runs import Run
@@ -24,6 +25,8 @@ class RunSummary(BaseModel):
     device: str
     folder: str
     error: str | None
+    remark: str
+    """Where it stands in the queue, or that it does not get on; empty where there is nothing to say."""
     report: dict[str, Any] | None = None
 
 
@@ -182,5 +185,6 @@ def summary(run: Run) -> RunSummary:
         device=status.device,
         folder=str(run.folder),
         error=status.error,
+        remark=remark(run),
         report=run.report(),
     )

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
+from assistant import terminal
 from assistant.results import Deleted
-from assistant.terminal import BadInput, Json, as_settings, follow, get_run, say
+from assistant.terminal import BadInput, Json, Now, as_settings, follow, get_run, say
 from trainer import config as run_config
 from trainer import jobs
 from trainer.jobs import ACTIVE
@@ -153,17 +153,11 @@ def show(search_id: SearchId, as_json: Json = False) -> None:
 
 
 @search_app.command()
-def stop(search_id: SearchId, as_json: Json = False) -> None:
+def stop(search_id: SearchId, now: Now = False, as_json: Json = False) -> None:
     """Ask a search to stop; the trial that it is at is made again when it goes on."""
     from trainer.search import searches
 
-    search = _get(search_id)
-    searches.stop(search)
-    deadline = time.monotonic() + 120
-    while search.status.state in ACTIVE and time.monotonic() < deadline:
-        time.sleep(0.5)
-        search = searches.get(search.id)
-    _print(search, as_json)
+    _print(terminal.stop(_get(search_id), searches.get, now), as_json)
 
 
 @search_app.command()

@@ -9,13 +9,15 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from trainer import events, runs
+from trainer import events, jobs, pulse, queue, runs
 from trainer.errors import UserError
 from trainer.jobs import ACTIVE, Job
 from trainer.runs import Run
 
+STOP_SECONDS = 60.0
 J = TypeVar("J", bound=Job)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Now = Annotated[bool, typer.Option("--now", help="End it at once, not after what it is at.")]
 RunId = Annotated[str, typer.Argument(help="Id of a run, its beginning, or 'latest'.")]
 
 
@@ -44,6 +46,36 @@ def get_run(identity: str) -> Run:
             raise BadInput("There are no runs yet; `bedside train` starts one.")
         return found[0]
     return runs.get(identity)
+
+
+def remark(job: Job) -> str:
+    """Where a job stands in the queue, or that it does not get on, in a sentence; empty where all is well."""
+    return queue.place(job) if job.status.state == "queued" else pulse.remark(job)
+
+
+def stop(job: J, reread: Callable[[str], J], at_once: bool) -> J:
+    """Ask a job to stop and wait for its end, `STOP_SECONDS` at most; returns it as it is then.
+
+    `at_once`, and where its process does not react, it is ended without waiting for what it is at.
+    """
+    if at_once:
+        jobs.end(job)
+    else:
+        jobs.stop(job)
+    deadline = time.monotonic() + STOP_SECONDS
+    while (job := reread(job.id)).status.state in ACTIVE and time.monotonic() < deadline:
+        time.sleep(0.5)
+    if job.status.state not in ACTIVE:
+        return job
+    if not pulse.reacts(job.folder):
+        say("Its process does not react; it is ended.")
+        jobs.end(job)
+        return reread(job.id)
+    say(
+        "It has not stopped yet, and does after what it is at. With --now it is ended at once; what was done since its "
+        "last checkpoint is lost then."
+    )
+    return job
 
 
 def follow(job: J, reread: Callable[[str], J]) -> J:

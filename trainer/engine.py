@@ -32,12 +32,13 @@ from trainer.methods.apply import LECTURE_SHARES, trainable_share
 from trainer.objective_sections import REINFORCED
 from trainer.objectives import reinforcement
 from trainer.report import BeforeAfter, PairsWon, Report
-from trainer.reporting import Reporter, StopRequested, TrainingEvents, peak_memory_gib
+from trainer.reporting import Reporter, StopRequested, peak_memory_gib
 from trainer.runs import ADAPTER, CHECKPOINTS, MODEL, REWARD, Run
 from trainer.sections import RunConfig
 from trainer.steering import steering
 from trainer.steering.forgetting_monitor import ForgettingMonitor
 from trainer.steering.harm_monitor import HarmMonitor
+from trainer.training_events import TrainingEvents
 from trainer.trials import find_rank, learn_to_learn, measure_folds
 from trainer.tuned import Tuned
 from trainer.workshop import Workshop

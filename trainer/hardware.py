@@ -56,6 +56,30 @@ class Machine(BaseModel):
         return ("the GPUs " if len(names) > 1 else "the GPU ") + ", ".join(names)
 
 
+class Memory(BaseModel):
+    """Of a device, in GiB."""
+
+    total_gib: float
+    free_gib: float
+
+
+def memory(device: str) -> Memory | None:
+    """A device's memory now: the machine's (`cpu`), or that of a GPU (`cuda-0` and so on, as nvidia-smi numbers them);
+    None where it cannot be read.
+    """
+    if device == "cpu":
+        # What the system can take back at once counts as free.
+        free = psutil.virtual_memory().available
+        if (limit := _container_memory()) < float("inf"):
+            free = min(free, limit - _container_use())
+        return Memory(total_gib=detect().memory_gib, free_gib=max(0.0, free / _GIB))
+    said = _nvidia_smi("--query-gpu=memory.total,memory.free", f"--id={device.removeprefix('cuda-')}").split(",")
+    if len(said) != 2 or not all(one.strip().isdigit() for one in said):
+        return None
+    total, free = (int(one) / 1024 for one in said)
+    return Memory(total_gib=total, free_gib=free)
+
+
 @cache
 def detect() -> Machine:
     """Look once at this machine's processor, memory and NVIDIA GPUs; a container's limits count as the machine's."""
@@ -91,15 +115,19 @@ def parse_nvidia_smi(text: str) -> list[GpuDevice]:
 
 
 def _nvidia_gpus() -> list[GpuDevice]:
+    # A driver that is installed but broken or stuck cannot train either.
+    return parse_nvidia_smi(_nvidia_smi("--query-gpu=name,memory.total"))
+
+
+def _nvidia_smi(*query: str) -> str:
+    """What nvidia-smi answers, in lines of values with commas; empty where it is not there or does not answer."""
     if shutil.which("nvidia-smi") is None:
-        return []
-    command = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+        return ""
+    command = ["nvidia-smi", *query, "--format=csv,noheader,nounits"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout
     except (OSError, subprocess.SubprocessError):
-        # A driver that is installed but broken or stuck cannot train either.
-        return []
-    return parse_nvidia_smi(found.stdout)
+        return ""
 
 
 def _cores() -> int:
@@ -113,6 +141,13 @@ def _cores() -> int:
 def _container_memory() -> float:
     limit = _text(Path("/sys/fs/cgroup/memory.max")).strip()
     return float(limit) if limit.isdigit() else float("inf")
+
+
+def _container_use() -> float:
+    """Bytes of the container's limit that are in use; pages of files that can be dropped are not."""
+    used = _text(Path("/sys/fs/cgroup/memory.current")).strip()
+    cached = re.search(r"^inactive_file (\d+)$", _text(Path("/sys/fs/cgroup/memory.stat")), re.MULTILINE)
+    return (float(used) if used.isdigit() else 0.0) - (float(cached[1]) if cached else 0.0)
 
 
 def _text(path: Path) -> str:

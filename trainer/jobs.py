@@ -1,7 +1,8 @@
 """Work in a process of its own, as a folder: how it is started, watched, stopped, and found dead.
 
-Runs and evaluations are such jobs. The folder is the truth about one: pages, command line and the working process talk
-through it alone, so a refreshed page, a killed app or a second window loses nothing.
+Runs, evaluations and searches are such jobs. The folder is the truth about one: pages, command line and the working
+process talk through it alone, so a refreshed page, a killed app or a second window loses nothing. Whose turn it is on a
+device: `trainer.queue`; whether a process still gets on: `trainer.pulse`.
 """
 
 from __future__ import annotations
@@ -16,15 +17,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar, Literal, TextIO, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Literal, TextIO, TypeVar
 
 from pydantic import BaseModel
 
 from trainer import actor, audit, events
 from trainer.errors import UserError
 from trainer.sections import FORMAT_VERSION
+
+if TYPE_CHECKING:
+    from trainer.duration import Range
 
 State = Literal["queued", "preparing", "training", "evaluating", "done", "stopped", "failed"]
 DISK_FULL = "The disk is full: nothing more could be saved. Free some space and resume from the last checkpoint."
@@ -36,7 +41,9 @@ PROCESS_SETTINGS = {
     "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
 }
 LIFE_LOCK = ".lock"  # in a job's folder, held by its process for as long as that lives
+STOP, PULSE = "stop", "pulse.json"  # in a job's folder: the request to stop; signs of life (`trainer.pulse`)
 ENDING_SECONDS = 20.0
+TERM_SECONDS = 10.0  # that a process has between being asked to end by the system and being killed
 CODE_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -75,6 +82,25 @@ class Job(BaseModel):
     id: str
     folder: Path
     status: RunState
+
+    @property
+    def device(self) -> str | None:
+        """The kind of device that it needs for itself (cpu or cuda); None where it computes elsewhere."""
+        return self.status.device
+
+    @property
+    def devices(self) -> int:
+        """How many of them, where there are several."""
+        return 1
+
+    @property
+    def after(self) -> Path | None:
+        """Folder of a job that has to end before this one can begin."""
+        return None
+
+    def expected_gib(self) -> Range | None:
+        """Memory that it is expected to take of each of its devices at the peak; None where nobody knows."""
+        return None
 
     def events(self) -> list[events.Event]:
         """Everything that happened in it, in order."""
@@ -142,13 +168,18 @@ def ids(parent: Path, file: str) -> list[str]:
 def start(job: J, reread: Callable[[str], J]) -> J:
     """Set a queued, stopped or failed job going in a process of its own, which outlives this one.
 
-    `reread` gives the job of an id as it is now. Raises `RunError` where it is active or done.
+    It waits there for its turn (`trainer.queue`). `reread` gives the job of an id as it is now. Raises `RunError` where
+    it is active or done.
     """
+    from trainer import queue  # which knows jobs
+
     actor.must_own(job.status.owner, f"{job.noun} {job.id}")
     # The process inherits the lock and never opens it anew: it is held from here until that process is gone.
     with (job.folder / LIFE_LOCK).open("a") as life, (job.folder / "log.txt").open("a") as log:
         job = _claim(job, reread, life)
-        (job.folder / "stop").unlink(missing_ok=True)
+        queue.join(job)
+        for old in (STOP, PULSE):
+            (job.folder / old).unlink(missing_ok=True)
         process = subprocess.Popen(
             [sys.executable, "-m", "trainer.worker", str(job.folder)],
             cwd=CODE_ROOT,
@@ -175,7 +206,37 @@ def stop(job: Job) -> None:
     if job.status.pid is None:
         write_state(job.folder, job.status.model_copy(update={"state": "stopped"}))
         return
-    (job.folder / "stop").touch()
+    (job.folder / STOP).touch()
+
+
+def end(job: Job) -> None:
+    """End an active job (as just read) at once; what it did since its last checkpoint is lost, and it can be resumed.
+
+    Its process is asked to end, with those that it started, and what is there after `TERM_SECONDS` is killed. Raises
+    `RunError` where it is not on this machine.
+    """
+    import psutil
+
+    stop(job)
+    if job.status.pid is None:
+        return
+    try:
+        process = psutil.Process(job.status.pid)
+        ours = str(job.folder) in process.cmdline()
+    except psutil.Error:
+        ours = False
+    if not ours:
+        if lives(job.folder):
+            raise RunError(f"The process of {job.noun.lower()} {job.id} is on another machine; end it there.")
+        return
+    with suppress(psutil.NoSuchProcess):
+        processes = [process, *process.children(recursive=True)]
+        process.terminate()
+        _, left = psutil.wait_procs(processes, timeout=TERM_SECONDS)
+        for one in left:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        psutil.wait_procs(left, timeout=TERM_SECONDS)
 
 
 def delete(job: Job) -> None:
@@ -188,8 +249,9 @@ def delete(job: Job) -> None:
 
 
 def settled(job: J) -> J:
-    """The job, failed and with the reason where its process is gone without having said so."""
-    if job.status.state not in ACTIVE or job.status.pid is None or _lives(job.folder):
+    """The job, failed and with the reason where its process is gone without having said so; stopped, if it was asked
+    to."""
+    if job.status.state not in ACTIVE or job.status.pid is None or lives(job.folder):
         return job
     try:
         # One at a time, page or command, so that the event is written once.
@@ -209,7 +271,7 @@ def read_state(folder: Path) -> RunState:
     return RunState.model_validate_json((folder / "state.json").read_text(encoding="utf-8"))
 
 
-def _lives(folder: Path) -> bool:
+def lives(folder: Path) -> bool:
     """Whether a job's process is there: by the lock that it holds, since pids are used again and clocks shift."""
     try:
         with (folder / LIFE_LOCK).open("rb") as life:
@@ -246,12 +308,16 @@ def _say_that_it_died(job: Job) -> RunState:
     status = read_state(job.folder)
     if status.state in ACTIVE and status.pid == job.status.pid:
         during = f"at step {status.step} of {status.total_steps}" if status.total_steps else f"while {status.state}"
-        status.error = (
-            f"The process ended {during} without a word (killed, or out of memory). {job.goes_on} log.txt may say more."
-        )
-        status.state = "failed"
+        if (job.folder / STOP).exists():
+            status.state, detail = "stopped", f"It was ended {during}, after a request to stop. {job.goes_on}"
+        else:
+            detail = (
+                f"The process ended {during} without a word (killed, or out of memory). {job.goes_on} log.txt may say "
+                "more."
+            )
+            status.state, status.error = "failed", detail
         write_state(job.folder, status)
         events.append(
-            job.folder / "events.jsonl", events.StateEvent(state="failed", detail=status.error, step=status.step)
+            job.folder / "events.jsonl", events.StateEvent(state=status.state, detail=detail, step=status.step)
         )
     return status

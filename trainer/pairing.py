@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Any
 from evaluators import generation
 from evaluators.generation import BASE, PROMPTED, Answer, Sampling, stream, stream_alone
 from evaluators.held_out import Item, with_examples
-from trainer import models, runs, scoring
+from trainer import models, room, runs, scoring
 from trainer.data.rows import Message
 from trainer.data.sources import STARTER_PREFIX
 from trainer.data.tokens import conversation
+from trainer.duration import Range
 from trainer.methods import MethodError, saved
-from trainer.model_refs import ModelRef
+from trainer.model_refs import BASE as BASE_PART
+from trainer.model_refs import TUNED, ModelRef
 from trainer.models import ModelError
+from trainer.room import Held
 from trainer.runs import Run
 from trainer.tuned import Tuned, adapter_folder
 
@@ -73,13 +76,23 @@ class Half:
 class Pairing:
     """Two loaded models. Not safe for two questions at once: callers take turns."""
 
-    def __init__(self, first: Half, second: Half, together: bool):
+    def __init__(self, first: Half, second: Half, together: bool, held: Held | None = None):
+        self.held = held
+        """Its place in memory, as jobs on the same device know it."""
         self.halves = {"first": first, "second": second}
         self.together = together
         """Whether both can answer in one batch; else they take turns, token by token."""
         self._leads = first if second.ref.is_base else second
         self.system = self._leads.run.config.task.system_prompt
         """The system prompt that both are asked with; see the module."""
+
+    def close(self) -> None:
+        """Give its memory back now, even where an answer was left in the middle; it answers nothing more."""
+        for half in self.halves.values():
+            for tensor in (*half.model.parameters(), *half.model.buffers()):
+                tensor.data = tensor.data.new_empty(0)
+        if self.held:
+            self.held.close()
 
     @property
     def remarks(self) -> list[str]:
@@ -203,20 +216,40 @@ class Pairing:
 def load(first: ModelRef, second: ModelRef) -> Pairing:
     """Load both models (a second or two for the embedded one; a checkpoint takes about twice that).
 
-    Raises `RunError` and `ModelError` where one of them is not there, cannot be had, or gives no answers.
+    Raises `RunError` and `ModelError` where one of them is not there, cannot be had, or gives no answers, and
+    `NoRoomError` where they do not fit beside a job that is at work.
     """
     found = [(ref, runs.get(ref.run)) for ref in (first, second)]
-    try:
-        if _can_mix(found):
-            halves, together = _on_one_base(found), True
-        elif first.run == second.run and (first.is_base or second.is_base):
-            halves, together = _of_one_run(found), False
-        else:
-            loaded = {ref: _alone(ref, run) for ref, run in found}
-            halves, together = [loaded[ref] for ref, _ in found], False
-    except MethodError as error:
-        raise ModelError(str(error)) from None
-    return Pairing(*halves, together=together)
+    can_mix = _can_mix(found)
+    with room.loading(_needs(found, can_mix)) as held:
+        try:
+            if can_mix:
+                halves = _on_one_base(found)
+            elif first.run == second.run and (first.is_base or second.is_base):
+                halves = _of_one_run(found)
+            else:
+                loaded = {ref: _alone(ref, run) for ref, run in found}
+                halves = [loaded[ref] for ref, _ in found]
+        except MethodError as error:
+            raise ModelError(str(error)) from None
+    return Pairing(*halves, together=can_mix, held=held)
+
+
+def _needs(found: list[tuple[ModelRef, Run]], can_mix: bool) -> dict[str, Range | None]:
+    """By device, what the two take while they answer."""
+    (first, one), (second, two) = found
+    whole = any(run.config.method.kind == "full" and not ref.is_base for ref, run in found)
+    if can_mix or first == second or (one.id == two.id and (first.is_base or second.is_base) and not whole):
+        # A checkpoint's base is loaded a second time while it is read.
+        copies = 1 if {first.part, second.part} <= {BASE_PART, TUNED} else 2
+        return {room.device_of(one.config): room.answering_gib(one.config, copies=copies)}
+    needs: dict[str, Range | None] = {}
+    for _, run in found:
+        device, needed = room.device_of(run.config), room.answering_gib(run.config, rows=1)
+        before = needs.get(device, Range(low=0.0, high=0.0))
+        known = before is not None and needed is not None
+        needs[device] = Range(low=before.low + needed.low, high=before.high + needed.high) if known else None
+    return needs
 
 
 def _can_mix(found: list[tuple[ModelRef, Run]]) -> bool:

@@ -6,7 +6,7 @@ import json
 import shutil
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ValidationError
 
@@ -14,6 +14,9 @@ from trainer import actor, events, jobs
 from trainer import config as run_config
 from trainer.jobs import Job, RunError, RunState, write_atomically, write_state
 from trainer.sections import RunConfig
+
+if TYPE_CHECKING:
+    from trainer.duration import Range
 
 ADAPTER, MODEL = "adapter", "model"  # in a run folder: trained adapters, or the whole of a fully tuned model
 REWARD = "reward"  # in a run folder: a trained reward model, apart from what can answer
@@ -26,9 +29,20 @@ class Run(Job):
 
     noun: ClassVar[str] = "Run"
     again: ClassVar[str] = "clone it to train again"
-    goes_on: ClassVar[str] = "Resume goes on from the last checkpoint;"
+    goes_on: ClassVar[str] = "Resume goes on from the last checkpoint."
 
     config: RunConfig
+
+    @property
+    def devices(self) -> int:
+        """Each of its processes has a GPU; a CPU is one."""
+        return self.config.hardware.processes
+
+    def expected_gib(self) -> Range | None:
+        """The estimate of its peak; on a CPU of all its processes together."""
+        from trainer import room
+
+        return room.training_gib(self.config)
 
     @property
     def adapter(self) -> Path:

@@ -16,11 +16,12 @@ from trainer.launch.decisions import SameDecisions, of_main
 from trainer.methods import saved
 from trainer.objectives.build import build
 from trainer.objectives.settings import Parts
-from trainer.reporting import Reporter, TrainingEvents
+from trainer.reporting import Reporter
 from trainer.runs import COMPLETE
 from trainer.sections import RunConfig
 from trainer.steering import divergence
 from trainer.steering.divergence import DivergenceGuard
+from trainer.training_events import TrainingEvents
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -1,49 +1,85 @@
 """The process of one job: `python -m trainer.worker FOLDER` of a run, an evaluation or a search, and talks through it
-alone."""
+alone.
+
+Until it is the job's turn on its device nothing heavy is imported, so that many may wait.
+"""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
-from trainer import config as run_config
-from trainer import jobs
+from trainer import jobs, pulse
 from trainer.errors import UserError
 from trainer.jobs import DISK_FULL, RunState
 
 if TYPE_CHECKING:
+    from trainer.evaluation.evaluations import Evaluation
     from trainer.reporting import Reporter
+    from trainer.runs import Run
+    from trainer.search.searches import Search
 
-QUEUE_POLL_SECONDS = 1.0
+STARTED_SECONDS = 5.0
 
 
 def main(folder: Path) -> int:
-    """Do the job in `folder`, after any other on this device; returns the exit status (0 done or stopped)."""
+    """Do the job in `folder`, when it is its turn on its device; returns the exit status (0 done or stopped)."""
     jobs.set_environment()
-    status = RunState.model_validate_json((folder / "state.json").read_text(encoding="utf-8"))
-    status.pid = os.getpid()
 
     from trainer.reporting import Reporter
 
-    reporter = Reporter(folder, status)
-    return told(reporter, lambda: _work(folder, reporter))
+    reporter = Reporter(folder, _started(folder))
+    with pulse.beating(folder):
+        return told(reporter, lambda: _work(folder, reporter))
+
+
+def _started(folder: Path) -> RunState:
+    """The state as whoever started this process wrote it down, a moment after; sooner, it would undo what we write."""
+    deadline = time.monotonic() + STARTED_SECONDS
+    status = jobs.read_state(folder)
+    while status.pid != os.getpid() and time.monotonic() < deadline:
+        time.sleep(0.02)
+        status = jobs.read_state(folder)
+    status.pid = os.getpid()  # it may have been killed before it did
+    return status
 
 
 def _work(folder: Path, reporter: Reporter) -> None:
+    job, carry_out = _job(folder)
+    if job.device is None:
+        carry_out(reporter)
+        return
+
+    from trainer import queue, room
+
+    with queue.turn(job, reporter) as turn:
+        room.make(job, turn, reporter)
+        carry_out(reporter)
+
+
+def _job(folder: Path) -> tuple[Run | Evaluation | Search, Callable[[Reporter], None]]:
+    """What stands in the folder, and the function that does it."""
     if (folder / "run.yaml").exists():
-        _train(folder, reporter)
-    elif (folder / "search.yaml").exists():
-        _search(folder, reporter)
-    else:
-        _evaluate(folder, reporter)
+        from trainer import runs
+
+        run = runs.get(folder.name)
+        return run, lambda reporter: _train(run, reporter)
+    if (folder / "search.yaml").exists():
+        from trainer.search import searches
+
+        search = searches.get(folder.name)
+        return search, lambda reporter: _search(search, reporter)
+
+    from trainer.evaluation import evaluations
+
+    evaluation = evaluations.get(folder.name)
+    return evaluation, lambda reporter: _evaluate(evaluation, reporter)
 
 
 def told(reporter: Reporter, work: Callable[[], None], not_ours: Callable[[Exception], bool] | None = None) -> int:
@@ -51,15 +87,15 @@ def told(reporter: Reporter, work: Callable[[], None], not_ours: Callable[[Excep
 
     Errors that are for somebody else to tell (`not_ours`) are passed on.
     """
-    from trainer import events, training
-    from trainer.reporting import StopRequested
+    from trainer import events
 
     try:
         work()
         return 1 if reporter.status.state == "failed" else 0
-    except StopRequested:
+    except jobs.StopRequested:
+        waited = reporter.status.state == "queued"
         reporter.event(events.StopEvent(reason="stopped by request"))
-        reporter.enter("stopped", "Resume goes on from here.")
+        reporter.enter("stopped", "Resume puts it in the queue again." if waited else "Resume goes on from here.")
         return 0
     except UserError as error:
         sentence = str(error)
@@ -68,6 +104,8 @@ def told(reporter: Reporter, work: Callable[[], None], not_ours: Callable[[Excep
             raise
         sentence = _sentence(error)
         if sentence == DISK_FULL:
+            from trainer import training
+
             # What was half written is of no use, and its room is needed to say what happened.
             training.remove_unfinished(reporter.folder / "checkpoints")
         traceback.print_exc()
@@ -76,67 +114,37 @@ def told(reporter: Reporter, work: Callable[[], None], not_ours: Callable[[Excep
     return 1
 
 
-def _train(folder: Path, reporter: Reporter) -> None:
-    config = run_config.load(folder / "run.yaml")
-    with _device(reporter):
-        if config.hardware.processes * config.hardware.machines > 1:
-            from trainer.launch import supervise
+def _train(run: Run, reporter: Reporter) -> None:
+    if run.config.hardware.processes * run.config.hardware.machines > 1:
+        from trainer.launch import supervise
 
-            supervise.train(config, reporter)
-        else:
-            from trainer import engine
+        supervise.train(run.config, reporter)
+    else:
+        from trainer import engine
 
-            engine.train(config, reporter)
+        engine.train(run.config, reporter)
 
 
-def _search(folder: Path, reporter: Reporter) -> None:
-    from trainer.search import request, searches
-    from trainer.search.search import search
+def _search(search: Search, reporter: Reporter) -> None:
+    from trainer.search import search as order_of_work
 
-    asked = request.load(folder / searches.REQUEST)
-    # A cluster's trials do not run on this device.
-    with nullcontext() if asked.ray_address else _device(reporter):
-        search(asked, reporter)
+    order_of_work.search(search.request, reporter)
 
 
-def _evaluate(folder: Path, reporter: Reporter) -> None:
+def _evaluate(evaluation: Evaluation, reporter: Reporter) -> None:
     from trainer import runs
-    from trainer.evaluation import evaluations, request
+
+    run = runs.get(evaluation.request.run)
+    if not run.weights:
+        raise jobs.RunError(f"Run {run.id} is {run.status.state} and has trained nothing; resume it, then this.")
+
     from trainer.evaluation.evaluate import evaluate
-    from trainer.evaluation.harden import follow, wait_for
+    from trainer.evaluation.harden import follow
 
-    asked = request.load(folder / evaluations.REQUEST)
-    wait_for(runs.get(asked.run), reporter)
-    with _device(reporter):
-        evaluate(asked, reporter)
-    if asked.harden is not None:
-        follow(asked, reporter)
+    evaluate(evaluation.request, reporter)
+    if evaluation.request.harden is not None:
+        follow(evaluation.request, reporter)
     reporter.enter("done")
-
-
-@contextmanager
-def _device(reporter: Reporter) -> Iterator[None]:
-    """This device, once no other job is using it."""
-    with (run_config.home() / f"{reporter.status.device}.lock").open("w") as device:
-        _wait_for(device, reporter)
-        yield
-
-
-def _wait_for(device: TextIO, reporter: Reporter) -> None:
-    from trainer.reporting import StopRequested
-
-    said = False
-    while True:
-        try:
-            fcntl.flock(device, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if not said:
-                reporter.enter("queued", "Another job is using this device; this one starts after it.")
-                said = True
-            if reporter.stop_requested():
-                raise StopRequested from None
-            time.sleep(QUEUE_POLL_SECONDS)
 
 
 def _sentence(error: Exception) -> str:

@@ -8,10 +8,12 @@ from typing import Any
 
 import gradio as gr
 
-from assistant.pages import compare_runs, run_alignment, run_steering, run_view
+from assistant.pages import compare_runs, run_alignment, run_queue, run_steering, run_view
 from assistant.pages.history import history
+from assistant.pages.run_queue import QueuePart
 from assistant.pages.style import QUIET, SERIES, empty, html, notice
-from trainer import runs
+from trainer import jobs, runs
+from trainer.errors import UserError
 from trainer.jobs import ACTIVE, RunError
 from trainer.runs import Run
 
@@ -50,12 +52,15 @@ class _Page:
             empty("No run yet", "Describe your model on the Plan page and press “Start run”. It appears here, live."),
             elem_id="runs-empty",
         )
+        self.queue = QueuePart(REFRESH_SECONDS)
         self.select = gr.Dropdown([], label="Run", elem_id="runs-select", visible=False, filterable=False)
         with gr.Column(visible=False, elem_id="runs-body") as self.body:
             self.state = html(elem_id="runs-state")
+            self.stuck = html(elem_id="runs-stuck", visible=False)
             self.notes = html(elem_id="runs-notes", visible=False)
             with gr.Row(elem_id="runs-actions"):
                 self.stop = gr.Button("Stop", variant="stop", elem_id="runs-stop", min_width=110)
+                self.end = gr.Button("End it now", variant="stop", elem_id="runs-end", min_width=110, visible=False)
                 self.resume = gr.Button("Resume", variant="primary", elem_id="runs-resume", min_width=110)
                 self.clone = gr.Button("Clone and start", elem_id="runs-clone", min_width=110)
                 self.delete = gr.Button("Delete", elem_id="runs-delete", min_width=110)
@@ -102,21 +107,23 @@ class _Page:
         self.timer = gr.Timer(REFRESH_SECONDS, active=False)
         # What the page shows already: parts that have not changed are not drawn again, so that nothing flickers.
         self.shown = gr.State(())
-        self.outputs = [self.unreadable, self.nothing, self.select, *self._of_a_run()]
+        self.outputs = [self.unreadable, self.nothing, self.select, *self.queue.outputs, *self._of_a_run()]
 
     def _of_a_run(self) -> list[Any]:
-        buttons = [self.stop, self.resume, self.clone, self.delete, self.confirm]
-        parts = [self.body, self.state, self.notes, self.report, self.curves, self.steering, self.samples]
+        buttons = [self.stop, self.end, self.resume, self.clone, self.delete, self.confirm]
+        parts = [self.body, self.state, self.stuck, self.notes, self.report, self.curves, self.steering, self.samples]
         parts += [self.beside, self.compared]
         return [*parts, *buttons, self.loss, *self.small, self.timer, self.shown]
 
     def connect(self) -> None:
         """Every event of the page."""
         one = self._of_a_run()
+        self.queue.connect()
         self.select.input(self.show, self.select, one, **QUIET)
         self.timer.tick(self.show, [self.select, self.shown], one, **QUIET)
         self.beside.input(self._compare, [self.select, self.beside], self.compared, **QUIET)
         self.stop.click(self._stop, self.select, one, **QUIET)
+        self.end.click(self._end, self.select, one, **QUIET)
         self.resume.click(self._resume, self.select, self.outputs, **QUIET)
         self.clone.click(self._clone, self.select, self.outputs, **QUIET)
         self.delete.click(lambda: gr.Row(visible=True), None, self.confirm, **QUIET)
@@ -133,7 +140,7 @@ class _Page:
             self.nothing: gr.HTML(visible=not found),
             self.select: gr.Dropdown([(runs.label(run), run.id) for run in found], value=chosen, visible=bool(found)),
         }
-        return page | self.show(chosen)
+        return page | self.queue.show(chosen=f"run {chosen}") | self.show(chosen)
 
     def show(self, identity: str | None, shown: tuple = ()) -> Updates:
         """One run's part of the page; `shown` is what it shows already."""
@@ -148,9 +155,12 @@ class _Page:
         past = history(run.folder)
         active = run.status.state in ACTIVE
         now = (run.id, run.status.state, *past.counts())
+        stuck, offered = run_queue.stuck(run)
         page: Updates = {
             self.body: gr.Column(visible=True),
             self.state: gr.HTML(run_view.state(run, past)),
+            self.stuck: gr.HTML(stuck, visible=bool(stuck)),
+            self.end: gr.Button(visible=offered),
             self.timer: gr.Timer(active=active),
             self.shown: now,
         }
@@ -191,9 +201,19 @@ class _Page:
 
     def _stop(self, identity: str) -> Updates:
         try:
-            runs.stop(runs.get(identity))
-            gr.Info("The run ends after its present step, with a checkpoint to resume from.", duration=4)
-        except RunError as error:
+            run = runs.get(identity)
+            runs.stop(run)
+            waits = run.status.state == "queued"
+            told = "It leaves the queue." if waits else "The run ends after its present step, with a checkpoint."
+            gr.Info(f"{told} Resume goes on.", duration=4)
+        except UserError as error:
+            gr.Warning(str(error))
+        return self.show(identity)
+
+    def _end(self, identity: str) -> Updates:
+        try:
+            jobs.end(runs.get(identity))
+        except UserError as error:
             gr.Warning(str(error))
         return self.show(identity)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import ValidationError
 
@@ -20,6 +20,9 @@ from trainer.evaluation.report import EvaluationReport
 from trainer.evaluation.request import EvaluationRequest, RequestError
 from trainer.jobs import ACTIVE, Job, RunError, RunState
 
+if TYPE_CHECKING:
+    from trainer.duration import Range
+
 REQUEST, REPORT, CASES = "request.yaml", "report.json", "cases"
 Side = Literal["base", "tuned"]
 
@@ -29,9 +32,27 @@ class Evaluation(Job):
 
     noun: ClassVar[str] = "Evaluation"
     again: ClassVar[str] = "start a new one; what was answered is not asked again"
-    goes_on: ClassVar[str] = "Start it again: what was answered is kept;"
+    goes_on: ClassVar[str] = "Start it again: what was answered is kept."
 
     request: EvaluationRequest
+
+    @property
+    def devices(self) -> int:
+        """As many as its run's model is shared out to while it answers."""
+        hardware = runs.get(self.request.run).config.hardware
+        return hardware.processes if hardware.strategy in ("fsdp", "zero3") else 1
+
+    @property
+    def after(self) -> Path | None:
+        """Its run, which may still be training."""
+        return runs.runs_folder() / self.request.run
+
+    def expected_gib(self) -> Range | None:
+        """Of its run's model while it answers many questions at once."""
+        from trainer import room
+        from trainer.evaluation.respondent import BATCH
+
+        return room.answering_gib(runs.get(self.request.run).config, BATCH)
 
     def report(self) -> EvaluationReport | None:
         """What has been measured so far; None before the first suite is done."""

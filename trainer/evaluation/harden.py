@@ -7,7 +7,6 @@ model, on variants that were drawn anew. `follow.json` in the first one's folder
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,27 +76,6 @@ def follow(request: EvaluationRequest, reporter: Reporter) -> None:
         done.evaluation = evaluation.id
         jobs.write_atomically(folder / FOLLOW, done.model_dump_json(indent=1))
         evaluations.start(evaluation)
-
-
-def wait_for(run: runs.Run, reporter: Reporter) -> runs.Run:
-    """The run once it is done, for an evaluation that was started before; hears a stop request meanwhile.
-
-    Raises `RunError` where it ends otherwise.
-    """
-    from trainer.reporting import StopRequested
-
-    said = False
-    while run.status.state in jobs.ACTIVE:
-        if not said:
-            reporter.enter("queued", f"Waiting for run {run.id} to end its training.")
-            said = True
-        if reporter.stop_requested():
-            raise StopRequested
-        time.sleep(1)
-        run = runs.get(run.id)
-    if not run.weights:
-        raise jobs.RunError(f"Run {run.id} is {run.status.state} and has trained nothing; resume it, then this.")
-    return run
 
 
 def _failed(folder: Path, section: AdversarialSection) -> str | None:

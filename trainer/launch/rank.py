@@ -54,7 +54,7 @@ def main(folder: Path, settings: list[str]) -> None:
         if not supervised:
             held.enter_context(_life(folder))
             status.pid, status.error = os.getpid(), None
-            (folder / "stop").unlink(missing_ok=True)
+            (folder / jobs.STOP).unlink(missing_ok=True)
         reporter = Reporter(folder, status)
 
         def train() -> None:

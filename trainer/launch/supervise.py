@@ -78,6 +78,8 @@ def _run(folder: Path, config: RunConfig, settings: list[str]) -> dict[int, Proc
     except ChildFailedError as error:
         return error.failures
     except SignalException as error:
+        if (folder / jobs.STOP).exists():
+            raise jobs.StopRequested from None
         raise LaunchError(
             f"The processes were ended from outside ({error.sigval.name}). Resume goes on from the last checkpoint."
         ) from None

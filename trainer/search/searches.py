@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import ValidationError
 
@@ -23,6 +23,9 @@ from trainer.search.request import SearchRequest
 from trainer.search.space import apply
 from trainer.sections import RunConfig
 
+if TYPE_CHECKING:
+    from trainer.duration import Range
+
 REQUEST = "search.yaml"
 
 
@@ -31,9 +34,25 @@ class Search(Job):
 
     noun: ClassVar[str] = "Search"
     again: ClassVar[str] = "start a new one"
-    goes_on: ClassVar[str] = "Resume goes on after the trials that are done;"
+    goes_on: ClassVar[str] = "Resume goes on after the trials that are done."
 
     request: SearchRequest
+
+    @property
+    def device(self) -> str | None:
+        """None on a cluster: its trials do not run on this device."""
+        return None if self.request.ray_address else self.status.device
+
+    @property
+    def devices(self) -> int:
+        """Each of its processes has a GPU; a CPU is one."""
+        return self.request.workers
+
+    def expected_gib(self) -> Range | None:
+        """Of its run file as it is, in all its processes; trials differ from it."""
+        from trainer import room
+
+        return room.training_gib(self.request.run, self.request.workers)
 
     def trials(self) -> list[TrialRecord]:
         """All trials so far, by number."""

@@ -135,11 +135,12 @@ def help_with(folder: Path, parent: int | None = None) -> None:
 
 
 def _start(folder: Path, number: int) -> subprocess.Popen[bytes]:
-    from trainer.hardware import detect
+    from trainer.queue import visible_gpus
 
     environment = dict(os.environ)
-    if gpus := len(detect().gpus):
-        environment["CUDA_VISIBLE_DEVICES"] = str(number % gpus)
+    if jobs.read_state(folder).device == "cuda":
+        gpus = visible_gpus()
+        environment["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
     return subprocess.Popen(
         [sys.executable, "-m", "trainer.search.work", str(folder), str(os.getpid())],
         cwd=CODE_ROOT,
