@@ -6,6 +6,8 @@ takes any langchain-core chat model; without one, nothing of langchain is import
 
 from __future__ import annotations
 
+import http.client
+import ipaddress
 import json
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +20,15 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
 
 TIMEOUT_SECONDS = 20.0
+MOST_BYTES = 1 << 20
+"""Of an answer; one of 200 tokens has about a thousand."""
+# Where clouds tell a machine's own secrets, beside the link-local addresses (169.254.0.0/16, fe80::/10).
+_METADATA = {"fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"}
 _LOCAL = {"localhost", "127.0.0.1", "::1"}
+
+
+class AddressRefused(ValueError):
+    """No chat model is asked at this address; the text says why and what to do."""
 
 
 def remote_host(address: str) -> str:
@@ -32,6 +42,8 @@ def connect(address: str, timeout: float = TIMEOUT_SECONDS) -> BaseChatModel:
     """A langchain-core chat model for an OpenAI-compatible address, with the model's name after a #.
 
     It answers greedily with at most 200 tokens, and raises `OSError` where nothing answers within `timeout` seconds.
+    An address that could make this machine read what is its own is refused (`AddressRefused`): of another kind than
+    http and https, or where a cloud tells its machines' secrets, by whatever name; and no redirect is followed.
     """
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import AIMessage, BaseMessage, convert_to_openai_messages
@@ -53,8 +65,13 @@ def connect(address: str, timeout: float = TIMEOUT_SECONDS) -> BaseChatModel:
                 json.dumps(body | {"max_tokens": 200}).encode(),
                 {"Content-Type": "application/json"},
             )
-            with urllib.request.urlopen(request, timeout=timeout) as answer:
-                text = json.load(answer)["choices"][0]["message"]["content"]
+            if urlsplit(url).scheme not in ("http", "https"):
+                raise AddressRefused(f"{url} is no address of a chat model; write http:// or https:// and its host.")
+            with urllib.request.build_opener(_Http, _Https, _NoRedirect).open(request, timeout=timeout) as answer:
+                said = answer.read(MOST_BYTES + 1)
+            if len(said) > MOST_BYTES:
+                raise ValueError("the chat model's answer is larger than 1 MiB")
+            text = json.loads(said)["choices"][0]["message"]["content"]
             return ChatResult(generations=[ChatGeneration(message=AIMessage(content=text))])
 
     return OpenAICompatible()
@@ -71,3 +88,42 @@ def ask(model: Runnable[Any, Any], messages: list[tuple[str, str]], timeout: flo
         return pool.submit(model.invoke, messages).result(timeout)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Connection(http.client.HTTPConnection):
+    def connect(self) -> None:
+        super().connect()
+        _check_peer(self)
+
+
+class _SecureConnection(http.client.HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        _check_peer(self)
+
+
+class _Http(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Connection, req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_SecureConnection, req)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, req: urllib.request.Request, *answer: Any) -> None:
+        raise AddressRefused(f"{req.full_url} sends on to {answer[-1]}, where texts do not follow; name that address.")
+
+
+def _check_peer(connection: http.client.HTTPConnection) -> None:
+    """Who it is that was reached, whatever its name said, before anything is sent to it."""
+    address = ipaddress.ip_address(connection.sock.getpeername()[0].partition("%")[0])
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address.is_link_local or str(address) in _METADATA:
+        connection.close()
+        raise AddressRefused(
+            f"{connection.host} is {address}, where a cloud keeps its machines' secrets and no chat model answers; "
+            "name another address."
+        )

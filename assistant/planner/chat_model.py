@@ -79,6 +79,8 @@ def propose(model: BaseChatModel, text: str, known: Answers, timeout: float = ch
         said = chat_client.ask(model | JsonOutputParser(), asked, timeout)
     except TimeoutError:
         return Proposal(remark=f"The chat model took longer than {timeout:g} seconds; I read that myself.")
+    except chat_client.AddressRefused as error:
+        return Proposal(remark=f"{error} I read that myself.")
     except Exception as error:  # whatever a model or its server raises, the planner goes on without it
         kind = "could not be reached" if isinstance(error, OSError) else "gave no usable answer"
         return Proposal(remark=f"The chat model {kind}; I read that myself.")
