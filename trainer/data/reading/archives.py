@@ -14,7 +14,8 @@ from trainer.data.records import DataError, Fault
 MOST_MEMBERS = 10_000
 LARGEST_UNPACKED = 2 << 30  # bytes, all members together
 HIGHEST_RATIO = 200  # of unpacked to packed; text rarely packs better than 20 to 1
-_HARMLESS = 1 << 20  # bytes; below them the ratio is no danger
+HARMLESS = 1 << 20  # bytes; below them the ratio is no danger
+MUCH_LARGER = f"unpacks to more than {HIGHEST_RATIO} times its size, as files made to do harm do"
 _PIECE = 1 << 20
 _LARGEST_WHOLE = 1 << 28  # bytes of a part that the libraries hold in memory; sheets are read as a stream
 _DOCTYPE = re.compile(rb"<!DOCTYPE|<!ENTITY", re.IGNORECASE)
@@ -41,8 +42,8 @@ class Unpacking:
                 self._total += len(piece)
                 if self._total > LARGEST_UNPACKED:
                     raise TooMuch(f"unpacks to more than {LARGEST_UNPACKED >> 30} GiB")
-                if unpacked > _HARMLESS and unpacked > HIGHEST_RATIO * member.compress_size:
-                    raise TooMuch(f"unpacks to more than {HIGHEST_RATIO} times its size, as files made to do harm do")
+                if unpacked > HARMLESS and unpacked > HIGHEST_RATIO * member.compress_size:
+                    raise TooMuch(MUCH_LARGER)
                 yield piece
 
 

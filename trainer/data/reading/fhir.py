@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
-from html.parser import HTMLParser
 from typing import Any
 
 from trainer.data.records import DataError, Fault, Record
@@ -19,6 +19,7 @@ from trainer.data.records import DataError, Fault, Record
 _NOTES = {"DocumentReference": "content", "DiagnosticReport": "presentedForm"}
 _MEDICATIONS = {"MedicationStatement", "MedicationRequest", "MedicationUsage"}
 _VOID = {"entered-in-error", "refuted", "not-taken"}
+_CHARSETS = {"utf-8", "utf-8-sig", "ascii", "iso8859-1", "iso8859-15", "cp1252", "utf-16", "utf-16-le", "utf-16-be"}
 _TEXTS = {"", "text/plain", "text/html", "text/markdown", "application/xhtml+xml"}
 
 
@@ -183,31 +184,49 @@ def _text_of(attachment: dict[str, Any]) -> str | ValueError:
     except (binascii.Error, ValueError):
         return ValueError("is not valid base64 text; export the note again")
     _, _, charset = str(attachment.get("contentType", "")).lower().partition("charset=")
+    charset = charset.strip(' "') or "UTF-8"
     try:
-        text = content.decode(charset.strip(' "') or "utf-8")
-    except (LookupError, UnicodeDecodeError):
-        return ValueError(f"is not {charset.strip() or 'UTF-8'} text, as it says; export the note again")
+        if codecs.lookup(charset).name not in _CHARSETS:
+            raise LookupError  # Python knows more of them, and some take the square of a text's length in time
+        text = content.decode(charset)
+    except (LookupError, ValueError):
+        return ValueError(f"is not {charset[:40]} text, as it says; export the note again as UTF-8")
     return _without_tags(text) if "html" in _media_type(attachment) else text.strip()
 
 
-class _Visible(HTMLParser):
+class _Visible:
+    """What a reader sees of a page, for lxml's parser. (Python's own takes the square of a page's length in time.)"""
+
     def __init__(self) -> None:
-        super().__init__()
         self.parts: list[str] = []
+        self._hidden = 0
 
-    def handle_data(self, data: str) -> None:
-        self.parts.append(data)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
         if tag in {"p", "br", "div", "tr", "li", "h1", "h2", "h3", "h4"}:
             self.parts.append("\n")
+        self._hidden += tag in {"script", "style"}
+
+    def end(self, tag: str) -> None:
+        self._hidden -= tag in {"script", "style"}
+
+    def data(self, data: str) -> None:
+        if not self._hidden:
+            self.parts.append(data)
+
+    def close(self) -> str:
+        return "".join(self.parts)
 
 
 def _without_tags(text: str) -> str:
-    parser = _Visible()
-    parser.feed(text)
-    parser.close()
-    lines = (" ".join(line.split()) for line in "".join(parser.parts).splitlines())
+    from lxml import etree
+
+    parser = etree.HTMLParser(target=_Visible(), no_network=True, remove_comments=True, remove_pis=True)
+    try:
+        parser.feed(text)
+        found = parser.close()
+    except etree.LxmlError:  # of a page that holds nothing
+        return ""
+    lines = (" ".join(line.split()) for line in found.splitlines())
     return "\n".join(line for line in lines if line)
 
 

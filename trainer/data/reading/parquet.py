@@ -9,10 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from trainer.data.reading.archives import HARMLESS, HIGHEST_RATIO, MUCH_LARGER
 from trainer.data.reading.delimited import column_names
 from trainer.data.records import DataError, Fault, Record
 
 _ROWS = 1000
+_MOST_ROWS_A_BYTE = 50
+"""A row of text has bytes of its own; one value for a billion rows has none."""
 
 
 def read_parquet(path: Path) -> Iterator[Record | Fault]:
@@ -34,6 +37,7 @@ def read_parquet(path: Path) -> Iterator[Record | Fault]:
         names = column_names(path.name, schema.names)
         if file.metadata.num_rows == 0:
             raise DataError(f"{path.name} names its columns ({', '.join(names)[:200]}), but holds no rows; add rows.")
+        _check_size(path, file.metadata)
         simple = (
             pyarrow.types.is_string,
             pyarrow.types.is_large_string,
@@ -66,6 +70,19 @@ def read_parquet(path: Path) -> Iterator[Record | Fault]:
                 message = f"are damaged and were not read ({why}); export or copy the file again"
                 yield Fault(place=f"rows {row + 1} to {last}", field="", message=message)
                 row = last
+
+
+def _check_size(path: Path, metadata: Any) -> None:
+    """Raises `DataError` where a small file says of itself that it unpacks to very much."""
+    rows, packed = metadata.num_rows, path.stat().st_size
+    unpacked = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    if rows > _MOST_ROWS_A_BYTE * packed:
+        raise DataError(
+            f"{path.name} says that it holds {rows:,} rows in {packed:,} bytes, as files made to do harm do; it is not "
+            "read."
+        )
+    if unpacked > HARMLESS and unpacked > HIGHEST_RATIO * packed:
+        raise DataError(f"{path.name} {MUCH_LARGER}; it is not read.")
 
 
 def plain(value: Any) -> Any:
