@@ -10,7 +10,8 @@ import hashlib
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +107,9 @@ def load_tokenizer(name: str, progress: Progress | None = None) -> PreTrainedTok
     from transformers import AutoTokenizer
 
     _quiet_libraries()
-    tokenizer = AutoTokenizer.from_pretrained(find(name, progress).folder, trust_remote_code=False)
+    folder = find(name, progress).folder
+    with _readable(folder):
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     chat_template.make_usable(tokenizer)
     return tokenizer
 
@@ -133,7 +136,7 @@ def load_base(
             bnb_4bit_compute_dtype=dtype,
         )
     rates = run.objective.kind == "reward"
-    try:
+    with _readable(found.folder):
         tokenizer = AutoTokenizer.from_pretrained(found.folder, trust_remote_code=False)
         model = (AutoModelForSequenceClassification if rates else AutoModelForCausalLM).from_pretrained(
             found.folder,
@@ -144,9 +147,6 @@ def load_base(
             trust_remote_code=False,
             **({"num_labels": 1} if rates else {}),
         )
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"The model in {found.folder} cannot be loaded: {reason}") from error
     layer: Any
     for layer in model.modules():
         # On CPUs with bf16 instructions bitsandbytes repacks a 4-bit layer when it first answers, and in that form no
@@ -164,6 +164,19 @@ def load_base(
             tokenizer.pad_token = tokenizer.unk_token or tokenizer.bos_token or tokenizer.eos_token
         model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
     return model, tokenizer, found
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """Whatever the libraries raise at a model's damaged or hostile files becomes a `ModelError` with its first line."""
+    try:
+        yield
+    except Exception as error:  # tokenizers raises Exception itself
+        # Out of memory is no fault of the files, and others act on it.
+        if isinstance(error, MemoryError | RuntimeError) and not isinstance(error, RecursionError):
+            raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(f"The model in {folder} cannot be loaded: {reason}") from error
 
 
 def _placed(run: RunConfig) -> dict[str, Any]:
