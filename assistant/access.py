@@ -36,7 +36,7 @@ TRAINER = (
     *(
         f"{_PAGES}{page}"
         for page in (
-            "plan", "data", "data_labels", "data_template", "runs", "search", "playground_import",
+            "plan", "data", "data_labels", "data_template", "runs", "run_queue", "search", "playground_import",
             "playground_cases.CasesFold._of_file", "review_sets", "review_preferences", "release", "dossier", "export",
             "versions",
         )

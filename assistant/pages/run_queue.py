@@ -11,7 +11,7 @@ import gradio as gr
 
 from assistant.pages.style import QUIET, html, notice
 from trainer import jobs, pulse, queue
-from trainer.errors import UserError
+from trainer.jobs import RunError
 from trainer.queue import Queue, Where
 from trainer.runs import Run
 
@@ -62,7 +62,7 @@ class QueuePart:
         """The chosen job at another place."""
         try:
             queue.move((chosen or "").partition(" ")[2], way)
-        except UserError as error:
+        except RunError as error:
             gr.Warning(str(error))
         return self.show(chosen=chosen)
 
@@ -75,7 +75,7 @@ class QueuePart:
             else:
                 jobs.stop(queue.job(found.kind, found.id))
                 gr.Info("It leaves the queue; Resume puts it there again.", duration=4)
-        except UserError as error:
+        except RunError as error:
             gr.Warning(str(error))
         return self.show(chosen=chosen)
 

@@ -13,7 +13,6 @@ from assistant.pages.history import history
 from assistant.pages.run_queue import QueuePart
 from assistant.pages.style import QUIET, SERIES, empty, html, notice
 from trainer import jobs, runs
-from trainer.errors import UserError
 from trainer.jobs import ACTIVE, RunError
 from trainer.runs import Run
 
@@ -206,14 +205,14 @@ class _Page:
             waits = run.status.state == "queued"
             told = "It leaves the queue." if waits else "The run ends after its present step, with a checkpoint."
             gr.Info(f"{told} Resume goes on.", duration=4)
-        except UserError as error:
+        except RunError as error:
             gr.Warning(str(error))
         return self.show(identity)
 
     def _end(self, identity: str) -> Updates:
         try:
             jobs.end(runs.get(identity))
-        except UserError as error:
+        except RunError as error:
             gr.Warning(str(error))
         return self.show(identity)
 
