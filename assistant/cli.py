@@ -23,7 +23,7 @@ from assistant.launch_commands import launch
 from assistant.people_commands import audit, people_app
 from assistant.plan_commands import plans_app
 from assistant.preference_commands import align, preferences_app
-from assistant.queue_commands import move, queue
+from assistant.queue_commands import move, show_queue
 from assistant.results import (
     AskResult,
     Check,
@@ -40,7 +40,7 @@ from assistant.serve_commands import serve
 from assistant.terminal import BadInput, Json, Now, RunId, as_settings, follow, get_run, print_report, say
 from assistant.version_commands import compare_runs, versions_app
 from trainer import config as run_config
-from trainer import events, jobs, model_refs, runs
+from trainer import events, jobs, model_refs, queue, runs
 from trainer.errors import UserError
 from trainer.model_refs import ModelRef
 from trainer.runs import Run
@@ -63,7 +63,7 @@ app.add_typer(versions_app, name="versions")
 app.add_typer(search_app, name="search")
 app.add_typer(people_app, name="people")
 runs_app.command("compare")(compare_runs)
-runs_app.command("queue")(queue)
+runs_app.command("queue")(show_queue)
 runs_app.command("move")(move)
 app.command("eval")(evaluate)
 app.command("attack")(attack)
@@ -168,7 +168,7 @@ def list_all(as_json: Json = False) -> None:
         return
     for run in found:
         print(f"{run.id:50} {run.status.state:10} step {run.status.step} of {run.status.total_steps}")
-        if remark := terminal.remark(run):
+        if remark := queue.remark(run):
             print(f"  {remark}")
     for sentence in unreadable:
         say(sentence)
@@ -185,7 +185,7 @@ def show(run_id: RunId, as_json: Json = False) -> None:
         print(RunDetails(run=summary(run), config=run.config, events=told).model_dump_json(indent=1))
         return
     print(f"{run.id}: {run.status.state}, step {run.status.step} of {run.status.total_steps}, in {run.folder}")
-    for sentence in filter(None, (run.status.error, terminal.remark(run))):
+    for sentence in filter(None, (run.status.error, queue.remark(run))):
         print(sentence)
     for event in run.events():
         if isinstance(event, events.EvalEvent):

@@ -7,15 +7,15 @@ from typing import Annotated
 import typer
 
 from assistant.terminal import Json
-from trainer import queue as device_queue
+from trainer import queue
 from trainer.queue import Queue, Where
 
 JobId = Annotated[str, typer.Argument(help="Id of a run, an evaluation or a search that waits, or its beginning.")]
 
 
-def queue(as_json: Json = False) -> None:
+def show_queue(as_json: Json = False) -> None:
     """What is at work and what waits for its turn: runs, evaluations and searches, in their order."""
-    _print(device_queue.now(), as_json)
+    _print(queue.now(), as_json)
 
 
 def move(
@@ -24,7 +24,7 @@ def move(
     as_json: Json = False,
 ) -> None:
     """Give a waiting job another place in the queue; to take it out, stop it."""
-    _print(device_queue.move(job_id, where), as_json)
+    _print(queue.move(job_id, where), as_json)
 
 
 def _print(found: Queue, as_json: bool) -> None:

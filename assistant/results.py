@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from assistant.terminal import remark
 from trainer import config as run_config
+from trainer import queue
 from trainer.data.manifest import Manifest
 from trainer.runs import Run
 
@@ -185,6 +185,6 @@ def summary(run: Run) -> RunSummary:
         device=status.device,
         folder=str(run.folder),
         error=status.error,
-        remark=remark(run),
+        remark=queue.remark(run),
         report=run.report(),
     )

@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from trainer import events, jobs, pulse, queue, runs
+from trainer import events, jobs, pulse, runs
 from trainer.errors import UserError
 from trainer.jobs import ACTIVE, Job
 from trainer.runs import Run
@@ -46,11 +46,6 @@ def get_run(identity: str) -> Run:
             raise BadInput("There are no runs yet; `bedside train` starts one.")
         return found[0]
     return runs.get(identity)
-
-
-def remark(job: Job) -> str:
-    """Where a job stands in the queue, or that it does not get on, in a sentence; empty where all is well."""
-    return queue.place(job) if job.status.state == "queued" else pulse.remark(job)
 
 
 def stop(job: J, reread: Callable[[str], J], at_once: bool) -> J:

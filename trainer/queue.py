@@ -193,6 +193,11 @@ def place(job: Job) -> str:
     return _sentence(mine, order) if mine else ""
 
 
+def remark(job: Job) -> str:
+    """Where a job stands in the queue, or that it does not get on (`trainer.pulse`); empty where all is well."""
+    return place(job) if job.status.state == "queued" else pulse.remark(job)
+
+
 def holders() -> dict[str, Holder]:
     """Who has which device."""
     return {path.stem: one for path in sorted(folder().glob("*.device")) if (one := holder(path))}

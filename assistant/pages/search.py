@@ -14,7 +14,7 @@ from assistant.pages.style import QUIET, empty, html
 from assistant.planner import advice_search, dialogue, draft_of_run, drafts
 from assistant.search_words import details, value
 from trainer import config as run_config
-from trainer import hardware, readiness, runs
+from trainer import hardware, queue, readiness, runs
 from trainer.errors import UserError
 from trainer.jobs import ACTIVE
 from trainer.search import journal, outcome, searches
@@ -141,14 +141,15 @@ class _Page:
             gr.Warning(str(error))
             return hidden
         active = search.status.state in ACTIVE
-        now = (search.id, search.status.state, _written(search))
+        remark = queue.remark(search)
+        now = (search.id, search.status.state, _written(search), remark)
         if now == tuple(shown):
             return {self.timer: gr.Timer(active=active)}
         found = details(search)
         notes = search_view.notes(search, found)
         page: Updates = {
             self.body: gr.Column(visible=True),
-            self.state: search_view.state(search, found),
+            self.state: search_view.state(search, found, remark),
             self.notes: gr.HTML(notes, visible=bool(notes)),
             self.found: search_view.found(found),
             self.trials: search_view.table(found),

@@ -47,8 +47,11 @@ def proposal(found: Proposal) -> str:
     )
 
 
-def state(search: Search, found: SearchDetails) -> str:
-    """The head of a search: name, state, how many trials are made, and what was found so far."""
+def state(search: Search, found: SearchDetails, remark: str = "") -> str:
+    """The head of a search: name, state, how many trials are made, and what was found so far.
+
+    `remark`: where it stands in the queue, or that it does not get on.
+    """
     summary, status = found.search, search.status
     name = found.request.run.output.name
     how = f"{_METHODS[summary.method]}; chosen by {' and '.join(UNITS[one] for one in found.request.objectives)}"
@@ -56,7 +59,7 @@ def state(search: Search, found: SearchDetails) -> str:
     return (
         f'<div class="bs-card" id="search-head"><div class="bs-row bs-head"><span class="bs-big">{escape(name)}</span>'
         f"{badge(status.state, TONES[status.state])}</div>"
-        f'<p class="bs-soft">{escape(how)}</p>'
+        f'<p class="bs-soft">{escape(how)}</p>{f"<p>{escape(remark)}</p>" if remark else ""}'
         f'<div class="bs-bar bs-fill-accent"><i style="width:{share:.1f}%"></i></div>'
         f'<div class="bs-row"><span>{summary.done} of {summary.trials} trials</span>'
         f'<span class="bs-soft">{escape(_left(found))}</span></div>{facts_list(_facts(found))}</div>'
