@@ -53,7 +53,7 @@ def stop(job: J, reread: Callable[[str], J], at_once: bool) -> J:
 
     `at_once`, and where its process does not react, it is ended without waiting for what it is at.
     """
-    if at_once:
+    if at_once or not pulse.reacts(job.folder):
         jobs.end(job)
     else:
         jobs.stop(job)

@@ -247,6 +247,8 @@ def turn(job: Job, reporter: Reporter) -> Iterator[Turn]:
     device = job.device
     assert device is not None
     said = ""
+    if all(one.job != _name(job.folder) for one in _read()):
+        join(job)  # its process was started by hand
     while True:
         if reporter.stop_requested():
             _leave(job)
@@ -269,6 +271,7 @@ def turn(job: Job, reporter: Reporter) -> Iterator[Turn]:
     with files:
         _leave(job)
         if device == "cuda":
+            os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"  # numbers as nvidia-smi's
             os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(name.removeprefix("cuda-") for name in taken)
         yield Turn(reporter, taken)
 

@@ -7,11 +7,13 @@ Until it is the job's turn on its device nothing heavy is imported, so that many
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,19 +36,32 @@ def main(folder: Path) -> int:
 
     from trainer.reporting import Reporter
 
-    reporter = Reporter(folder, _started(folder))
-    with pulse.beating(folder):
-        return told(reporter, lambda: _work(folder, reporter))
+    with _life(folder):
+        reporter = Reporter(folder, _started(folder))
+        with pulse.beating(folder):
+            return told(reporter, lambda: _work(folder, reporter))
+
+
+@contextmanager
+def _life(folder: Path) -> Iterator[None]:
+    """Hold the job's lock, where this process was started by hand; `jobs.start` gives it to those that it starts."""
+    with (folder / jobs.LIFE_LOCK).open("a") as life:
+        with suppress(BlockingIOError):
+            fcntl.flock(life, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            status = jobs.read_state(folder)
+            jobs.write_state(folder, status.model_copy(update={"pid": os.getpid(), "error": None}))
+        yield
 
 
 def _started(folder: Path) -> RunState:
     """The state as whoever started this process wrote it down, a moment after; sooner, it would undo what we write."""
     deadline = time.monotonic() + STARTED_SECONDS
     status = jobs.read_state(folder)
-    while status.pid != os.getpid() and time.monotonic() < deadline:
+    while status.pid != os.getpid():
+        if time.monotonic() > deadline:  # it was killed before it did
+            jobs.write_state(folder, status.model_copy(update={"pid": os.getpid()}))
         time.sleep(0.02)
         status = jobs.read_state(folder)
-    status.pid = os.getpid()  # it may have been killed before it did
     return status
 
 

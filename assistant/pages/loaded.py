@@ -6,6 +6,7 @@ They leave it when nobody has asked them for a while, and when a job that has it
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -58,6 +59,7 @@ class Loaded:
                 from trainer import pairing
 
                 self._pairing = None  # four models at once may not fit
+                gc.collect()
                 self._pairing = pairing.load(first, second)
                 self._key = _key(first, second)
                 threading.Thread(target=self._watch, args=[self._pairing], daemon=True).start()

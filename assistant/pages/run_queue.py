@@ -25,20 +25,19 @@ Updates = dict[Any, Any]
 class QueuePart:
     """The list of waiting jobs with its buttons; there only while something waits."""
 
-    def __init__(self, refresh_seconds: float) -> None:
+    def __init__(self) -> None:
         with gr.Column(visible=False, elem_id="queue") as self._body:
             self._running = html(elem_id="queue-running")
             self._chosen = gr.Radio([], label="Waiting for their turn", elem_id="queue-waiting")
             with gr.Row(elem_id="queue-actions"):
                 self._moves = [(way, gr.Button(label, elem_id=f"queue-{way}", min_width=90)) for way, label in _WAYS]
                 self._stop = gr.Button("Take out", variant="stop", elem_id="queue-stop", min_width=90)
-        self._timer = gr.Timer(refresh_seconds, active=False)
         self._shown = gr.State("")
-        self.outputs = [self._body, self._running, self._chosen, self._timer, self._shown]
+        self.inputs = [self._shown, self._chosen]
+        self.outputs = [self._body, self._running, self._chosen, self._shown]
 
     def connect(self) -> None:
         """Every event of it."""
-        self._timer.tick(self.show, [self._shown, self._chosen], self.outputs, **QUIET)
         for way, button in self._moves:
             button.click(_mover(self, way), self._chosen, self.outputs, **QUIET)
         self._stop.click(self._take_out, self._chosen, self.outputs, **QUIET)
@@ -47,12 +46,12 @@ class QueuePart:
         """The queue as it is; nothing is drawn again that is `shown` already."""
         found = queue.now()
         now = found.model_dump_json()
-        page: Updates = {self._timer: gr.Timer(active=bool(found.running or found.waiting)), self._shown: now}
         if now == shown:
-            return page
+            return {self._shown: now}
         choices = [(_line(one), f"{one.kind} {one.id}") for one in found.waiting]
         known = [value for _, value in choices]
-        return page | {
+        return {
+            self._shown: now,
             self._body: gr.Column(visible=bool(choices)),
             self._running: _at_work(found),
             self._chosen: gr.Radio(choices, value=chosen if chosen in known else next(iter(known), None)),

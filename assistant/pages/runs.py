@@ -12,7 +12,7 @@ from assistant.pages import compare_runs, run_alignment, run_queue, run_steering
 from assistant.pages.history import history
 from assistant.pages.run_queue import QueuePart
 from assistant.pages.style import QUIET, SERIES, empty, html, notice
-from trainer import jobs, runs
+from trainer import jobs, queue, runs
 from trainer.jobs import ACTIVE, RunError
 from trainer.runs import Run
 
@@ -51,7 +51,7 @@ class _Page:
             empty("No run yet", "Describe your model on the Plan page and press “Start run”. It appears here, live."),
             elem_id="runs-empty",
         )
-        self.queue = QueuePart(REFRESH_SECONDS)
+        self.queue = QueuePart()
         self.select = gr.Dropdown([], label="Run", elem_id="runs-select", visible=False, filterable=False)
         with gr.Column(visible=False, elem_id="runs-body") as self.body:
             self.state = html(elem_id="runs-state")
@@ -119,7 +119,8 @@ class _Page:
         one = self._of_a_run()
         self.queue.connect()
         self.select.input(self.show, self.select, one, **QUIET)
-        self.timer.tick(self.show, [self.select, self.shown], one, **QUIET)
+        both = [*one, *self.queue.outputs]
+        self.timer.tick(self._tick, [self.select, self.shown, *self.queue.inputs], both, **QUIET)
         self.beside.input(self._compare, [self.select, self.beside], self.compared, **QUIET)
         self.stop.click(self._stop, self.select, one, **QUIET)
         self.end.click(self._end, self.select, one, **QUIET)
@@ -160,7 +161,7 @@ class _Page:
             self.state: gr.HTML(run_view.state(run, past)),
             self.stuck: gr.HTML(stuck, visible=bool(stuck)),
             self.end: gr.Button(visible=offered),
-            self.timer: gr.Timer(active=active),
+            self.timer: gr.Timer(active=active or bool(queue.now().waiting)),
             self.shown: now,
         }
         if now == tuple(shown):
@@ -189,6 +190,9 @@ class _Page:
             page[self.beside] = gr.Dropdown([("None", ""), *others], value="", visible=bool(others))
             page[self.compared] = gr.HTML(visible=False)
         return page
+
+    def _tick(self, identity: str | None, shown: tuple, queue_shown: str, chosen: str | None) -> Updates:
+        return self.show(identity, shown) | self.queue.show(queue_shown, chosen)
 
     def _compare(self, identity: str, other: str) -> Updates:
         try:
