@@ -9,7 +9,7 @@ import typer
 from pydantic import BaseModel
 
 from assistant.terminal import Json, say, tell
-from trainer import events
+from trainer import audit, events
 
 # As `trainer.server_process.Engine`, without loading what that imports.
 Engine = Literal["transformers", "vllm", "llama.cpp"]
@@ -67,6 +67,7 @@ def serve(
             for note in notes:
                 say(note)
             address = f"{server_process.address(host, port)}/v1"
+            audit.record("served", f"{chosen.name} at {address}")
             if as_json:
                 found = Served(
                     address=address,

@@ -35,11 +35,17 @@ class Actor:
 
 
 _acting: ContextVar[Actor | None] = ContextVar("acting", default=None)
+_HANDED_ON = "BEDSIDE_ACTING_AS"
 
 
 def now() -> Actor:
     """Who acts in this call; a thread of its own has to be given the context (`contextvars.copy_context`)."""
-    return _acting.get() or Actor(_account())
+    return _acting.get() or Actor(os.environ.get(_HANDED_ON) or _account())
+
+
+def handed_on() -> dict[str, str]:
+    """What a process is given in its environment, so that what it makes is of whoever acts now."""
+    return {_HANDED_ON: now().name}
 
 
 @contextmanager

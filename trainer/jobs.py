@@ -187,7 +187,7 @@ def start(job: J, reread: Callable[[str], J]) -> J:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            env=os.environ | PROCESS_SETTINGS,
+            env=os.environ | PROCESS_SETTINGS | actor.handed_on(),
             pass_fds=[life.fileno()],
         )
     write_state(job.folder, job.status.model_copy(update={"state": "queued", "pid": process.pid, "error": None}))
