@@ -203,7 +203,9 @@ class Gate:
         if any(self._wrong.used(key) >= most for key, most in tries.items()):
             minutes = -(-self._wrong.wait() // 60)
             told = f"Too many wrong passwords. Try again in {minutes} minute{'' if minutes == 1 else 's'}."
-            return _page(sign_in_page.with_password(told, name), 429)
+            answer = _page(sign_in_page.with_password(told, name), 429)
+            answer.headers["Retry-After"] = str(self._wrong.wait())
+            return answer
         for key in tries:  # before it is looked at, so that many tries at once are no more than one after another
             self._wrong.add(key)
         person = await to_thread.run_sync(people.check, name, password, limiter=self._checks)

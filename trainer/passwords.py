@@ -24,7 +24,8 @@ def hashed(password: str) -> str:
 
 def fits(password: str, kept: str) -> bool:
     """Whether this is the password of that hash. Takes as long where `kept` is empty: no name is told from another."""
-    _, log2_n, block, lanes, salt, found = (kept or _NOBODY).split("$")
+    nobody = ["scrypt", _LOG2_N, _BLOCK, _LANES, _text(bytes(16)), _text(bytes(32))]
+    _, log2_n, block, lanes, salt, found = kept.split("$") if kept else map(str, nobody)
     tried = _scrypt(password, _bytes(salt), int(log2_n), int(block), int(lanes))
     return hmac.compare_digest(tried, _bytes(found)) and bool(kept)
 
@@ -47,6 +48,3 @@ def _text(found: bytes) -> str:
 
 def _bytes(text: str) -> bytes:
     return base64.b64decode(text)
-
-
-_NOBODY = f"scrypt${_LOG2_N}${_BLOCK}${_LANES}${_text(bytes(16))}${_text(bytes(32))}"

@@ -53,11 +53,10 @@ class _Page:
             self.other = gr.Dropdown(
                 list(ROLES), value=ROLES[0], label="Other role", filterable=False, elem_id="people-other", min_width=160
             )
-            self.set_role = gr.Button("Change role", scale=0, min_width=120, elem_id="people-set-role")
-            self.renew = gr.Button(
-                "New password", scale=0, min_width=130, visible=self.passwords, elem_id="people-renew"
-            )
-            self.remove = gr.Button("Remove", variant="stop", scale=0, min_width=110, elem_id="people-remove")
+            with gr.Row(elem_id="people-actions", elem_classes=["bs-tools"]):
+                self.set_role = gr.Button("Change role", min_width=130, elem_id="people-set-role")
+                self.renew = gr.Button("New password", min_width=150, visible=self.passwords, elem_id="people-renew")
+                self.remove = gr.Button("Remove", variant="stop", min_width=110, elem_id="people-remove")
         with gr.Row(visible=False, elem_id="people-confirm") as self.confirm:
             html('<p class="bs-ask">Let this person in no more? What they did stays, under their name.</p>')
             self.really = gr.Button("Remove", variant="stop", elem_id="people-really", min_width=150)
