@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, get_args, get_origin
 
 import yaml
@@ -119,6 +120,16 @@ def home() -> Path:
         path = Path.home() / ".bedside"
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path
+
+
+def temporary() -> TemporaryDirectory[str]:
+    """A folder in the home for as long as it is needed: what is unpacked there may be patients' text.
+
+    One that a killed process left is seen and deleted with everything else (`trainer.storage`).
+    """
+    folder = home() / "temporary"
+    folder.mkdir(exist_ok=True, mode=0o700)
+    return TemporaryDirectory(dir=folder)
 
 
 def _yaml_number(text: str) -> str:

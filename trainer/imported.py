@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from trainer import actor, audit, events, hardware, jobs, models, runs
+from trainer import actor, audit, events, hardware, jobs, models, reach, runs
 from trainer import config as run_config
 from trainer.data.records import DataError, Fault
 from trainer.methods.saved import CONFIG, WEIGHTS
@@ -42,6 +42,8 @@ _LEFT_OUT = (
     "target_parameters",
 )
 """Settings that train or change more than the layers' factors."""
+_PATTERNS = ("target_modules", "exclude_modules", "layers_pattern", "rank_pattern", "alpha_pattern")
+"""Settings that PEFT takes as regular expressions where they are texts."""
 _PLAIN_STARTS = (True, False, "gaussian", "orthogonal", "eva")
 """What init_lora_weights may say: other starts change the base's weights when the adapter is loaded."""
 
@@ -51,8 +53,10 @@ def import_adapter(folder: Path, base_model: str, name: str) -> Run:
 
     `base_model`: the model that it is for, as in a run file's model.name; its layers are compared with the adapter's,
     number by number, so that another model of the same shape is not told from it: what the adapter says its base was
-    stands in the run's events. Raises `ModelError` with one sentence where it cannot be taken.
+    stands in the run's events. Raises `ModelError` with one sentence where it cannot be taken, and `NotAllowed` for a
+    base that whoever acts may not name.
     """
+    reach.check(base_model)
     if not name.strip():
         raise ModelError("The adapter has no name; give it one that lists will show.")
     with _opened(folder) as place:
@@ -111,7 +115,7 @@ def _opened(folder: Path) -> Iterator[Path]:
         raise ModelError(f"{folder} is no folder and no zip archive; give a folder with {CONFIG} and {WEIGHTS}.")
     from trainer.data.reading.archives import unpacked
 
-    with TemporaryDirectory(prefix="bedside-") as place:
+    with run_config.temporary() as place:
         try:
             for member, file in unpacked(folder):
                 if Path(member).name not in (CONFIG, WEIGHTS):
@@ -146,7 +150,7 @@ def _settings(folder: Path) -> dict[str, Any]:
         )
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{CONFIG} is no JSON: {error}; save the adapter again.") from None
     kind = said.get("peft_type") if isinstance(said, dict) else None
     if kind not in KINDS:
@@ -158,6 +162,13 @@ def _settings(folder: Path) -> dict[str, Any]:
             raise ModelError(f"{CONFIG}: {field} is set, which cannot be imported; train the adapter without it.")
     if kind == "LORA" and said.get("bias", "none") != "none":
         raise ModelError(f"{CONFIG}: bias is {said['bias']!r}; the base would be another one without the adapter.")
+    for field in _PATTERNS:
+        found = said.get(field)
+        for pattern in found if isinstance(found, dict) else [found]:
+            if isinstance(pattern, str) and _may_not_end(pattern):
+                raise ModelError(
+                    f"{CONFIG}: {field} is a pattern that may be looked for without end; list the layers by name."
+                )
     start = said.get("init_lora_weights", True)
     if kind == "LORA" and start not in _PLAIN_STARTS:
         raise ModelError(
@@ -165,6 +176,11 @@ def _settings(folder: Path) -> dict[str, Any]:
             "(PEFT's path_initial_model_for_weight_conversion) where it was trained."
         )
     return said
+
+
+def _may_not_end(pattern: str) -> bool:
+    """Whether a group is repeated in a regular expression, or much is: there may be no end of the ways to fit it."""
+    return len(pattern) > 500 or bool(re.search(r"\)[*+{]", pattern)) or sum(map(pattern.count, "*+}")) > 4
 
 
 def _check_base(folder: Path, said: dict[str, Any], base_model: str, weights: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ValidationError
 
-from trainer import actor, events, jobs
+from trainer import actor, events, jobs, reach
 from trainer import config as run_config
 from trainer.jobs import Job, RunError, RunState, write_atomically, write_state
 from trainer.sections import RunConfig
@@ -71,8 +71,10 @@ def runs_folder() -> Path:
 def create(config: RunConfig, conversation: list[dict[str, str]] | None = None) -> Run:
     """Make a run folder in state `queued`; `start` sets it going.
 
-    `conversation` (the planner's messages, role and content) is kept beside the run file.
+    `conversation` (the planner's messages, role and content) is kept beside the run file. Raises `NotAllowed` where it
+    names a file that whoever acts may not name.
     """
+    reach.check_all(config)
     folder = jobs.new_folder(runs_folder(), config.output.name)
     try:
         if conversation:

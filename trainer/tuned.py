@@ -8,13 +8,13 @@ trained as the trainer had it: it is put on an untrained model of the same run f
 from __future__ import annotations
 
 import gc
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainer import config as run_config
 from trainer import models
 from trainer.data.inspection.assignment import assign
 from trainer.data.rows import Row
@@ -122,7 +122,7 @@ def adapter_folder(run: Run, part: str) -> Iterator[Path]:
     if part == TUNED:
         yield run.adapter
         return
-    with tempfile.TemporaryDirectory(prefix="bedside-") as place:
+    with run_config.temporary() as place:
         folder = Path(place) / ADAPTER
         _save_checkpoint(run, part, folder)
         yield folder

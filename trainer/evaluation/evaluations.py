@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import ValidationError
 
 from evaluators.cases import Case
-from trainer import actor, events, jobs, runs
+from trainer import actor, events, jobs, reach, runs
 from trainer import config as run_config
 from trainer.evaluation import request as requests
 from trainer.evaluation.report import EvaluationReport
@@ -71,8 +71,9 @@ def create(request: EvaluationRequest) -> Evaluation:
     """Make an evaluation in state `queued`; `start` sets it going.
 
     It waits for a run that is still training. Raises `RunError` where there is no such run, or it ended without having
-    trained anything.
+    trained anything, and `NotAllowed` for a file that whoever acts may not name.
     """
+    reach.check_all(request)
     run = runs.get(request.run)
     if not run.weights and run.status.state not in ACTIVE:
         raise RunError(f"{run.id} is {run.status.state} and has trained nothing; resume it, and evaluate it then.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import ValidationError
 
-from trainer import actor, events, jobs
+from trainer import actor, events, jobs, reach
 from trainer import config as run_config
 from trainer.evaluation.request import RequestError
 from trainer.jobs import Job, RunError, RunState
@@ -69,8 +69,10 @@ def folder() -> Path:
 def create(request: SearchRequest) -> Search:
     """Make a search in state `queued`; `start` sets it going.
 
-    Raises `RequestError` with all that is wrong with the request, and `ConfigError` with the faults of its run file.
+    Raises `RequestError` with all that is wrong with the request, `ConfigError` with the faults of its run file, and
+    `NotAllowed` for a file that whoever acts may not name.
     """
+    reach.check_all(request)
     run_config.parse(request.run.model_dump(mode="json"))
     if faults := request.faults():
         raise RequestError(" ".join(faults))

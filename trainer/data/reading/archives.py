@@ -7,8 +7,8 @@ import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 
+from trainer import config
 from trainer.data.records import DataError, Fault
 
 MOST_MEMBERS = 10_000
@@ -68,7 +68,7 @@ def unpacked(path: Path) -> Iterator[tuple[str, Path | Fault]]:
                 continue
             if any(part.startswith(".") or part == "__MACOSX" for part in parts):
                 continue
-            with TemporaryDirectory(prefix="bedside-") as folder:
+            with config.temporary() as folder:
                 target = Path(folder) / (re.sub(r"[^\w.() -]", "_", parts[-1])[-100:].lstrip(".") or "file")
                 try:
                     with target.open("wb") as file:

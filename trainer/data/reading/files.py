@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
+from trainer import config, reach
+from trainer.actor import NotAllowed
 from trainer.data.reading import fhir
 from trainer.data.reading.archives import unpacked
 from trainer.data.reading.containers import Container, recognise
@@ -29,8 +30,13 @@ def read_records(path: Path) -> Iterator[Record | Fault]:
     """Every record of a file, of all files below a folder, or of a zip archive, in order; and what cannot be used.
 
     What a file is, is told from its content (`containers.recognise`). It is read as a stream, so that memory is bounded
-    however many rows there are. Raises `DataError`, maybe after some rows, where the file as a whole cannot be used.
+    however many rows there are. Raises `DataError`, maybe after some rows, where the file as a whole cannot be used, or
+    whoever acts may not name it.
     """
+    try:
+        reach.check(path)
+    except NotAllowed as error:
+        raise DataError(str(error)) from None
     container = recognise(path)
     try:
         yield from _read(path, container)
@@ -99,7 +105,7 @@ def _folder(path: Path) -> Iterator[Record | Fault]:
 
 
 def _archive(path: Path) -> Iterator[Record | Fault]:
-    with TemporaryDirectory(prefix="bedside-") as keep:
+    with config.temporary() as keep:
         yield from _parts(path.name, unpacked(path), keep=Path(keep))
 
 
