@@ -37,6 +37,7 @@ from assistant.results import (
 from assistant.review_commands import review_app
 from assistant.search_commands import search_app
 from assistant.serve_commands import serve
+from assistant.storage_commands import storage_app
 from assistant.terminal import BadInput, Json, Now, RunId, as_settings, follow, get_run, print_report, say
 from assistant.version_commands import compare_runs, versions_app
 from trainer import config as run_config
@@ -62,6 +63,7 @@ app.add_typer(preferences_app, name="preferences")
 app.add_typer(versions_app, name="versions")
 app.add_typer(search_app, name="search")
 app.add_typer(people_app, name="people")
+app.add_typer(storage_app, name="storage")
 runs_app.command("compare")(compare_runs)
 runs_app.command("queue")(show_queue)
 runs_app.command("move")(move)

@@ -86,6 +86,8 @@ _MODELS = {
     "search promote": (_SEARCH, "Promoted"),
     "search sweep": (_SEARCH, "SweepWritten"),
     "search delete": (_RESULTS, "Deleted"),
+    "storage list": ("assistant.storage_commands", "StorageList"),
+    "storage delete": ("trainer.storage", "Removed"),
     "versions list": (_VERSIONS, "VersionList"),
     "versions show": (_VERSIONS, "VersionDetails"),
     "versions register": (_VERSIONS, "VersionDetails"),

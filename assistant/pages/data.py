@@ -18,6 +18,7 @@ from assistant.pages import data_charts, data_labels, data_preview, data_view, u
 from assistant.pages.background import with_progress
 from assistant.pages.data_settings import Settings
 from assistant.pages.data_template import TemplatePart
+from assistant.pages.storage import StoragePart
 from assistant.pages.style import QUIET, empty, html, notice
 from trainer.catalogue.datasets import data_set, data_sets
 from trainer.config import ConfigError, parse
@@ -82,6 +83,7 @@ class _Page:
                         self.prepare = gr.Button("Prepare", variant="primary", elem_id="data-prepare", min_width=140)
                         self.use = gr.Button("Use it in a plan", elem_id="data-use", min_width=160)
                     self.prepared = html(elem_id="data-prepared")
+        self.storage = StoragePart()
         what = [self.found, self.format, self.columns, self.bad, self.rejected]
         shown = [self.body, self.head, self.see, self.spans, self.prepared, *what, *self.settings.fields]
         shown += [part for part in self.template.outputs if part is not self.fault]
@@ -174,6 +176,7 @@ class _Page:
         self.template.connect()
         data_labels.connect(self.labels, self.recipe, self.fault, self.see, self._seen)
         self.prepare.click(self._prepare, self.recipe, self.prepared, **QUIET)
+        self.storage.connect()
         self.use.click(self._use, self.recipe, [self.used, self.fault], **QUIET)
 
     def enter(self, name: str | None, shown: str | None) -> Iterator[Updates]:
