@@ -106,13 +106,14 @@ def build(sign_in: SignIn = "off") -> gr.Blocks:
         runs,
         search,
         style,
+        tour,
         versions,
     )
 
     alone = sign_in == "off"
     with GuardedBlocks(title="Bedside", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
         demo.sign_in = sign_in
-        style.html(style.HEADER)
+        tour.draw()
         who = style.html(visible=False, elem_id="who")
         if sign_in == "hugging face":
             gr.LoginButton(visible=False)  # it is what makes Gradio take part in Hugging Face's sign-in

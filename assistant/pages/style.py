@@ -22,7 +22,11 @@ Tone = Literal["good", "warn", "bad", "busy", "quiet"]
 # First and second series of a plot; readable on the light and on the dark page, also with colour blindness.
 SERIES = {"training": "#2a9d8f", "validation": "#d98324", "general rows": "#5b7fbf"}
 
-HEADER = f'<header class="bs-header"><span class="bs-mark">Bedside</span><span class="bs-tag">{TAGLINE}</span></header>'
+HEADER = (
+    f'<header class="bs-header"><h1 class="bs-mark">Bedside</h1><span class="bs-tag">{TAGLINE}</span>'
+    '<button type="button" class="bs-button" id="tour-begin" aria-expanded="false" aria-controls="tour">Tour</button>'
+    "</header>"
+)
 FOOTER = f'<footer class="bs-footer">{NOTICE}</footer>'
 
 
