@@ -1,7 +1,7 @@
 """The tour: eight cards that lead through the pages themselves, each saying what a page is for and what to do there.
 
-It all happens in the browser; nothing of it is asked of the server or kept there. The card stands at the lower edge, the
-page is made longer by its height and moved until what the card speaks of stands clear above it.
+It all happens in the browser; nothing of it is asked of the server or kept there. The card stands at the lower edge;
+the page is made longer by its height, and moved until what the card speaks of stands clear above it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from assistant.pages import style
 
 @dataclass(frozen=True)
 class Step:
-    """One card. `tabs` are the ids of the tabs that lead to its page, the outer one first; `marks` are selectors of what
-    it speaks of: the first that can be seen is marked, so that an empty page has one too.
-    """
+    """One card."""
 
     tabs: list[str]
+    """Ids of the tabs that lead to its page, the outer one first."""
     marks: list[str]
+    """Selectors of what it speaks of: the first that can be seen is marked, so that an empty page has one too."""
     title: str
     what: str
     now: str
@@ -30,25 +30,26 @@ STEPS = [
         ["plan"],
         ["#plan-ask"],
         "Plan: say what you need",
-        "A model begins with a conversation: what it is for, which examples you have, and which computer trains it. What "
-        "is missing is asked, and you may change your mind at any time.",
+        "A model begins with a conversation: what it is for, which examples you have, and which computer trains it. "
+        "What is missing is asked, and you may change your mind at any time.",
         "Press one of the suggestions, or write a sentence. Nothing is trained yet.",
     ),
     Step(
         ["plan"],
         ["#plan-estimate", "#plan-known"],
         "Plan: see why",
-        "The run file grows here: every setting with its reason and where the reason comes from. You need not know any of "
-        "them. The bar says whether the computer's memory is enough.",
+        "The run file grows here: every setting with its reason and where the reason comes from. You need not know any "
+        "of them. The bar says whether the computer's memory is enough.",
         "When all is answered, “Start run” begins the training; the tour can wait.",
     ),
     Step(
         ["data"],
         ["#data-bring"],
         "Data: bring your own examples",
-        "Tables, notes and exports are read as they are. You see the rows as the model will, what identifies a patient is "
-        "taken out, and some rows are held back for a fair test.",
-        "Choose a published set from the list, or upload a file. For a first try, leave this page: the starter data is ready.",
+        "Tables, notes and exports are read as they are. You see the rows as the model will, what identifies a patient "
+        "is taken out, and some rows are held back for a fair test.",
+        "Choose a published set from the list, or upload a file. For a first try, leave this page: "
+        "the starter data is ready.",
     ),
     Step(
         ["runs", "training"],
@@ -70,24 +71,24 @@ STEPS = [
         ["review"],
         ["#review-who", "#review-empty"],
         "Review: judge without knowing whose",
-        "You see two answers without their names and say which is better, or that both are bad. Colleagues judge some of "
-        "the same cases, and the page says how far you agree beyond chance.",
+        "You see two answers without their names and say which is better, or that both are bad. Colleagues judge some "
+        "of the same cases, and the page says how far you agree beyond chance.",
         "Write your name, choose a set, and read each case as if a patient depended on it.",
     ),
     Step(
         ["release", "evaluation"],
         ["#release-actions", "#release-empty"],
         "Release: is it better, and is it safe?",
-        "Both models take the same tests: knowledge, harmful requests, disturbed questions. Each gate says pass, fail, or "
-        "not enough evidence. “Not enough evidence” is no pass.",
+        "Both models take the same tests: knowledge, harmful requests, disturbed questions. Each gate says pass, fail, "
+        "or not enough evidence. “Not enough evidence” is no pass.",
         "Press “Evaluate” once a run has finished. The dossier then gathers the evidence for people to sign.",
     ),
     Step(
         ["release", "versions"],
         ["#versions-line", "#versions-register", "#versions-empty"],
         "Versions: know what is in use",
-        "A model that you keep gets a number, with its data, its gates and what changed. What an older version could do "
-        "and a newer one cannot is listed, and one step goes back.",
+        "A model that you keep gets a number, with its data, its gates and what changed. What an older version could "
+        "do and a newer one cannot is listed, and one step goes back.",
         "That is the whole way. Go back to Plan and begin with the starter data: a first run takes a few minutes.",
     ),
 ]
