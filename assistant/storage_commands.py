@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from assistant.terminal import BadInput, Json, say
 from trainer import storage
-from trainer.storage import Kind, Stored
+from trainer.storage import Stored
 
 storage_app = typer.Typer(help="See what is kept on this machine, and delete it.", no_args_is_help=True)
 
@@ -44,7 +44,7 @@ def list_all(as_json: Json = False) -> None:
 
 @storage_app.command()
 def delete(
-    kinds: Annotated[list[Kind] | None, typer.Argument(help="What `bedside storage list` names.")] = None,
+    kinds: Annotated[list[str] | None, typer.Argument(help="What `bedside storage list` names.")] = None,
     older_than: Annotated[
         float | None, typer.Option("--older-than", min=0, help="Only what was last changed so many days ago.")
     ] = None,
@@ -55,7 +55,9 @@ def delete(
     """Remove what is kept, for good: some kinds, or everything."""
     if bool(kinds) == everything:
         raise BadInput("Name the kinds that `bedside storage list` shows, or say --everything.")
-    chosen = list(storage.KINDS) if everything else list(dict.fromkeys(kinds or []))
+    if unknown := [kind for kind in kinds or [] if kind not in storage.KINDS]:
+        raise BadInput(f"Nothing is kept as {unknown[0]!r}; there are: {', '.join(storage.KINDS)}.")
+    chosen = [kind for kind in storage.KINDS if everything or kind in (kinds or [])]
     days = older_than or 0
     number = storage.count(chosen, days)
     word = "everything" if everything else " ".join(chosen)

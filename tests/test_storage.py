@@ -16,10 +16,7 @@ from assistant import cli
 from trainer import actor, audit, config, jobs, runs, storage, store
 from trainer.actor import Actor, NotAllowed
 from trainer.data import recipes
-from trainer.data.prepare import prepare
 from trainer.data_sections import DataSection, DataSource
-from trainer.evaluation import respondent
-from trainer.runs import Run
 from trainer.sections import RunConfig
 from trainer.storage import Kind
 from trainer.store import Comparison, ReviewSet, SignOff, Version, Vote
@@ -36,11 +33,11 @@ def write(path: Path, text: str = PATIENT) -> Path:
 def upload() -> tuple[Path, Path]:
     """An upload with its recipe, prepared; returns the two files."""
     path, recipe = recipes.folder() / "mine.jsonl", recipes.folder() / "mine.jsonl.data.yaml"
-    rows = [{"question": f"What of case {n}?", "answer": f"Look into it, case {n}."} for n in range(10)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write(path, json.dumps({"question": PATIENT, "answer": "Look into it."}))
     data = DataSection(sources=[DataSource(name=str(path))], contains_phi=False)
     recipes.save(recipe, data)
-    prepare(RunConfig(data=data))
+    made = {"sources": [{"name": str(path), "role": "training"}]}
+    write(config.home() / "prepared" / "0a" / "manifest.json", json.dumps(made))
     return path, recipe
 
 
@@ -50,24 +47,28 @@ def judge() -> None:
         made = ReviewSet(name="first", first="a:base", second="a")
         asked = [Comparison(set_id=one, prompt=[{"role": "user", "content": PATIENT}], first="a:base", second="a")
                  for one in (made.id, None)]  # fmt: skip
-        session.add_all([made, *asked])
-        session.flush()
+        for one in (made, *asked):
+            session.add(one)
+            session.flush()
         session.add(Vote(comparison_id=asked[0].id, reviewer="Ann", choice="first", comment=PATIENT))
         session.add(Version(line="clinic", number="1.0.0", model="a"))
         session.add(SignOff(model="a", evidence_sha256="0" * 64, reviewer="Ann", role="clinician", statement="Read."))
 
 
 @pytest.fixture
-def full(finished_run: Run, home: Path) -> Path:
+def full(home: Path) -> Path:
     """A home with something of every kind, all of it with a patient's name in it where that is possible."""
     upload()
+    run = runs.create(RunConfig())
+    jobs.write_state(run.folder, run.status.model_copy(update={"state": "done"}))
+    write(run.folder / "adapter" / "adapter_model.safetensors", PATIENT * 10_000)
     for name in ("plans/1/draft.json", "uploads/0a/x.csv", "datasets/medqa/a.jsonl", "evaluations/1/report.json"):
         write(home / name)
     for name in ("searches/1/journal.log", "preferences/p-v1/pairs.jsonl", "replay/r.jsonl", "exports/e/model.txt"):
         write(home / name)
     for name in ("dossiers/d/dossier.md", "models/m/config.json", "temporary/t/x", "pseudonyms.key"):
         write(home / name)
-    write(respondent.base_answers() / "base.jsonl")
+    write(home / "answers" / "base.jsonl")
     for path in (home / "temporary").rglob("*"):
         os.utime(path, (0, 0))
     judge()
@@ -145,19 +146,22 @@ def test_an_administrator_alone_deletes_for_all(home: Path):
 
 def test_uploads_and_answers_go_by_themselves_where_that_is_set(home: Path, monkeypatch: pytest.MonkeyPatch):
     path, plan = write(recipes.folder() / "old.csv"), write(home / "plans/1/draft.json")
-    answers = write(respondent.base_answers() / "base.jsonl")
+    answers = write(home / "answers/base.jsonl")
     for one in (path, plan, answers):
         os.utime(one, (0, 0))
     monkeypatch.delenv(storage.VARIABLE, raising=False)
-    assert storage.remove_by_itself() is None and path.exists()
+    storage.keep_to_limit()
+    assert path.exists() and "set BEDSIDE_KEEP_DAYS to a number of days" in storage.by_itself()
     monkeypatch.setenv(storage.VARIABLE, "30")
-    removed = storage.remove_by_itself()
-    assert removed is not None and removed.entries == {"uploads": 1, "answers": 1}
+    assert "uploads, prepared, answers after 30 days" in storage.by_itself()
+    # The hour's wait is the end of this test.
+    monkeypatch.setattr(storage.time, "sleep", lambda _: monkeypatch.delenv(storage.VARIABLE))
+    storage.keep_to_limit()
     assert not path.exists() and not answers.exists() and plan.exists()
     for wrong in ("soon", "0", "-3", "nan", "inf"):
         monkeypatch.setenv(storage.VARIABLE, wrong)
         with pytest.raises(storage.StorageError, match=f"^BEDSIDE_KEEP_DAYS is '{wrong}'; set it to a number of days"):
-            storage.remove_by_itself()
+            storage.days_to_keep()
 
 
 def test_what_a_killed_app_left_in_passing_is_swept(home: Path):
@@ -199,6 +203,7 @@ def test_the_command_lists_asks_and_deletes(bedside: Any, home: Path):
     )
     assert bedside("delete").err == "Name the kinds that `bedside storage list` shows, or say --everything.\n"
     assert bedside("delete", "plans", "--everything").status == 2
+    assert bedside("delete", "plan").err.startswith("Nothing is kept as 'plan'; there are: plans, uploads, ")
     assert bedside("delete", "plans", "--yes").out.startswith("Deleted for good: 1 of plans (0.0 MB).\nAn SSD")
     done = json.loads(bedside("delete", "--everything", "--yes", "--json").out)
     assert done["entries"] == {"uploads": 1} and done["stayed"] == [] and not data.exists()

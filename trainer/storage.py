@@ -6,6 +6,7 @@ Removed is what a file system removes: an SSD, a snapshot or a backup may hold a
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import time
@@ -186,8 +187,8 @@ def remove(kinds: Sequence[Kind], older_than_days: float = 0) -> Removed:
     return removed
 
 
-def remove_by_itself() -> Removed | None:
-    """Remove what is older than `VARIABLE` says; None where that is not set. Raises `StorageError` for no number."""
+def days_to_keep() -> float | None:
+    """What `VARIABLE` says, or None where it is not set; raises `StorageError` where it is no number of days."""
     text = os.environ.get(VARIABLE, "").strip()
     if not text:
         return None
@@ -197,14 +198,24 @@ def remove_by_itself() -> Removed | None:
         days = 0.0
     if not 0 < days < float("inf"):
         raise StorageError(f"{VARIABLE} is {text!r}; set it to a number of days, such as 30, or leave it empty.")
-    return remove(BY_THEMSELVES, days)
+    return days
+
+
+def keep_to_limit() -> None:
+    """Every hour, for as long as the app runs: remove what is older than `days_to_keep`."""
+    while (days := days_to_keep()) is not None:
+        try:
+            remove(BY_THEMSELVES, days)
+        except (OSError, UserError) as error:  # of a full disk, or a database that is away: the next hour may do
+            logging.getLogger(__name__).error("What is old could not be removed: %s", error)
+        time.sleep(PASSING_SECONDS)
 
 
 def by_itself() -> str:
     """What is removed without anybody asking, in a sentence."""
-    days = os.environ.get(VARIABLE, "").strip()
+    days = days_to_keep()
     rule = (
-        f"{', '.join(BY_THEMSELVES)} after {days} days ({VARIABLE})"
+        f"{', '.join(BY_THEMSELVES)} after {days:g} days ({VARIABLE})"
         if days
         else f"nothing else: set {VARIABLE} to a number of days, and {', '.join(BY_THEMSELVES)} go after them"
     )
