@@ -59,14 +59,14 @@ def connect(address: str, timeout: float = TIMEOUT_SECONDS) -> BaseChatModel:
         def _generate(
             self, messages: list[BaseMessage], stop: list[str] | None = None, run_manager: Any = None, **kwargs: Any
         ) -> ChatResult:
+            if urlsplit(url).scheme not in ("http", "https"):
+                raise AddressRefused(f"{url} is no address of a chat model; write http:// or https:// and its host.")
             body = {"model": name, "messages": convert_to_openai_messages(messages), "temperature": 0, "stream": False}
             request = urllib.request.Request(
                 f"{url.rstrip('/')}/chat/completions",
                 json.dumps(body | {"max_tokens": 200}).encode(),
                 {"Content-Type": "application/json"},
             )
-            if urlsplit(url).scheme not in ("http", "https"):
-                raise AddressRefused(f"{url} is no address of a chat model; write http:// or https:// and its host.")
             with urllib.request.build_opener(_Http, _Https, _NoRedirect).open(request, timeout=timeout) as answer:
                 said = answer.read(MOST_BYTES + 1)
             if len(said) > MOST_BYTES:
