@@ -44,6 +44,7 @@ TRAINER = (
 )  # fmt: skip
 ADMINISTRATOR = (
     f"{_PAGES}people",
+    f"{_PAGES}storage",
     *(f"{_PAGES}versions._Page.{name}" for name in ("_ask_use", "_ask_back", "_do")),
 )
 _NEEDED: dict[str, Role] = {

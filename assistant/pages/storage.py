@@ -22,7 +22,9 @@ class StoragePart:
 
     def __init__(self) -> None:
         with gr.Accordion("What is kept on this machine, and deleting it", open=False, elem_id="storage") as self.fold:
-            self.kept = html(elem_id="storage-kept")
+            # Until it is unfolded by somebody who may.
+            told = '<p class="bs-soft">An administrator sees here what is kept, and deletes it.</p>'
+            self.kept = html(told, elem_id="storage-kept")
             with gr.Row():
                 self.kinds = gr.Dropdown(
                     [(storage.ABOUT[kind].what.capitalize(), kind) for kind in storage.KINDS],
