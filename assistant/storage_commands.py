@@ -62,7 +62,7 @@ def delete(
     number = storage.count(chosen, days)
     word = "everything" if everything else " ".join(chosen)
     if number and not yes:
-        say(f"{number:,} entries go for good. To go on, type: {word}")
+        say(f"{number:,} {'entry goes' if number == 1 else 'entries go'} for good. To go on, type: {word}")
         if not sys.stdin.isatty() or input().strip() != word:
             raise BadInput("Nothing was deleted; type exactly what is asked for, or add --yes.")
     done = storage.remove(chosen, days)

@@ -198,7 +198,7 @@ def test_the_command_lists_asks_and_deletes(bedside: Any, home: Path):
     refused = bedside("delete", "plans")
     assert refused.status == 2 and plan.exists()
     assert refused.err == (
-        "1 entries go for good. To go on, type: plans\n"
+        "1 entry goes for good. To go on, type: plans\n"
         "Nothing was deleted; type exactly what is asked for, or add --yes.\n"
     )
     assert bedside("delete").err == "Name the kinds that `bedside storage list` shows, or say --everything.\n"
