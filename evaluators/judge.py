@@ -242,6 +242,6 @@ def objects(said: str, kind: type[M]) -> Iterator[M]:
         try:
             value, end = decoder.raw_decode(said, at)
             yield kind.model_validate(value)
-        except (json.JSONDecodeError, ValidationError):
+        except (json.JSONDecodeError, ValidationError, RecursionError):
             end = at + 1
         at = said.find("{", end)
