@@ -9,15 +9,15 @@ import argparse
 import os
 import socket
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer import config
+from trainer import config, storage
 from trainer.errors import UserError
 
 if TYPE_CHECKING:
-    import gradio as gr
-
+    from assistant.access import GuardedBlocks
     from assistant.gate import SignIn
     from trainer.actor import Role
 
@@ -44,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     sign_in: SignIn = "hugging face" if on_space else "password" if open_to_others or given.sign_in else "off"
     try:
         fault = _port_fault(host, port) or _sign_in_fault(sign_in, host) or _tls_fault(given.certificate, given.key)
+        storage.days_to_keep()
     except UserError as error:
         fault = str(error)
     if fault:
@@ -59,24 +60,41 @@ def main(arguments: list[str] | None = None) -> int:
         )
         print(told, file=sys.stderr)
     _keep_to_ourselves()
+    storage.sweep_passing()
+    threading.Thread(target=storage.keep_to_limit, daemon=True).start()
 
+    demo = build(sign_in)
+    print(f"Bedside is on http{'s' if given.certificate else ''}://{host}:{port}", flush=True)
+    serve(demo, host, port, given.certificate, given.key)
+    return 0
+
+
+def serve(
+    demo: GuardedBlocks,
+    host: str,
+    port: int,
+    certificate: Path | None = None,
+    key: Path | None = None,
+    wait: bool = True,
+) -> None:
+    """Put the pages that `build` made behind the gate and serve them; until interrupted, unless `wait` is false."""
     from starlette.middleware import Middleware
 
     from assistant.gate import Gate, actor_of
     from assistant.pages import style, uploads
 
-    demo = build(sign_in)
-    print(f"Bedside is on http{'s' if given.certificate else ''}://{host}:{port}", flush=True)
+    gate = Middleware(Gate, sign_in=demo.sign_in, owner=_owner())
     demo.queue(default_concurrency_limit=8).launch(
         server_name=host,
         server_port=port,
-        app_kwargs={"middleware": [Middleware(Gate, sign_in=sign_in, owner=_owner())]},
-        auth_dependency=None if sign_in == "off" else lambda request: getattr(actor_of(request), "name", None),
-        ssl_certfile=given.certificate and str(given.certificate),
-        ssl_keyfile=given.key and str(given.key),
+        app_kwargs={"middleware": [gate]},
+        auth_dependency=None if demo.sign_in == "off" else lambda request: getattr(actor_of(request), "name", None),
+        ssl_certfile=certificate and str(certificate),
+        ssl_keyfile=key and str(key),
         ssl_verify=False,  # of its own first call alone, by an address that the certificate need not name
         run_history=False,  # else the browser keeps what was asked and answered
         pwa=False,
+        prevent_thread_lock=not wait,
         share=False,
         inbrowser=False,
         quiet=True,
@@ -86,10 +104,9 @@ def main(arguments: list[str] | None = None) -> int:
         theme=style.theme(),
         css=style.CSS,
     )
-    return 0
 
 
-def build(sign_in: SignIn = "off") -> gr.Blocks:
+def build(sign_in: SignIn = "off") -> GuardedBlocks:
     """All pages, connected, not served yet; where people sign in, each sees what their role may use."""
     _keep_to_ourselves()
     import gradio as gr

@@ -101,7 +101,7 @@ class Gate:
 
     def _refusal(self, request: Request) -> Response | None:
         """What is not asked by our own pages, whoever is signed in."""
-        if not self._served(request.url.path):
+        if not self._served(_path(request)):
             return _told(404, "There is nothing at this address.")
         headers, host = request.headers, request.headers.get("host", "")
         if self.sign_in == "off" and not is_this_machine(urlsplit(f"//{host}").hostname or ""):
@@ -109,7 +109,7 @@ class Gate:
             return _told(403, told)
         if _of_another_site(request.method, headers, host):
             return _told(403, "This was asked by another site's page, and not by Bedside's own; open Bedside itself.")
-        if request.method not in ("GET", "HEAD", "OPTIONS") and request.url.path != f"{_API}upload":
+        if request.method not in ("GET", "HEAD", "OPTIONS") and _path(request) != f"{_API}upload":
             if "content-length" not in headers and "transfer-encoding" in headers:
                 return _told(411, "The request does not say how long it is (Content-Length).")
             if _megabytes(headers) > BODY_MB:
@@ -131,7 +131,7 @@ class Gate:
         """Signing in and out; and whatever somebody asks who is not signed in. None where it may go on."""
         if self.sign_in == "off":
             return None
-        path, post = request.url.path, request.method == "POST"
+        path, post = _path(request), request.method == "POST"
         actor, name = await self._who(request)
         request.scope[ACTOR] = actor
         if path == "/sign-out" and post:
@@ -140,11 +140,12 @@ class Gate:
             if path in ("/sign-in", "/sign-out"):
                 return RedirectResponse("/", 303)
             return None
-        if self._strangers.add(_address(request)) > STRANGERS_REQUESTS_A_MINUTE:
+        # Before a Space, Hugging Face counts; there everybody comes from the same address.
+        if self.sign_in == "password" and self._strangers.add(_address(request)) > STRANGERS_REQUESTS_A_MINUTE:
             return _too_many(self._strangers)
         if path == "/sign-in" and post and self.sign_in == "password":
             return await self._sign_in(request)
-        if path in _WITHOUT_SIGN_IN or (path in _OAUTH and self.sign_in == "hugging face"):
+        if path in _WITHOUT_SIGN_IN or path in _OAUTH:
             return None
         if path not in ("/", "/sign-in"):
             return _told(401, "You are not signed in, or no longer: open the page anew to sign in.")
@@ -186,10 +187,13 @@ class Gate:
     async def _person(self, name: str) -> Person | None:
         from trainer import people
 
-        kept = self._known.get(name)
-        if kept is None or kept[0] < time.monotonic():
-            self._known[name] = (time.monotonic() + KNOWN_SECONDS, await to_thread.run_sync(people.find, name))
-        return self._known[name][1]
+        if len(self._known) > 1000:
+            self._known.clear()
+        until, found = self._known.get(name, (0.0, None))
+        if until < time.monotonic():
+            found = await to_thread.run_sync(people.find, name)
+            self._known[name] = (time.monotonic() + KNOWN_SECONDS, found)
+        return found
 
     async def _sign_in(self, request: Request) -> Response:
         from trainer import people
@@ -241,7 +245,7 @@ class Gate:
     async def _limited(self, request: Request) -> Response | None:
         """Whether somebody who is signed in asks for too much."""
         actor: Actor | None = request.scope.get(ACTOR)
-        path = request.url.path
+        path = _path(request)
         if actor is None or path.startswith(_ASSETS):
             return None
         if self._requests.add(actor.name) > REQUESTS_A_MINUTE:
@@ -320,6 +324,10 @@ def _waiting(request: Request, name: str) -> int:
     """Events of this person in Gradio's queue, those that run too."""
     queue = request.app.get_blocks()._queue
     return sum(event.username == name for event in queue.event_ids_to_events.values())
+
+
+def _path(request: Request) -> str:
+    return request.scope["path"]
 
 
 def _cookie(request: Request) -> str:

@@ -9,8 +9,9 @@ from sqlmodel import select
 from versions_made import evaluated
 
 from evaluators.cases import Case
+from trainer import audit, store
 from trainer import config as run_config
-from trainer import store
+from trainer.actor import Actor, acting_as
 from trainer.dossier import DossierError, checklist, dossier, evidence, signoffs
 from trainer.dossier.evidence import Evidence
 from trainer.dossier.signoffs import LOOKED_AT, MEDICAL, give, of, standing, withdraw
@@ -73,6 +74,28 @@ def test_nobody_counts_twice(found: Evidence):
     with pytest.raises(DossierError, match="Ann Ames has signed this state of the evidence already"):
         sign(found, "ann  ames", "nurse")
     assert len(standing(found)) == 1
+
+
+def test_the_account_behind_a_name_is_kept_with_it_and_signs_once(found: Evidence):
+    with acting_as(Actor("annab", "reviewer")):
+        sign(found, "Ann Ames")
+        for name in ("Ann Ames", "Bo Berg"):
+            with pytest.raises(
+                DossierError, match="Ann Ames, signed in as annab has signed this state of the evidence"
+            ):
+                sign(found, name)
+    assert [one.reviewer for one in standing(found)] == ["Ann Ames, signed in as annab"]
+    with acting_as(Actor("Bo Berg", "reviewer")):
+        kept = sign(found, "bo berg")
+        with pytest.raises(DossierError, match="Only Ann Ames, signed in as annab can take this sign-off back"):
+            withdraw(found, standing(found)[0].id, "Ann Ames", "a mistake")
+    assert kept.reviewer == "bo berg", "whose account has the same name"
+    with acting_as(Actor("annab", "reviewer")):
+        withdraw(found, standing(found)[0].id, "Ann Ames", "a mistake")
+    assert [one.reviewer for one in standing(found)] == ["bo berg"]
+    log = [(one.who, one.action) for one in audit.entries()]
+    assert log == [("annab", "signed"), ("Bo Berg", "signed"), ("annab", "took a sign-off back")]
+    assert "I read it" not in audit.file().read_text() and "a mistake" not in audit.file().read_text()
 
 
 def test_a_new_evaluation_makes_it_one_of_an_earlier_state(found: Evidence, finished_run: Run):

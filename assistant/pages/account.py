@@ -12,12 +12,19 @@ from assistant.pages.style import QUIET
 from trainer import actor
 from trainer.actor import Actor, Role
 
+_NEEDED: dict[Role, tuple[str, ...]] = {
+    "trainer": ("play-bring", "play-cases-file", "release-settings", "release-actions", "dossier-make", "export",
+                "versions-register"),
+    "administrator": ("versions-actions", "review-delete"),
+}  # fmt: skip
+"""Ids of what else on the pages is only for this role and those above it."""
+
 
 def connect(demo: Any, head: Any, pages: Any, tabs: Mapping[Any, Role]) -> None:
     """Draw it in every new window.
 
     `head` is the HTML that takes the name; of `tabs`, each with the role that it needs, those that somebody may not use
-    are hidden. That is for the eye alone: what may be called is settled in `assistant.access`.
+    are hidden, and so are buttons. That is for the eye alone: what may be called is settled in `assistant.access`.
     """
 
     def greet() -> dict[Any, Any]:
@@ -32,7 +39,9 @@ def connect(demo: Any, head: Any, pages: Any, tabs: Mapping[Any, Role]) -> None:
 
 
 def _head(person: Actor) -> str:
-    return (
+    not_theirs = [f"#{one}" for role, ids in _NEEDED.items() if not person.may(role) for one in ids]
+    hidden = f"<style>{', '.join(not_theirs)} {{ display: none !important; }}</style>" if not_theirs else ""
+    return hidden + (
         f'<form class="bs-who" method="post" action="/sign-out"><span>{escape(person.name)}, {person.role}</span>'
         "<button>Sign out</button></form>"
     )
