@@ -13,7 +13,7 @@ from typing import Any
 
 import gradio as gr
 
-from assistant import gate
+from assistant import fault_log, gate
 from trainer import audit
 from trainer.actor import Actor, NotAllowed, Role, acting_as
 
@@ -106,6 +106,12 @@ class GuardedBlocks(gr.Blocks):
         except NotAllowed as error:
             audit.record("was refused", called(block_fn.fn), actor)
             raise _error(str(error)) from None
+        except gr.Error as error:
+            error.print_exception = False
+            raise
+        except Exception as error:  # which Gradio would print, words and all
+            fault_log.write(called(block_fn.fn), error)
+            raise _error("This did not work; what went wrong is in the app's log.") from None
 
     def holds(self, window: str | None, name: str) -> bool:
         """Whether a window is this person's: of whoever it was first."""

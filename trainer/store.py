@@ -282,7 +282,13 @@ def upsert(session: Session, table: type[SQLModel], key: dict[str, Any], values:
 def _open(where: str) -> Engine:
     sqlite = where.startswith("sqlite")
     try:
-        made = create_engine(where, connect_args={"timeout": WAIT_SECONDS} if sqlite else {}, pool_pre_ping=not sqlite)
+        # Without the values of a statement in its errors, which are what people wrote: errors come into logs.
+        made = create_engine(
+            where,
+            connect_args={"timeout": WAIT_SECONDS} if sqlite else {},
+            pool_pre_ping=not sqlite,
+            hide_parameters=True,
+        )
         if sqlite:
             event.listen(made, "connect", _settings)
             # sqlite3 begins a transaction late and as a reader; one that then writes may be refused without waiting.

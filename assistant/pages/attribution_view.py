@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from assistant import fault_log
 from assistant.pages.background import in_a_sentence, said, with_progress
 from assistant.pages.loaded import loaded
 from assistant.pages.playground_talk import Talk, sides
@@ -69,7 +69,7 @@ class WordsFold:
                 else:
                     yield {self.map: said(told.text)}
         except Exception as error:  # whatever a library raises becomes one sentence, never a traceback on the page
-            logging.getLogger(__name__).exception("no words")
+            fault_log.write("no words", error)
             page = said(in_a_sentence(error), "bad")
         yield {self.button: gr.Button(interactive=True), self.map: page}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 import gradio as gr
 
+from assistant import fault_log
 from assistant.pages import dossier_view
 from assistant.pages.background import in_a_sentence, said
 from assistant.pages.style import QUIET, html
@@ -143,8 +143,7 @@ class _Part:
             make(ModelRef(run=identity))
             return self._shown(identity) | {self.told: gr.HTML(said(sentence, "good"), visible=True)}
         except Exception as error:  # of whatever a library raises: one sentence, never a traceback on the page
-            if not isinstance(error, UserError):
-                logging.getLogger(__name__).exception("no dossier")
+            fault_log.write("no dossier", error)
             # On a phone the buttons of the forms are far from this line.
             gr.Warning(in_a_sentence(error))
             return {self.told: gr.HTML(said(in_a_sentence(error), "bad"), visible=True)}

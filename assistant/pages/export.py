@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
+from assistant import fault_log
 from assistant.pages import export_view
 from assistant.pages.background import in_a_sentence, said, with_progress
 from assistant.pages.style import QUIET, html
@@ -117,8 +117,7 @@ class _Part:
                 if not told.done:
                     yield {self.told: gr.HTML(said(f"Exporting: {told.text}"), visible=True)}
         except Exception as error:  # of whatever a library raises: one sentence, never a traceback on the page
-            if not isinstance(error, UserError):
-                logging.getLogger(__name__).exception("no export")
+            fault_log.write("no export", error)
             yield self.open(identity) | {self.told: gr.HTML(said(in_a_sentence(error), "bad"), visible=True)}
             return
         yield self.open(identity) | {self.told: gr.HTML(said("Exported, and checked.", "good"), visible=True)}

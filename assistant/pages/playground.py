@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from assistant import fault_log
 from assistant.pages import playground_models, playground_settings, playground_talk
 from assistant.pages.background import in_a_sentence, said
 from assistant.pages.loaded import loaded
@@ -272,7 +272,7 @@ class _Page:
             answers = playground_talk.answers(talk, pairing, prompted, count)
             yield from self._stream(talk, answers, session, " ".join(pairing.remarks))
         except Exception as error:  # whatever a library raises becomes one sentence, never a traceback on the page
-            logging.getLogger(__name__).exception("no answer")
+            fault_log.write("no answer", error)
             page = {self.talk: None, self.reviewer: _name_box()}
             yield self._idle(None) | page | {self.status: self._said(in_a_sentence(error), "bad")}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from assistant import fault_log
 from assistant.pages.background import in_a_sentence, said
 from assistant.pages.style import QUIET, html
 from assistant.pages.uploads import ACCEPTED
@@ -86,7 +86,7 @@ class CasesFold:
         try:
             return self._at(prompts.read(where(), MOST), 0)
         except Exception as error:  # of whatever a file may hold: one sentence, never a traceback on the page
-            logging.getLogger(__name__).warning("no questions: %s", error)
+            fault_log.write("no questions", error)
             return self._at([], 0) | {self._said: gr.HTML(said(in_a_sentence(error), "bad"), visible=True)}
 
     def _at(self, prompts: list[Prompt], place: int) -> Updates:

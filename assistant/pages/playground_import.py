@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from assistant import fault_log
 from assistant.pages.background import in_a_sentence, said
 from assistant.pages.style import QUIET, html
 from trainer import models
@@ -61,7 +61,7 @@ class ImportFold:
                 raise ValueError("Choose the adapter's archive first.")
             run = import_adapter(Path(upload), base.strip(), name)
         except Exception as error:  # of whatever an archive may hold: one sentence, never a traceback on the page
-            logging.getLogger(__name__).warning("not imported: %s", error)
+            fault_log.write("not imported", error)
             return {self._said: gr.HTML(said(in_a_sentence(error), "bad"), visible=True)}
         told = said(f"{run.config.output.name} is a run now; it stands above against its base.", "good")
         return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import gradio as gr
 
+from assistant import fault_log
 from assistant.pages import dossier, export, release_view, uploads
 from assistant.pages.background import in_a_sentence, said
 from assistant.pages.history import history
@@ -218,7 +218,7 @@ class _Page:
         try:
             evaluation = evaluations.start(evaluations.create(wanted(runs.get(identity))))
         except Exception as error:  # whatever a reader of files raises becomes one sentence, never a traceback
-            logging.getLogger(__name__).exception("no evaluation")
+            fault_log.write("no evaluation", error)
             return self.open(identity) | {self.said: _said(in_a_sentence(error))}
         return self.open(identity) | self.show(evaluation.id)
 

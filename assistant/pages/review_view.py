@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from assistant import fault_log
 from assistant.pages import review_charts
 from assistant.pages.background import in_a_sentence
 from assistant.pages.run_view import facts_list
@@ -34,8 +34,8 @@ SHOWN = 400  # characters of a text in an example
 
 
 def fault(error: Exception) -> str:
-    """What the page says of an error, whole in the log."""
-    logging.getLogger(__name__).warning("the Review page says: %s", error, exc_info=error)
+    """What the page says of an error, whose kind is in the log."""
+    fault_log.write("the Review page cannot", error)
     return in_a_sentence(error)
 
 

@@ -5,7 +5,6 @@ Nothing here knows whose the answers are: it speaks of A (left) and B (right); `
 
 from __future__ import annotations
 
-import logging
 import re
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any
 
 import gradio as gr
 
+from assistant import fault_log
 from assistant.pages.background import in_a_sentence, said
 from assistant.pages.style import QUIET, html
 
@@ -246,7 +246,7 @@ class VoteForm:
             queue.vote(self._keep(comparison, reviewer), reviewer, ballot)
             after = self._voted(comparison, reviewer)
         except Exception as error:  # whatever the database says becomes one sentence; the form keeps what was written
-            logging.getLogger(__name__).warning("no vote: %s", error)
+            fault_log.write("no vote", error)
             return {self._said: gr.HTML(said(in_a_sentence(error), "warn"), visible=True)}
         kept = said(f"Your vote is kept: {CHOICES[choice].lower() if choice == 'tie' else CHOICES[choice]}.", "good")
         return {**after, self._body: gr.Column(visible=False), self._said: gr.HTML(kept, visible=True)}
