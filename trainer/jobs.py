@@ -155,7 +155,7 @@ def find(known: list[str], identity: str, noun: str, command: str) -> str:
     matches = [name for name in known if name == identity] or [name for name in known if name.startswith(identity)]
     if not identity or not matches:
         raise RunError(f"There is no {noun} {identity!r}; `{command}` shows those there are.")
-    if len(matches) > 1:
+    if len(set(matches)) > 1:
         raise RunError(f"{identity!r} fits {len(matches)} {noun}s ({', '.join(matches[:3])} ...); give more of the id.")
     return matches[0]
 

@@ -72,6 +72,8 @@ class Holder(BaseModel):
 class Waiting(BaseModel):
     """A job that waits for a device."""
 
+    job: str
+    """As in the home: `runs/ID`, `evaluations/ID` or `searches/ID`."""
     id: str
     kind: Kind
     device: str
@@ -144,14 +146,18 @@ def join(job: Job) -> None:
 
 
 def move(identity: str, where: Where) -> Queue:
-    """Give a waiting job another place among those of its device; its id may be cut short.
+    """Give a waiting job another place among those of its device. `identity`: its id, which may be cut short, or
+    `evaluations/ID`, since a run and its evaluation may have been made in the same second.
 
     Only an administrator goes before others' jobs. Raises `RunError` and `NotAllowed`.
     """
     with _changing() as order:
         waiting = _living(order)
-        known = [one.id for one in waiting]
+        known = [one.job if "/" in identity else one.id for one in waiting]
         chosen = jobs.find(known, identity, "waiting job", "bedside runs queue")
+        if known.count(chosen) > 1:
+            names = " or ".join(one.job for one in waiting if one.id == chosen)
+            raise RunError(f"There are several {chosen}; write {names}.")
         mine = waiting[known.index(chosen)]
         others = [one for one in waiting if one.device == mine.device]
         at = others.index(mine)
@@ -170,6 +176,7 @@ def now() -> Queue:
     order = _living(_read())
     waiting = [
         Waiting(
+            job=one.job,
             id=one.id,
             kind=one.kind,
             device=one.device,
@@ -194,8 +201,8 @@ def place(job: Job) -> str:
 
 
 def remark(job: Job) -> str:
-    """Where a job stands in the queue, or that it does not get on (`trainer.pulse`); empty where all is well."""
-    return place(job) if job.status.state == "queued" else pulse.remark(job)
+    """That a job does not get on (`trainer.pulse`), or where it stands in the queue; empty where all is well."""
+    return pulse.remark(job) or (place(job) if job.status.state == "queued" else "")
 
 
 def holders() -> dict[str, Holder]:

@@ -48,7 +48,7 @@ class QueuePart:
         now = found.model_dump_json()
         if now == shown:
             return {self._shown: now}
-        choices = [(_line(one), f"{one.kind} {one.id}") for one in found.waiting]
+        choices = [(_line(one), one.job) for one in found.waiting]
         known = [value for _, value in choices]
         return {
             self._shown: now,
@@ -60,15 +60,14 @@ class QueuePart:
     def move(self, chosen: str | None, way: Where) -> Updates:
         """The chosen job at another place."""
         try:
-            queue.move((chosen or "").partition(" ")[2], way)
+            queue.move(chosen or "", way)
         except RunError as error:
             gr.Warning(str(error))
         return self.show(chosen=chosen)
 
     def _take_out(self, chosen: str | None) -> Updates:
-        kind, _, identity = (chosen or "").partition(" ")
         try:
-            found = next((one for one in queue.now().waiting if (one.kind, one.id) == (kind, identity)), None)
+            found = next((one for one in queue.now().waiting if one.job == chosen), None)
             if found is None:
                 gr.Warning("That one waits no longer.")
             else:

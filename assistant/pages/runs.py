@@ -140,7 +140,7 @@ class _Page:
             self.nothing: gr.HTML(visible=not found),
             self.select: gr.Dropdown([(runs.label(run), run.id) for run in found], value=chosen, visible=bool(found)),
         }
-        return page | self.queue.show(chosen=f"run {chosen}") | self.show(chosen)
+        return page | self.queue.show(chosen=f"runs/{chosen}") | self.show(chosen)
 
     def show(self, identity: str | None, shown: tuple = ()) -> Updates:
         """One run's part of the page; `shown` is what it shows already."""
