@@ -19,7 +19,7 @@ from trainer import actor, events, jobs, queue, runs, worker
 from trainer.actor import Actor
 from trainer.evaluation import evaluations
 from trainer.evaluation.request import EvaluationRequest, SuiteChoice
-from trainer.jobs import RunError
+from trainer.jobs import Job, RunError
 from trainer.reporting import Reporter
 from trainer.runs import Run
 from trainer.sections import RunConfig
@@ -61,8 +61,8 @@ def at_work() -> str:
     return next((one.id[16:] for one in queue.now().running), "")
 
 
-def kill(run: Run) -> None:
-    pid = runs.get(run.id).status.pid
+def kill(job: Job) -> None:
+    pid = jobs.read_state(job.folder).pid
     assert pid is not None
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
@@ -189,7 +189,7 @@ def test_an_evaluation_of_a_run_that_waits_comes_after_it_and_holds_nobody_up():
     soon(lambda: at_work() == "run")
     kill(run)
     soon(lambda: [one.kind for one in queue.now().running] == ["evaluation"])
-    os.kill(evaluations.get(evaluation.id).status.pid or 0, signal.SIGKILL)
+    kill(evaluations.get(evaluation.id))
     reporter = Reporter(evaluation.folder, evaluation.status)
     with pytest.raises(RunError, match=f"^Run {run.id} is failed and has trained nothing; resume it, then this.$"):
         worker._evaluate(evaluation, reporter)
