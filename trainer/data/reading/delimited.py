@@ -57,7 +57,7 @@ def read_delimited(path: Path, encoding: str, delimiter: str) -> Iterator[Record
                 elif not names:
                     if cells == ["sep=", ""]:
                         continue  # Excel's way of saying what separates the cells
-                    names = column_names(path.name, cells)
+                    names = column_names(path.name, [shown(cell) for cell in cells])
                     width = len(names)
                 else:
                     row += 1

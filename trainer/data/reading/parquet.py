@@ -29,12 +29,13 @@ def read_parquet(path: Path) -> Iterator[Record | Fault]:
 
     try:
         file = parquet.ParquetFile(path)
-    except (pyarrow.ArrowException, OSError) as error:
+        schema = file.schema_arrow
+        columns = schema.names
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         why = str(error).strip().splitlines()[0][:120]
         raise DataError(f"{path.name} is a damaged Parquet file ({why}); export or copy it again.") from None
     with file:
-        schema = file.schema_arrow
-        names = column_names(path.name, schema.names)
+        names = column_names(path.name, columns)
         if file.metadata.num_rows == 0:
             raise DataError(f"{path.name} names its columns ({', '.join(names)[:200]}), but holds no rows; add rows.")
         _check_size(path, file.metadata)
