@@ -17,7 +17,7 @@ from jinja2.ext import Extension
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-SECONDS = 3
+SECONDS = 2
 """Of computing, Python's start included; an honest template takes a hundredth of a second."""
 MEMORY = 512 << 20
 """Bytes."""
