@@ -104,7 +104,9 @@ class Gate:
         if not self._served(_path(request)):
             return _told(404, "There is nothing at this address.")
         headers, host = request.headers, request.headers.get("host", "")
-        if self.sign_in == "off" and not is_this_machine(urlsplit(f"//{host}").hostname or ""):
+        # The name that it was asked by, and, where a proxy says so, from where.
+        asked = (urlsplit(f"//{host}").hostname or "", _address(request))
+        if self.sign_in == "off" and not all(is_this_machine(one) for one in asked):
             told = "These pages are this machine's own. To let others reach them, start Bedside with --sign-in."
             return _told(403, told)
         if _of_another_site(request.method, headers, host):

@@ -74,7 +74,7 @@ def client(pages: Pages, sign_in: SignIn, host: str = "http://127.0.0.1:7860", *
     app = Starlette(middleware=[Middleware(Gate, sign_in=sign_in, **named)])
     app.mount("/", pages)
     app.get_blocks = pages.get_blocks  # type: ignore[attr-defined]
-    return TestClient(app, base_url=host, follow_redirects=False)
+    return TestClient(app, base_url=host, follow_redirects=False, client=("127.0.0.1", 50000))
 
 
 @pytest.fixture
@@ -103,6 +103,9 @@ def test_on_this_machine_nobody_signs_in_and_nobody_comes_from_elsewhere(pages: 
         assert shown.json()["detail"] == (
             "These pages are this machine's own. To let others reach them, start Bedside with --sign-in."
         )
+    app = Gate(pages, "off")
+    proxied = TestClient(app, base_url="http://127.0.0.1:7860", client=("10.0.0.7", 50000))
+    assert proxied.get("/").status_code == 403, "whom a proxy on this machine brings from elsewhere"
     assert len(pages.came) == came
 
 
@@ -203,7 +206,7 @@ def test_signing_in_and_out(pages: Pages, door: TestClient):
     door.cookies.update(kept)
     assert door.get("/config").status_code == 401, "a copy of the cookie is worth nothing afterwards"
     assert [(one.who, one.action, one.on) for one in audit.entries()[2:]] == [
-        ("Anna Berg", "signed in", "from testclient"),
+        ("Anna Berg", "signed in", "from 127.0.0.1"),
         ("Anna Berg", "signed out", ""),
     ]
 
