@@ -19,7 +19,7 @@ from assistant.pages.background import with_progress
 from assistant.pages.data_settings import Settings
 from assistant.pages.data_template import TemplatePart
 from assistant.pages.storage import StoragePart
-from assistant.pages.style import QUIET, empty, html, notice
+from assistant.pages.style import QUIET, empty, html, notice, page_title
 from trainer.catalogue.datasets import data_set, data_sets
 from trainer.config import ConfigError, parse
 from trainer.data import kept, recipes
@@ -61,6 +61,7 @@ class _Page:
         self.recipe = gr.BrowserState(None, storage_key="bedside-data", secret="bedside")
         self.used = gr.State(None)
         self.shown = gr.State(None)  # the recipe that the page shows
+        page_title("Data")
         self._draw_bring()
         with gr.Column(visible=False, elem_id="data-body") as self.body:
             self.head = html(elem_id="data-head")

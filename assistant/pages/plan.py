@@ -21,7 +21,7 @@ from assistant.pages import form as run_form
 from assistant.pages import plan_view, uploads
 from assistant.pages.markdown import plain
 from assistant.pages.rate_plot import rate_plot
-from assistant.pages.style import QUIET, html, notice
+from assistant.pages.style import QUIET, html, notice, page_title
 from assistant.planner import dialogue, drafts, starter_run, suggestions
 from assistant.planner.dialogue import Turn
 from assistant.planner.drafts import Draft, DraftError
@@ -69,6 +69,7 @@ class _Page:
         # A fixed secret: the id is no secret, and has to be readable after the app was started anew.
         self.draft = gr.BrowserState(None, storage_key="bedside-plan", secret="bedside")
         self.started = gr.State(None)
+        page_title("Plan")
         with gr.Row(equal_height=False, elem_id="plan-row"):
             with gr.Column(scale=5, min_width=320, elem_id="plan-left"):
                 self._draw_chat()

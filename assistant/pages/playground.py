@@ -19,7 +19,7 @@ from assistant.pages.playground_import import ImportFold
 from assistant.pages.playground_models import Models, ref
 from assistant.pages.playground_settings import Settings
 from assistant.pages.playground_talk import Talk
-from assistant.pages.style import QUIET, empty, html
+from assistant.pages.style import QUIET, empty, html, page_title
 from assistant.pages.vote_form import VoteForm
 from trainer import actor
 from trainer.review.prompts import Prompt
@@ -77,6 +77,7 @@ class _Page:
     """The page's components, and what each event does to them."""
 
     def __init__(self) -> None:
+        page_title("Playground")
         self.talk = gr.State(None)
         self.nothing = html(
             empty(

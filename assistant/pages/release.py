@@ -14,7 +14,7 @@ from assistant.pages import dossier, export, release_view, uploads
 from assistant.pages.background import in_a_sentence, said
 from assistant.pages.history import history
 from assistant.pages.runs import REFRESH_SECONDS
-from assistant.pages.style import QUIET, empty, html
+from assistant.pages.style import QUIET, empty, html, page_title
 from trainer import runs
 from trainer.evaluation import evaluations, harden
 from trainer.evaluation.evaluations import Evaluation
@@ -46,6 +46,7 @@ class _Page:
     """The page's components, and what each button does to them."""
 
     def __init__(self) -> None:
+        page_title("Release")
         self.nothing = html(
             empty(
                 "Nothing to measure yet",

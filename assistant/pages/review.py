@@ -13,7 +13,7 @@ from assistant.pages.review_judging import Judging
 from assistant.pages.review_preferences import Preferences
 from assistant.pages.review_results import Results
 from assistant.pages.review_sets import Sets
-from assistant.pages.style import QUIET, empty, html, notice
+from assistant.pages.style import QUIET, empty, html, notice, page_title
 from trainer import actor, model_refs
 
 # The name and the set are the window's own where it has them, so that two windows can be two reviewers; a new window
@@ -59,6 +59,7 @@ class _Page:
         self.kept = gr.BrowserState(_NOBODY, storage_key="bedside-review", secret="bedside")
         self.started = gr.State(None)
         self.tab = gr.State("judge")
+        page_title("Review")
         self.fault = html(visible=False, elem_id="review-fault")
         self.nothing = html(visible=False, elem_id="review-empty")
         with gr.Column(visible=False, elem_id="review-body") as self.body:

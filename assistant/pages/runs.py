@@ -11,7 +11,7 @@ import gradio as gr
 from assistant.pages import compare_runs, run_alignment, run_queue, run_steering, run_view
 from assistant.pages.history import history
 from assistant.pages.run_queue import QueuePart
-from assistant.pages.style import QUIET, SERIES, empty, html, notice
+from assistant.pages.style import QUIET, SERIES, empty, html, notice, page_title
 from trainer import jobs, queue, runs
 from trainer.jobs import ACTIVE, RunError
 from trainer.runs import Run
@@ -46,6 +46,7 @@ class _Page:
     """The page's components, and what each button does to them."""
 
     def __init__(self) -> None:
+        page_title("Runs")
         self.unreadable = html(elem_id="runs-unreadable", visible=False)
         self.nothing = html(
             empty("No run yet", "Describe your model on the Plan page and press “Start run”. It appears here, live."),

@@ -10,7 +10,7 @@ import gradio as gr
 
 from assistant.pages import search_view
 from assistant.pages.background import said
-from assistant.pages.style import QUIET, empty, html
+from assistant.pages.style import QUIET, empty, html, page_title
 from assistant.planner import advice_search, dialogue, draft_of_run, drafts
 from assistant.search_words import details, value
 from trainer import config as run_config
@@ -46,6 +46,7 @@ class _Page:
     """The page's components, and what each button does to them."""
 
     def __init__(self) -> None:
+        page_title("Search")
         self.planned = gr.State(None)
         self.nothing = html(
             empty(

@@ -117,6 +117,11 @@ def html(content: str = "", **options: Any) -> gr.HTML:
     return gr.HTML(content, apply_default_css=False, **options)
 
 
+def page_title(title: str) -> None:
+    """The heading of a page for those who hear it; whoever sees the page reads it on the tab."""
+    html(f"<h2>{escape(title)}</h2>", elem_classes=["bs-spoken"])
+
+
 def badge(text: str, tone: Tone) -> str:
     """A word with the colour of its meaning."""
     return f'<span class="bs-badge bs-{tone}">{escape(text)}</span>'

@@ -11,7 +11,7 @@ import gradio as gr
 
 from assistant.pages import versions_view
 from assistant.pages.background import said
-from assistant.pages.style import QUIET, empty, html
+from assistant.pages.style import QUIET, empty, html, page_title
 from trainer import model_refs, runs
 from trainer.errors import UserError
 from trainer.model_refs import ModelRef
@@ -40,6 +40,7 @@ class _Page:
     """The section's components, and what each button does to them."""
 
     def __init__(self) -> None:
+        page_title("Versions")
         self.nothing = html(
             empty(
                 "No version yet",
