@@ -47,7 +47,7 @@ def case_files() -> list[Path]:
 def find(text: str) -> Path:
     """The run file that is meant: a file, or a case by its name. Raises `CaseError` for a name that is neither."""
     known = {file.stem: file for file in case_files()}
-    path = Path(text).expanduser()
+    path = run_config.path_of(text)
     if path.is_file() or text not in known:
         # What looks like a file is one: whoever reads it says what is wrong with it.
         if path.exists() or path.suffix or path.name != text:

@@ -122,6 +122,14 @@ def home() -> Path:
     return path
 
 
+def path_of(text: str) -> Path:
+    """A path as people write it, ~ being one's home; of a user that there is not, it is a name like any other."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
 def temporary() -> TemporaryDirectory[str]:
     """A folder in the home for as long as it is needed: what is unpacked there may be patients' text.
 

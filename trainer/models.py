@@ -59,7 +59,7 @@ def find(name: str, progress: Progress | None = None) -> FoundModel:
     Raises `ModelError` with one sentence: where it was looked for and what to do.
     """
     report = progress or (lambda stage, done, total: None)
-    folder = Path(name).expanduser()
+    folder = config.path_of(name)
     if folder.is_dir():
         if not list(folder.glob("*.safetensors")):
             raise ModelError(f"{folder} holds no .safetensors file; name a folder with config.json and safetensors.")

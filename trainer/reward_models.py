@@ -61,7 +61,7 @@ class RewardModel:
 
 def find(name: str) -> Path:
     """The run folder of the reward model that is meant, an id or a folder. Raises `ModelError` where it is none."""
-    folder = Path(name).expanduser()
+    folder = config.path_of(name)
     if not (folder / "run.yaml").is_file():
         try:
             folder = runs.get(name).folder

@@ -72,7 +72,7 @@ def find(text: str) -> Chosen:
     from trainer.export.card import failing
     from trainer.versions import registry
 
-    path = Path(text).expanduser()
+    path = config.path_of(text)
     if path.suffix == GGUF or os.sep in text:
         return _at(path)
     line, _, number = text.partition("@")

@@ -11,7 +11,7 @@ from assistant.planner import starter_run
 from assistant.planner.advice_models import Reason
 from assistant.planner.answers import Answers, holds_patient_data, uses_starter
 from trainer.catalogue.datasets import data_set
-from trainer.config import ConfigError
+from trainer.config import ConfigError, path_of
 from trainer.data import recipes, task_templates
 from trainer.data.loading import read_rows
 from trainer.data.reading.files import read_records
@@ -92,7 +92,7 @@ def data(config: RunConfig, answers: Answers) -> DataFound:
     elif answers.dataset is not None and recipes.is_recipe(answers.dataset):
         why = "Set up on the Data page, as are the other values of this section that have no reason here."
         try:
-            config.data = recipes.load(Path(answers.dataset).expanduser())
+            config.data = recipes.load(path_of(answers.dataset))
         except ConfigError as error:
             why = f"{error} Bring the data again on the Data page."
         names = [source.name for source in config.data.sources]
@@ -152,7 +152,7 @@ def data(config: RunConfig, answers: Answers) -> DataFound:
 
 def fitting_template(name: str, task: str) -> str | None:
     """The built-in template of a task whose needed fields are all columns of this file; None where none is."""
-    path = Path(name).expanduser()
+    path = path_of(name)
     try:
         first = next((one for one in read_records(path) if isinstance(one, Record)), None) if path.is_file() else None
     except (DataError, OSError):
@@ -209,7 +209,7 @@ _NOTHING = _File()
 
 
 def _file(name: str) -> _File:
-    path = Path(name).expanduser()
+    path = path_of(name)
     try:
         found = path.stat()
     except OSError:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from trainer import catalogue
 from trainer.catalogue.datasets import data_set
-from trainer.config import ConfigError
+from trainer.config import ConfigError, path_of
 from trainer.data import recipes
 from trainer.data_sections import DataSection
 from trainer.method_sections import METHOD_KINDS
@@ -68,7 +67,7 @@ def holds_patient_data(answers: Answers) -> bool | None:
 def _recipe(name: str) -> DataSection:
     """A recipe of the Data page; the default one where it is gone or damaged, which the plan then says."""
     try:
-        return recipes.load(Path(name).expanduser())
+        return recipes.load(path_of(name))
     except ConfigError:
         return DataSection()
 

@@ -99,7 +99,9 @@ def base_model(name: str) -> BaseModelRow | None:
     for row in base_models():
         if wanted in {plain_name(known) for known in (row.name, row.hub_id, *row.aliases)}:
             return row
-    return _model_in_folder(Path(name).expanduser())
+    from trainer.config import path_of
+
+    return _model_in_folder(path_of(name))
 
 
 def from_config(name: str, config: dict[str, Any]) -> BaseModelRow:

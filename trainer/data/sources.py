@@ -41,7 +41,7 @@ def locate(name: str, split: Split = "train", progress: Progress | None = None) 
     """
     if name.startswith(STARTER_PREFIX):
         return Located(name=name, path=_starter(name, split), licence=STARTER_LICENCE, patient_text=False)
-    path = Path(name).expanduser()
+    path = config.path_of(name)
     if path.exists():
         return Located(name=name, path=path.absolute(), licence="the user's own", patient_text=True)
     if not needs_fetching(name):
@@ -73,7 +73,7 @@ def locate(name: str, split: Split = "train", progress: Progress | None = None) 
 
 def needs_fetching(name: str) -> bool:
     """Whether a source is a published set or of the Hub, so that its rows may not be on this machine yet."""
-    if name.startswith(STARTER_PREFIX) or Path(name).expanduser().exists():
+    if name.startswith(STARTER_PREFIX) or config.path_of(name).exists():
         return False
     return data_set(name) is not None or bool(_HUB_ID.match(name) and not Path(name).suffix)
 
@@ -81,7 +81,7 @@ def needs_fetching(name: str) -> bool:
 def is_here(name: str) -> bool:
     """Whether a source's rows are on this machine now, so that nothing has to be fetched or found first."""
     if not needs_fetching(name):
-        return name.startswith(STARTER_PREFIX) or Path(name).expanduser().exists()
+        return name.startswith(STARTER_PREFIX) or config.path_of(name).exists()
     from trainer.data import hub
 
     return hub.is_fetched(name, config.home() / "datasets")

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from trainer import yaml_text
+from trainer import config, yaml_text
 from trainer.data import template_language
 from trainer.data.records import DataError
 from trainer.data.rows import About, Message, Row, RowError
@@ -90,7 +90,7 @@ def load(name_or_path: str) -> TaskTemplate:
     """
     path = _FOLDER / f"{name_or_path}{_SUFFIX}"
     if not (_NAME.fullmatch(name_or_path) and path.is_file()):
-        path = Path(name_or_path).expanduser()
+        path = config.path_of(name_or_path)
         if path.suffix != _SUFFIX or not path.is_file():
             have = ", ".join(sorted(file.stem for file in _FOLDER.glob(f"*{_SUFFIX}")))
             raise DataError(

@@ -12,6 +12,7 @@ from pathlib import Path
 from evaluators.cases import Item
 from evaluators.metrics import has_structure
 from evaluators.safety import judge
+from trainer.config import path_of
 from trainer.data.formats import Detection, detect, to_row
 from trainer.data.prepare import prepare
 from trainer.data.reading.files import read_records
@@ -97,7 +98,7 @@ def discover(folder: str) -> list[tuple[Suite, str]]:
     A folder without sub-folders is one set; else each of its files and folders is one. Raises `DataError` where there
     is no such folder.
     """
-    path = Path(folder).expanduser()
+    path = path_of(folder)
     if not path.is_dir():
         raise DataError(f"{folder} is no folder; name one that holds data sets, each in a folder or file of its own.")
     parts = sorted(one for one in path.iterdir() if not one.name.startswith("."))
