@@ -57,7 +57,8 @@ def delete(
         raise BadInput("Name the kinds that `bedside storage list` shows, or say --everything.")
     if unknown := [kind for kind in kinds or [] if kind not in storage.KINDS]:
         raise BadInput(f"Nothing is kept as {unknown[0]!r}; there are: {', '.join(storage.KINDS)}.")
-    chosen = [kind for kind in storage.KINDS if everything or kind in (kinds or [])]
+    named = set(kinds or [])
+    chosen = [kind for kind in storage.KINDS if everything or named & {kind}]
     days = older_than or 0
     number = storage.count(chosen, days)
     word = "everything" if everything else " ".join(chosen)

@@ -113,8 +113,10 @@ class _Https(urllib.request.HTTPSHandler):
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, req: urllib.request.Request, *answer: Any) -> None:
-        raise AddressRefused(f"{req.full_url} sends on to {answer[-1]}, where texts do not follow; name that address.")
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> None:
+        raise AddressRefused(f"{req.full_url} sends on to {newurl}, where texts do not follow; name that address.")
 
 
 def _check_peer(connection: http.client.HTTPConnection) -> None:

@@ -107,7 +107,8 @@ def test_an_upload_goes_with_what_was_made_of_it(home: Path):
 
 def test_only_what_is_older_goes(home: Path):
     old, new = write(home / "plans/old/draft.json"), write(home / "plans/new/draft.json")
-    os.utime(old, times=(time.time() - 40 * 86_400,) * 2)
+    then = time.time() - 40 * 86_400
+    os.utime(old, (then, then))
     assert storage.count(["plans"], 30) == 1
     assert storage.remove(["plans"], 30).entries == {"plans": 1}
     assert not old.parent.exists() and new.exists()

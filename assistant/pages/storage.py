@@ -55,7 +55,8 @@ class StoragePart:
         return {self.kept: table(storage.stored()), self.said: gr.HTML(visible=False)}
 
     def _delete(self, kinds: list[str] | None, days: float | None, typed: str | None) -> Updates:
-        chosen = [kind for kind in storage.KINDS if kind in (kinds or [])]
+        named = set(kinds or [])
+        chosen = [kind for kind in storage.KINDS if named & {kind}]
         if not chosen:
             return self._say("Nothing was deleted", ["Choose what is to be deleted."], "warn")
         if (typed or "").strip().lower() != WORD:

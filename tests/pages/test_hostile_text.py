@@ -11,6 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import gradio as gr
 import pytest
+from gradio.blocks import Block
 from pydantic import BaseModel
 from sqlmodel import select
 from versions_made import evaluated
@@ -32,7 +33,10 @@ from trainer.store import Comparison, Deployment, Version
 
 MARK = "owned()"
 EVIL = f"'\"><script>{MARK}</script><img src=x onerror={MARK}>"
-SHOWN_IN = {"data-see", "release-notes", "release-report", "review-left", "review-preview", "review-progress"}
+SHOWN_IN = {
+    *("data-see", "release-notes", "release-report", "runs-notes", "runs-samples", "runs-state", "runs-steering"),
+    *("review-left", "review-right", "review-preview", "review-progress", "review-question", "review-set"),
+}
 """Parts of the pages that show such texts; there are more."""
 
 
@@ -147,7 +151,9 @@ def full(monkeypatch: pytest.MonkeyPatch) -> Run:
     evaluation = evaluated(run, cases, gates=[evil(Gate)])
     events.append(evaluation.folder / "events.jsonl", events.WarningEvent(message=EVIL))
     gates = [evil(Gate).model_dump(mode="json")]
-    manifest = {"sources": [{"name": EVIL, "licence": EVIL}]}
+    manifest = {
+        "sources": [{"name": EVIL, "licence": EVIL, "role": "training", "hash": EVIL, "rows": 1, "sha256": EVIL}]
+    }
     told = {"changelog": EVIL, "despite": EVIL, "gates": gates, "data_manifest": manifest, "knowledge_until": EVIL}
     with store.session() as session:
         session.add(Version(line="clinic", number="1.0.0", model=run.id, change="data", parent=EVIL, **told))
@@ -187,7 +193,7 @@ class Browser:
         if not isinstance(found, dict) or "__type__" in found:
             found = dict(zip(function.outputs, found if len(function.outputs) > 1 else [found], strict=True))
         for component, update in found.items():
-            if isinstance(update, gr.blocks.Block):
+            if isinstance(update, Block):
                 update = update._constructor_args[0]
             if isinstance(update, dict) and not isinstance(component, gr.State | gr.BrowserState):
                 if "value" not in update:
@@ -212,6 +218,7 @@ def test_no_page_runs_what_somebody_wrote(full: Run):
 
     browser = Browser(app.build())
     browser.remember("bedside-review", {"reviewer": EVIL, "set": None})
+    browser.remember("bedside-plan", drafts.saved()[0][0].id)
     for _ in range(2):  # the second time with what the first one chose
         browser.happens("load", "select", "expand", "tick")
         browser.happens("change", "input", "then", "success")

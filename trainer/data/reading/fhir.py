@@ -218,7 +218,7 @@ class _Visible:
 
 
 def _without_tags(text: str) -> str:
-    from lxml import etree
+    from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
     parser = etree.HTMLParser(target=_Visible(), no_network=True, remove_comments=True, remove_pis=True)
     try:
