@@ -58,7 +58,7 @@ def delete(
     if unknown := [kind for kind in kinds or [] if kind not in storage.KINDS]:
         raise BadInput(f"Nothing is kept as {unknown[0]!r}; there are: {', '.join(storage.KINDS)}.")
     named = set(kinds or [])
-    chosen = [kind for kind in storage.KINDS if everything or named & {kind}]
+    chosen: list[storage.Kind] = [kind for kind in storage.KINDS if everything or named & {kind}]
     days = older_than or 0
     number = storage.count(chosen, days)
     word = "everything" if everything else " ".join(chosen)

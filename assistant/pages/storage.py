@@ -56,7 +56,7 @@ class StoragePart:
 
     def _delete(self, kinds: list[str] | None, days: float | None, typed: str | None) -> Updates:
         named = set(kinds or [])
-        chosen = [kind for kind in storage.KINDS if named & {kind}]
+        chosen: list[storage.Kind] = [kind for kind in storage.KINDS if named & {kind}]
         if not chosen:
             return self._say("Nothing was deleted", ["Choose what is to be deleted."], "warn")
         if (typed or "").strip().lower() != WORD:
