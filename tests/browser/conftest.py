@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,24 +74,36 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
-@pytest.fixture(scope="session")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """`python app.py` with an empty home; what it writes to stderr is shown where it does not start."""
-    home, port = tmp_path_factory.mktemp("app") / "home", free_port()
-    said = home.parent / "stderr.txt"
+@contextmanager
+def _served(home: Path) -> Iterator[App]:
+    """`python app.py` with this home; what it writes to stderr is shown where it does not start."""
+    port, said = free_port(), home.parent / "stderr.txt"
     environment = {**os.environ, "BEDSIDE_HOME": str(home), "HF_HUB_OFFLINE": "1"}
     environment.pop("SPACE_ID", None)
     with said.open("w") as stderr:
         process = subprocess.Popen(
             [sys.executable, "app.py", "--port", str(port)], cwd=ROOT, env=environment, stderr=stderr
         )
-    served = App(f"http://127.0.0.1:{port}", home, port)
+    one = App(f"http://127.0.0.1:{port}", home, port)
     try:
-        _wait(served.url, process, said)
-        yield served
+        _wait(one.url, process, said)
+        yield one
     finally:
         process.terminate()
         process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[[Path], AbstractContextManager[App]]:
+    """Serves a home of a test's own, as long as the `with` lasts."""
+    return _served
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The app with an empty home, the same for all tests."""
+    with _served(tmp_path_factory.mktemp("app") / "home") as one:
+        yield one
 
 
 @pytest.fixture
