@@ -168,7 +168,8 @@ def build(sign_in: SignIn = "off") -> GuardedBlocks:
         quiet = style.QUIET
         if people_tab is not None:
             tabs: dict[gr.Tab, Role] = dict.fromkeys([plan_tab, data_tab, runs_tab, *review_page.making], "trainer")
-            account.connect(demo, who, pages, tabs | {people_tab: "administrator"})
+            tabs[people_tab] = "administrator"
+            account.connect(demo, who, pages, tabs)
         plan_page.load(demo)
         demo.load(runs_page.open, runs_page.select, runs_page.outputs, **quiet)
         review_page.opens(demo, review_tab)
