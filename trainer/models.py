@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -294,9 +295,16 @@ def _convert(gguf: Path, target: Path, report: Progress) -> None:
 
 
 def _weights_hash(folder: Path) -> str:
+    found = [(file, file.stat()) for file in sorted(folder.glob("*.safetensors"))]
+    return _hash_of(tuple((str(file), status.st_size, status.st_mtime_ns) for file, status in found))
+
+
+@lru_cache
+def _hash_of(files: tuple[tuple[str, int, int], ...]) -> str:
+    """One hash of these files' content; size and time of change are there so that a changed file is read again."""
     digest = hashlib.sha256()
-    for file in sorted(folder.glob("*.safetensors")):
-        with file.open("rb") as content:
+    for name, _, _ in files:
+        with open(name, "rb") as content:
             while block := content.read(1 << 22):
                 digest.update(block)
     return digest.hexdigest()

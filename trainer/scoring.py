@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from evaluators import forgetting, generation, held_out
+from evaluators import forgetting, held_out
 from evaluators.metrics import Proportion, proportion
 from trainer.data.formats import Detection, detect, to_row
 from trainer.data.loading import LOOKED_AT
@@ -20,6 +20,7 @@ from trainer.data.records import DataError, Fault, Record
 from trainer.data.rows import Row, RowError, answer
 from trainer.data.sources import STARTER_FOLDER, STARTER_PREFIX, Split, locate
 from trainer.data.tokens import conversation
+from trainer.evaluation.respondent import KeptRespondent
 from trainer.events import Points
 from trainer.report import BeforeAfter, Forgetting
 from trainer.sections import HeldOutSet, RunConfig
@@ -50,7 +51,7 @@ def score(
 
     On each set the base, the base with worked examples in its prompt, and the tuned model answer the same items
     greedily. The examples come from the training split, never from the held-out one. All that the base has to do comes
-    first: of a fully tuned model it is loaded by itself.
+    first: of a fully tuned model it is loaded by itself. What a base has answered for another run is not asked again.
     """
     sets = [_prepare(config, chosen, tuned) for chosen in config.evaluation.held_out]
     general: list[_General] = []
@@ -117,14 +118,13 @@ def _prepare(config: RunConfig, chosen: HeldOutSet, tuned: Tuned) -> _Set:
 def _answer(one: _Set, tuned: Tuned, side: bool, progress: Callable[[str, int, int], None]) -> None:
     plain = [item.prompt for item in one.items]
     ways = {"tuned": plain} if side else {"base": plain, "prompted": one.prompted}
-    tuned.choose(one.adapters)
+    respondent = KeptRespondent(tuned, side, one.adapters if side else [])
     for way, conversations in ways.items():
 
-        def report(done: int, stage: str = f"scoring {one.chosen.name}, {way}") -> None:
-            progress(stage, done, len(one.items))
+        def report(done: int, total: int, stage: str = f"scoring {one.chosen.name}, {way}") -> None:
+            progress(stage, done, total)
 
-        model = tuned.side(side)
-        answers = generation.answer_all(model, tuned.tokenizer, conversations, one.limit, side, report)
+        answers = respondent.answer(conversations, one.limit, report)
         one.scores[way] = held_out.score(one.items, answers, one.chosen.metric)
 
 
