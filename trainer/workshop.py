@@ -11,6 +11,7 @@ from evaluators import generation
 from trainer import earlier_runs, models, preflight
 from trainer.data.tokenised import Prepared, padded
 from trainer.data.tokens import conversation
+from trainer.methods import quick_layers
 from trainer.methods.answering import evaluating
 from trainer.methods.apply import apply
 from trainer.objectives import settings
@@ -55,6 +56,8 @@ class Workshop:
             start=earlier_runs.start(config),
             below=earlier_runs.below(config),
         )
+        if quick_layers.fits(config, self.model.config):
+            quick_layers.quicken(self.model)
         return self.model
 
     def clear(self) -> None:

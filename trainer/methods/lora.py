@@ -28,7 +28,7 @@ def apply(
     """Freeze the model and put an untrained adapter on it; until the first step it answers as the base.
 
     Cost: for each adapted layer of d_in x d_out, rank x (d_in + d_out) trained numbers in fp32, whatever the base's
-    precision; a bf16 factor was measured ten times slower on a CPU and rounds small updates away. DoRA adds d_out.
+    precision, since bf16 rounds small updates away. DoRA adds d_out.
 
     PiSSA moves the largest directions out of the frozen weights into the adapter, so that while it trains the model
     with its adapter off is not the base; `plain` makes an ordinary adapter of it. EVA needs `batches`: training rows
