@@ -39,7 +39,7 @@ QUESTIONS = [
 ]
 NOTES = """question,answer
 "Mr Alfred Winter, born 3 May 1951, MRN 4471902, seen on 12 February 2024. What is the next step?",Repeat the potassium.
-"Call Ms Rosa Lindner at 555-013-2290 about her INR of 4.1 on warfarin. What do you say?",Hold the next dose and come in.
+"Call Ms Rosa Lindner at 555-013-2290 about her INR of 4.1 on warfarin. What do you say?",Hold the next dose.
 "Dr Petra Hale of Elm Street Clinic asks about gout and an eGFR of 28. What do you avoid?",NSAIDs.
 """
 """Invented, with invented people, for the picture of what is taken out."""
