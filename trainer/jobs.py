@@ -220,16 +220,10 @@ def end(job: Job) -> None:
     stop(job)
     if job.status.pid is None:
         return
-    try:
+    with suppress(psutil.Error):
         process = psutil.Process(job.status.pid)
-        ours = str(job.folder) in process.cmdline()
-    except psutil.Error:
-        ours = False
-    if not ours:
-        if lives(job.folder):
-            raise RunError(f"The process of {job.noun.lower()} {job.id} is on another machine; end it there.")
-        return
-    with suppress(psutil.NoSuchProcess):
+        if str(job.folder) not in process.cmdline():  # the number is another's by now, or of another machine's process
+            raise psutil.NoSuchProcess(process.pid)
         processes = [process, *process.children(recursive=True)]
         process.terminate()
         _, left = psutil.wait_procs(processes, timeout=TERM_SECONDS)
@@ -237,6 +231,9 @@ def end(job: Job) -> None:
             with suppress(psutil.NoSuchProcess):
                 one.kill()
         psutil.wait_procs(left, timeout=TERM_SECONDS)
+        return
+    if lives(job.folder):
+        raise RunError(f"The process of {job.noun.lower()} {job.id} is not to be found on this machine; end it there.")
 
 
 def delete(job: Job) -> None:

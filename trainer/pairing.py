@@ -247,8 +247,10 @@ def _needs(found: list[tuple[ModelRef, Run]], can_mix: bool) -> dict[str, Range 
     for _, run in found:
         device, needed = room.device_of(run.config), room.answering_gib(run.config, rows=1)
         before = needs.get(device, Range(low=0.0, high=0.0))
-        known = before is not None and needed is not None
-        needs[device] = Range(low=before.low + needed.low, high=before.high + needed.high) if known else None
+        if before is None or needed is None:
+            needs[device] = None
+        else:
+            needs[device] = Range(low=before.low + needed.low, high=before.high + needed.high)
     return needs
 
 

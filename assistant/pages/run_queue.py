@@ -30,7 +30,9 @@ class QueuePart:
             self._running = html(elem_id="queue-running")
             self._chosen = gr.Radio([], label="Waiting for their turn", elem_id="queue-waiting")
             with gr.Row(elem_id="queue-actions"):
-                self._moves = [(way, gr.Button(label, elem_id=f"queue-{way}", min_width=90)) for way, label in _WAYS]
+                self._moves: list[tuple[Where, Any]] = [
+                    (way, gr.Button(label, elem_id=f"queue-{way}", min_width=90)) for way, label in _WAYS
+                ]
                 self._stop = gr.Button("Take out", variant="stop", elem_id="queue-stop", min_width=90)
         self._shown = gr.State("")
         self.inputs = [self._shown, self._chosen]
