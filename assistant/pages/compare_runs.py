@@ -23,7 +23,8 @@ def comparison(first: Run, second: Run) -> str:
     )
     heads = "".join(f"<th>{escape(name)}</th>" for name in names)
     table = (
-        f'<div class="bs-scroll"><table class="bs-table bs-compare bs-fields"><thead><tr><th>Run file</th>{heads}</tr>'
+        '<div class="bs-scroll" tabindex="0">'
+        f'<table class="bs-table bs-compare bs-fields"><thead><tr><th>Run file</th>{heads}</tr>'
         f"</thead><tbody>{rows}</tbody></table></div>"
         if rows
         else '<p class="bs-soft">The two run files are the same.</p>'

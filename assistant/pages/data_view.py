@@ -134,7 +134,7 @@ def prepared(data: Data, batch: list[TokenView] | DataError) -> str:
     )
     return (
         f'<div class="bs-stack"><div class="bs-card" id="data-prepared-card"><div class="bs-row bs-head">'
-        f'<h3>Prepared</h3>{badge("nothing leaks", "good")}</div>{sides}<div class="bs-scroll">'
+        f'<h3>Prepared</h3>{badge("nothing leaks", "good")}</div>{sides}<div class="bs-scroll" tabindex="0">'
         f'<table class="bs-table"><tr><th>step</th><th>rows</th><th></th></tr>{rows}</table></div>{kinds}'
         f'<h3>Proof of the split</h3><p class="bs-why">{escape(str(made.leakage))}</p>'
         f'<p class="bs-soft">In {escape(str(data.folder))}</p></div>'

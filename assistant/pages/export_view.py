@@ -86,7 +86,7 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
     head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
     body = "".join(f"<tr><td>{escape(first)}</td>{''.join(_cell(one) for one in rest)}</tr>" for first, *rest in rows)
     table = f'<table class="bs-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-    return f'<div class="bs-scroll">{table}</div>'
+    return f'<div class="bs-scroll" tabindex="0">{table}</div>'
 
 
 def _cell(text: str) -> str:

@@ -142,4 +142,4 @@ def _deeds(entries: list[audit.Entry]) -> str:
 def _table(head: tuple[str, ...], rows: list[Any]) -> str:
     top = "".join(f"<th>{escape(one)}</th>" for one in head)
     body = "".join(f"<tr>{''.join(f'<td>{escape(one)}</td>' for one in row)}</tr>" for row in rows)
-    return f'<div class="bs-scroll"><table class="bs-table"><tr>{top}</tr>{body}</table></div>'
+    return f'<div class="bs-scroll" tabindex="0"><table class="bs-table"><tr>{top}</tr>{body}</table></div>'

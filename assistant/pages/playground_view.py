@@ -60,7 +60,8 @@ def named(left: str, right: str) -> str:
     if not rows:
         return '<p class="bs-soft">Neither names a drug, a condition or a number that is known here.</p>'
     return (
-        '<div class="bs-scroll"><table class="bs-table"><thead><tr><th></th><th>A</th><th>B</th></tr></thead>'
+        '<div class="bs-scroll" tabindex="0">'
+        '<table class="bs-table"><thead><tr><th></th><th>A</th><th>B</th></tr></thead>'
         f'<tbody>{rows}</tbody></table></div><p class="bs-soft">Marked is what the other does not name. Found by lists '
         "of names and patterns, which miss misspelt and rare ones.</p>"
     )
@@ -85,6 +86,7 @@ def draws(drawn: Sequence[Mapping[str, Answer]], first_seed: int) -> str:
         for number, one in enumerate(drawn)
     )
     return (
-        '<div class="bs-scroll"><table class="bs-table bs-draws"><thead><tr><th>Seed</th><th>A</th><th>B</th></tr>'
+        '<div class="bs-scroll" tabindex="0">'
+        '<table class="bs-table bs-draws"><thead><tr><th>Seed</th><th>A</th><th>B</th></tr>'
         f"</thead><tbody>{rows}</tbody></table></div>"
     )

@@ -112,7 +112,8 @@ def choice(evaluation: Evaluation) -> str:
     said = f"To take: {chosen.name}." if chosen.name else "None of them may be taken by these limits."
     return (
         f'<div class="bs-card" id="release-choice"><h3>Which model</h3><p>{escape(said)}</p>'
-        f'<ul class="bs-list bs-soft">{reasons}</ul><div class="bs-scroll"><table class="bs-table"><thead><tr><th></th>'
+        f'<ul class="bs-list bs-soft">{reasons}</ul><div class="bs-scroll" tabindex="0">'
+        '<table class="bs-table"><thead><tr><th></th>'
         f"{''.join(f'<th>{escape(name)}</th>' for name in names)}</tr></thead><tbody>{rows}</tbody></table></div>"
         f"{plot}</div>"
     )
@@ -137,7 +138,8 @@ def _judged(found: EvaluationReport) -> str:
         for who, one in found.judged.items()
     )
     return (
-        '<div class="bs-card"><h3>Who else judged harm</h3><div class="bs-scroll"><table class="bs-table"><thead><tr>'
+        '<div class="bs-card"><h3>Who else judged harm</h3><div class="bs-scroll" tabindex="0">'
+        '<table class="bs-table"><thead><tr>'
         "<th>the rules against</th><th>n</th><th>Cohen's kappa</th><th>agree</th><th>left out</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></div></div>"
         if rows
@@ -157,7 +159,8 @@ def verdict(report: EvaluationReport) -> str:
     against = "the earlier model" if report.against else "base"
     return (
         f'<div class="bs-card" id="release-verdict"><p class="bs-big">{escape(headline(report))}</p>{so_far}{decision}'
-        f'<div class="bs-scroll"><table class="bs-table bs-compare" id="release-table"><thead><tr><th>Measured on</th>'
+        '<div class="bs-scroll" tabindex="0">'
+        '<table class="bs-table bs-compare" id="release-table"><thead><tr><th>Measured on</th>'
         f"<th>{against}</th><th>tuned</th><th>difference</th></tr></thead><tbody>{rows}</tbody></table></div>"
         '<p class="bs-soft">With 95 % intervals, on the same questions. “Better” and “worse” hold at 5 % over all sets '
         f"together; everything else is not shown to differ. {CAUTION}</p></div>"
@@ -208,7 +211,7 @@ def latency(found: dict[str, LatencyReport]) -> str:
     )
     longest = next(iter(found.values())).max_new_tokens
     return (
-        '<div class="bs-card" id="release-latency"><h3>Latency on this machine</h3><div class="bs-scroll">'
+        '<div class="bs-card" id="release-latency"><h3>Latency on this machine</h3><div class="bs-scroll" tabindex="0">'
         '<table class="bs-table"><thead><tr><th>model</th><th>at once</th><th>first token</th><th>complete</th>'
         "<th>95th percentile</th><th>tokens/s together</th><th>tokens within 2 s</th></tr></thead>"
         f'<tbody>{rows}</tbody></table></div><p class="bs-soft">Answers of at most {longest} tokens; users who ask at '
@@ -250,7 +253,8 @@ def _cell(measure: Measure) -> str:
 
 def _table(name: str, rows: str) -> str:
     return (
-        f'<div class="bs-scroll"><table class="bs-table bs-compare"><thead><tr><th>{escape(name)}</th><th>base</th>'
+        '<div class="bs-scroll" tabindex="0">'
+        f'<table class="bs-table bs-compare"><thead><tr><th>{escape(name)}</th><th>base</th>'
         f"<th>tuned</th><th>difference</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )
 

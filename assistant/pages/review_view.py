@@ -95,7 +95,8 @@ def set_state(found: ReviewSet, whole: SetProgress, readers: Sequence[ReviewerPr
         for one in readers
     )
     table = (
-        '<div class="bs-scroll"><table class="bs-table"><thead><tr><th>Reviewer</th><th>judged</th><th>skipped</th>'
+        '<div class="bs-scroll" tabindex="0">'
+        '<table class="bs-table"><thead><tr><th>Reviewer</th><th>judged</th><th>skipped</th>'
         f"<th>open</th></tr></thead><tbody>{rows}</tbody></table></div>"
         if rows
         else '<p class="bs-soft">Nobody has judged a case of it yet.</p>'

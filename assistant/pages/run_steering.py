@@ -32,7 +32,8 @@ def _ranks(past: History) -> str:
     curves = {f"rank {one.rank}": one.validation_curve for one in past.ranks}
     return (
         f"<h3>Search for the rank</h3>{line_chart(curves, 'step', 'validation loss')}"
-        '<div class="bs-scroll"><table class="bs-table"><thead><tr><th>rank</th><th>training</th><th>validation</th>'
+        '<div class="bs-scroll" tabindex="0">'
+        '<table class="bs-table"><thead><tr><th>rank</th><th>training</th><th>validation</th>'
         "<th>gap</th><th>then</th></tr></thead>"
         f'<tbody>{rows}</tbody></table></div><p class="bs-soft">Losses at the end, and their gap. Doubled where '
         "the loss flattens early, halved where the gap grows (lecture L1.10).</p>"
@@ -101,7 +102,8 @@ def _forgetting(past: History) -> str:
     return (
         f'<div class="bs-row"><h3>Forgetting monitor</h3>{state}</div>'
         f"{line_chart(curves, 'step', 'points lost', limit=last.limit)}"
-        '<div class="bs-scroll"><table class="bs-table"><thead><tr><th>asked</th><th>before</th><th>now</th>'
+        '<div class="bs-scroll" tabindex="0">'
+        '<table class="bs-table"><thead><tr><th>asked</th><th>before</th><th>now</th>'
         f'<th>lost</th></tr></thead><tbody>{rows}</tbody></table></div><p class="bs-soft">The same questions each '
         f"time, never trained on. Lost: absolute points of accuracy, with the 95 % interval of the paired difference; "
         f"limit {last.limit:g} points (lecture L2.9).</p>"
@@ -189,7 +191,7 @@ def _matrix(last: ConflictEvent) -> str:
         for one in names
     )
     return (
-        f'<div class="bs-scroll"><table class="bs-table"><thead><tr><th></th>{head}</tr></thead>'
+        f'<div class="bs-scroll" tabindex="0"><table class="bs-table"><thead><tr><th></th>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
 

@@ -75,7 +75,7 @@ def report(found: dict[str, Any] | None) -> str:
         return ""
     rows = "".join(_row(one) for one in found.get("table") or [])
     table = (
-        '<div class="bs-scroll"><table class="bs-table bs-compare" id="runs-report-table"><thead><tr>'
+        '<div class="bs-scroll" tabindex="0"><table class="bs-table bs-compare" id="runs-report-table"><thead><tr>'
         "<th>Held-out questions</th>"
         "<th>base</th><th>base, prompted</th><th>tuned</th></tr></thead>"
         f'<tbody>{rows}</tbody></table></div><p class="bs-soft">Share of answers that pass, with the 95 % interval. '

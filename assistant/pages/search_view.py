@@ -108,7 +108,8 @@ def table(details: SearchDetails) -> str:
     rows = "".join(_row(one, details) for one in details.trials)
     titles = "".join(f"<th>{escape(head)}</th>" for head in heads)
     return (
-        '<div class="bs-card"><h3>Trials</h3><div class="bs-scroll"><table class="bs-table" id="search-trials"><thead>'
+        '<div class="bs-card"><h3>Trials</h3><div class="bs-scroll" tabindex="0">'
+        '<table class="bs-table" id="search-trials"><thead>'
         f"<tr>{titles}</tr></thead><tbody>{rows}</tbody></table></div>"
         '<p class="bs-soft">In brackets: the last loss of a trial that ended early. The first trial is the run file as '
         "it is, where its values are among those searched.</p></div>"

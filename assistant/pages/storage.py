@@ -83,7 +83,8 @@ def table(kept: list[Stored]) -> str:
         for one in kept
     )
     return (
-        '<div class="bs-scroll"><table class="bs-table"><thead><tr><th>Kept</th><th>Entries</th><th>Size</th>'
+        '<div class="bs-scroll" tabindex="0">'
+        '<table class="bs-table"><thead><tr><th>Kept</th><th>Entries</th><th>Size</th>'
         f"<th>Since</th><th></th></tr></thead><tbody>{rows}</tbody></table></div>"
         f'<p class="bs-soft">{escape(storage.by_itself())}</p>'
     )

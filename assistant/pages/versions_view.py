@@ -30,7 +30,8 @@ def line(found: Sequence[Version], in_use: Version | None, history: Sequence[Dep
     told = f'<details class="bs-defaults"><summary>What was in use</summary><ul class="bs-list">{used}</ul></details>'
     nothing = '<p class="bs-soft">None of them is in use yet.</p>'
     return (
-        '<div class="bs-card" id="versions-line"><div class="bs-scroll"><table class="bs-table bs-compare"><thead><tr>'
+        '<div class="bs-card" id="versions-line"><div class="bs-scroll" tabindex="0">'
+        '<table class="bs-table bs-compare"><thead><tr>'
         "<th>version</th><th>change</th><th>from</th><th>knowledge until</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></div>{told if used else nothing}</div>"
     )
@@ -55,7 +56,8 @@ def version(one: Version, in_use: Version | None) -> str:
         for source in one.data_manifest.get("sources", [])
     )
     data = (
-        '<div class="bs-scroll"><table class="bs-table"><thead><tr><th>trained on</th><th>rows</th><th>SHA-256</th>'
+        '<div class="bs-scroll" tabindex="0">'
+        '<table class="bs-table"><thead><tr><th>trained on</th><th>rows</th><th>SHA-256</th>'
         f"</tr></thead><tbody>{sources}</tbody></table></div>"
         if sources
         else '<p class="bs-soft">What it was trained on is not known.</p>'
@@ -106,7 +108,8 @@ def ab_test(found: State) -> str:
     return (
         f'<div class="bs-card" id="versions-ab"><div class="bs-row"><h3>A/B test</h3>{state}</div>'
         f"<p>{escape(found.words)}</p>"
-        '<div class="bs-scroll"><table class="bs-table bs-compare"><thead><tr><th>version</th><th>users</th>'
+        '<div class="bs-scroll" tabindex="0">'
+        '<table class="bs-table bs-compare"><thead><tr><th>version</th><th>users</th>'
         f"<th>good answer</th><th>further answers, not counted</th></tr></thead><tbody>{rows}</tbody></table></div>"
         '<p class="bs-soft">Each user always gets the same version and counts once. Sequential probability ratio test '
         "(Wald 1947): it may be looked at after every answer, and ends where it is decided.</p></div>"
