@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: run test soak demo check bench install clean
+.PHONY: run test soak demo check bench docs screenshots audit install clean
 
 run: .venv/installed
 	$(BIN)/python app.py
@@ -43,6 +43,19 @@ bench: .venv/installed-dev
 	$(BIN)/python bench/playground.py latest
 	$(BIN)/python bench/search.py
 	$(BIN)/python bench/processes.py
+
+# The user guide as a site, in site/; and its pictures anew (half an hour, kept in .cache/screenshots).
+docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	$(BIN)/mkdocs build --strict --quiet
+
+screenshots: .venv/installed-dev
+	$(BIN)/python docs/screenshots.py
+
+# Known weaknesses of what is installed; asks an advisory service.
+audit: .venv/installed-dev
+	test -x .venv/audit/bin/pip-audit || { $(BIN)/python -m venv .venv/audit && .venv/audit/bin/pip install --quiet pip-audit==2.10.1; }
+	.venv/audit/bin/pip-audit --progress-spinner off --path $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
 
 install: .venv/installed-dev
 
