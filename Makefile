@@ -47,7 +47,7 @@ bench: .venv/installed-dev
 # The user guide as a site, in site/; and its pictures anew (half an hour, kept in .cache/screenshots).
 docs: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 screenshots: .venv/installed-dev
 	$(BIN)/python docs/screenshots.py
