@@ -167,7 +167,7 @@ def build(sign_in: SignIn = "off") -> GuardedBlocks:
 
         quiet = style.QUIET
         if people_tab is not None:
-            tabs: dict[gr.Tab, Role] = dict.fromkeys([plan_tab, data_tab, runs_tab, *review_page.making], "trainer")
+            tabs: dict[gr.Tab, Role] = dict.fromkeys([plan_tab, data_tab, runs_tab], "trainer")
             tabs[people_tab] = "administrator"
             account.connect(demo, who, pages, tabs)
         plan_page.load(demo)

@@ -13,11 +13,12 @@ from trainer import actor
 from trainer.actor import Actor, Role
 
 _NEEDED: dict[Role, tuple[str, ...]] = {
-    "trainer": ("play-bring", "play-cases-file", "release-settings", "release-actions", "dossier-make", "export",
-                "versions-register"),
-    "administrator": ("versions-actions", "review-delete"),
+    "trainer": ("#play-bring", "#play-cases-file", "#release-settings", "#release-actions", "#dossier-make", "#export",
+                "#versions-register", *(f"#review-tabs button[data-tab-id={one}]" for one in ("preferences", "sets"))),
+    "administrator": ("#versions-actions", "#review-delete"),
 }  # fmt: skip
-"""Ids of what else on the pages is only for this role and those above it."""
+"""Selectors of what else on the pages is only for this role and those above it; a tab of a page that is not drawn yet
+cannot be hidden otherwise."""
 
 
 def connect(demo: Any, head: Any, pages: Any, tabs: Mapping[Any, Role]) -> None:
@@ -39,7 +40,7 @@ def connect(demo: Any, head: Any, pages: Any, tabs: Mapping[Any, Role]) -> None:
 
 
 def _head(person: Actor) -> str:
-    not_theirs = [f"#{one}" for role, ids in _NEEDED.items() if not person.may(role) for one in ids]
+    not_theirs = [one for role, every in _NEEDED.items() if not person.may(role) for one in every]
     hidden = f"<style>{', '.join(not_theirs)} {{ display: none !important; }}</style>" if not_theirs else ""
     return hidden + (
         f'<form class="bs-who" method="post" action="/sign-out"><span>{escape(person.name)}, {person.role}</span>'

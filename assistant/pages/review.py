@@ -34,12 +34,10 @@ class ReviewPage:
     """What other pages need of this one.
 
     `started` changes to a run's id when the user aligns a model with the votes. `opens` has the page drawn in a new
-    window and whenever its tab is chosen, given the app and the tab. `making` are the tabs on which sets and preference
-    data are made.
+    window and whenever its tab is chosen, given the app and the tab.
     """
 
     started: gr.State
-    making: list[Any]
     opens: Callable[[Any, Any], None]
 
 
@@ -47,8 +45,7 @@ def build() -> ReviewPage:
     """Draw the page (within a tab) and connect it."""
     page = _Page()
     page.connect()
-    making = [page.parts["preferences"], page.parts["sets"]]
-    return ReviewPage(started=page.started, making=making, opens=page.opens)
+    return ReviewPage(started=page.started, opens=page.opens)
 
 
 class _Page:
