@@ -13,6 +13,7 @@ import sys
 import time
 from base64 import b64encode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
@@ -69,6 +70,12 @@ def browser(demo: access.GuardedBlocks, role: Role | None = None) -> Iterator[ht
         if role:
             found.post("/sign-in", data={"name": PEOPLE[role], "password": SECRET})
         yield found
+
+
+def run_apart(work: Any) -> Any:
+    """What a coroutine gives, in a thread of its own: the browser's tests leave a loop running in theirs."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 def numbered(demo: access.GuardedBlocks, name: str) -> int:
@@ -184,17 +191,17 @@ def test_every_function_is_reached_by_those_who_may_and_by_nobody_else(
             number, inputs=[None] * len(one.inputs), request=request, session_hash=role, state=None
         )
         if role is not None and ROLES.index(role) >= ROLES.index(needed):
-            asyncio.run(asked)
+            run_apart(asked)
             assert reached == [f"{PEOPLE[role]}, {role}"]
             continue
         events = {event for _, event in one.targets}
         if role is not None and events <= {"load", "select", "change", "tick", "expand"}:
-            given = asyncio.run(asked)["data"]
+            given = run_apart(asked)["data"]
             assert len(given) == len(one.outputs) and all("value" not in (update or ()) for update in given)
             by_itself += 1
         else:
             with pytest.raises(Exception) as refused:
-                asyncio.run(asked)
+                run_apart(asked)
             told = access.refused(Actor(PEOPLE[role], role), needed) if role else SIGN_IN_FIRST
             assert str(refused.value).strip("'") == told
         assert reached == []
@@ -267,7 +274,7 @@ def test_no_patients_text_comes_into_the_log_by_an_error(
     monkeypatch.setattr("gradio.Blocks.process_api", process_api)
     request = SimpleNamespace(request=SimpleNamespace(scope={gate.ACTOR: Actor("Ben Carter", "trainer")}))
     with pytest.raises(gr.Error, match="This did not work; what went wrong is in the app's log") as told:
-        asyncio.run(demo.process_api(numbered(demo, "plan._Page._start"), request=request))
+        run_apart(demo.process_api(numbered(demo, "plan._Page._start"), request=request))
     assert told.value.print_exception is False, "else Gradio prints it"
     assert "assistant.pages.plan._Page._start: ValueError from KeyError\n" in caplog.text
     assert "in process_api" in caplog.text, "where in the code"

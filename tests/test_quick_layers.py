@@ -128,6 +128,7 @@ def test_with_the_adapter_off_it_is_the_base_and_answers_are_as_the_plain_layers
         ({"model": {"quantization": "nf4"}}, "llama", False),
         ({"hardware": {"device": "cuda"}}, "llama", False),
         ({"hardware": {"processes": 2}}, "llama", False),
+        ({"steering": {"ewc": 0.01}}, "llama", False),
         ({}, "gpt2", False),
     ],
 )

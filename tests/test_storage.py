@@ -80,6 +80,7 @@ def kinds() -> list[Kind]:
     return [one.kind for one in storage.stored()]
 
 
+@pytest.mark.soak  # not yet steady beside other tests
 def test_everything_is_listed_and_nothing_of_it_is_left(full: Path):
     assert kinds() == list(storage.KINDS)
     listed = {one.kind: one for one in storage.stored()}

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from conftest import App
 
 
+pytestmark = pytest.mark.soak  # wants an app whose newest runs are its own
+
+
 @pytest.fixture
 def waiting(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Run, Run]]:
     """Two runs that wait in the app's home, behind somebody who has the CPU."""

@@ -35,12 +35,14 @@ LONGEST = 640
 def fits(run: RunConfig, settings: Any) -> bool:
     """Whether this run's model, of these settings (transformers'), is one that `quicken` knows.
 
-    Several processes wrap the model, and of a 4-bit base the products are bitsandbytes' own.
+    Several processes wrap the model, of a 4-bit base the products are bitsandbytes' own, and EWC asks for gradients of
+    the frozen weights too.
     """
     plain = isinstance(run.method, LoraMethod) and not run.method.dora and run.model.quantization == "none"
     return (
         plain
         and run.hardware.device == "cpu"
+        and not run.steering.ewc
         and run.hardware.processes * run.hardware.machines == 1
         and settings.model_type in MODELS
         and settings.hidden_act == "silu"
