@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from assistant.pages import uploads
 from trainer.data.inspection.assignment import assign
 from trainer.data.inspection.first_batch import TokenView, token_view
 from trainer.data.loading import read_rows, renamed
@@ -103,7 +103,7 @@ def read_columns(text: str) -> dict[str, str]:
 
 def rejected_file(recipe: Path, faults: list[Fault]) -> Path:
     """The rejected rows as a file in the folder that Gradio may serve."""
-    path = Path(os.environ["GRADIO_TEMP_DIR"]) / f"rejected-{recipe.name}.jsonl"
+    path = uploads.given_out(f"rejected-{recipe.name}.jsonl")
     write_rejected(path, faults)
     return path
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from assistant import fault_log
-from assistant.pages import dossier_view
+from assistant.pages import dossier_view, uploads
 from assistant.pages.background import in_a_sentence, said
 from assistant.pages.style import QUIET, html
 from trainer import runs
@@ -204,6 +203,6 @@ def _made(found: Evidence) -> tuple[Record | None, datetime | None, Path]:
 
 def _served(path: Path, run: str) -> str:
     """A copy in the folder that Gradio may serve; removed with its other files after an hour."""
-    target = Path(os.environ["GRADIO_TEMP_DIR"]) / f"{run}-{path.name}"
+    target = uploads.given_out(f"{run}-{path.name}")
     shutil.copyfile(path, target)
     return str(target)

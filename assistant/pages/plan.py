@@ -6,7 +6,6 @@ an app that was started anew, goes on where it was.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -333,7 +332,7 @@ def _when(draft: Draft) -> str:
 
 def _exported(draft: Draft) -> Path:
     """The conversation as a file in the folder that Gradio may serve; removed with its other files after an hour."""
-    path = Path(os.environ["GRADIO_TEMP_DIR"]) / f"bedside-plan-{draft.id}.md"
+    path = uploads.given_out(f"bedside-plan-{draft.id}.md")
     runs.write_atomically(path, drafts.as_markdown(draft))
     return path
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from assistant.pages import review_view
+from assistant.pages import review_view, uploads
 from assistant.pages.background import said
 from assistant.pages.style import QUIET, html, notice
 from trainer import hardware, readiness, runs
@@ -240,7 +238,7 @@ def _file(saved: Saved, kind: Kind, what: str) -> str | None:
     """The rows as a file in the folder that Gradio may serve; None where there are none."""
     from trainer.review import preferences
 
-    path = Path(os.environ["GRADIO_TEMP_DIR"]) / f"{saved.id}-{what}.jsonl"
+    path = uploads.given_out(f"{saved.id}-{what}.jsonl")
     path.unlink(missing_ok=True)
     try:
         preferences.export(saved.id, kind, path)

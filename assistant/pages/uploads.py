@@ -1,8 +1,11 @@
-"""Files that the user gives: bounded, with a safe name, kept in the home's `data/`."""
+"""Files that the user gives: bounded, with a safe name, kept in the home's `data/`; and those that are given out."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
+import secrets
 import shutil
 from pathlib import Path
 
@@ -11,6 +14,8 @@ from trainer.errors import UserError
 
 ACCEPTED = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".xlsx", ".docx", ".txt", ".zip")
 MOST_MB = 200
+_SECRET = secrets.token_bytes(32)
+"""Of this process: what makes names that nobody can guess."""
 
 
 class UploadError(UserError):
@@ -36,3 +41,14 @@ def keep(upload: Path) -> Path:
     shutil.move(upload, target)
     target.chmod(0o600)
     return target
+
+
+def given_out(name: str) -> Path:
+    """Where a file of this name is written that the browser is to fetch: under a name that nobody can guess.
+
+    It is removed with the browser's other copies; the gate lets nothing else of that folder be fetched.
+    """
+    hidden = hashlib.blake2b(name.encode(), key=_SECRET, digest_size=32).hexdigest()
+    folder = Path(os.environ["GRADIO_TEMP_DIR"]) / hidden
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / name

@@ -52,13 +52,13 @@ def signed_in(page: Page, address: str, role: Role) -> None:
     expect(page.locator("#who")).to_contain_text(f"{PEOPLE[role]}, {role}", timeout=120_000)
 
 
-def tabs(page: Page) -> list[str]:
+def tabs(page: Page, within: str = "#pages") -> list[str]:
     """The pages that somebody sees; on a phone some of them are behind the three dots."""
     more = page.get_by_role("button", name="More tabs").locator("visible=true")
     if more.count():
         more.first.click()
-    found = page.get_by_role("tab").locator("visible=true").all_inner_texts()
-    return [one.strip() for one in found if one.strip() in PAGES]
+    found = page.locator(f"{within} button").locator("visible=true").all_inner_texts()
+    return [one.strip() for one in found]
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -79,7 +79,7 @@ def test_each_role_sees_what_it_may_use_and_acts_under_its_name(browser: Browser
             box = page.locator("#review-reviewer input, #review-reviewer textarea")
             expect(box).to_have_value("Anna Berg")
             expect(box).to_be_disabled()
-            expect(page.get_by_role("tab", name="Sets", exact=True)).not_to_be_visible()
+            assert not {"Sets", "Preferences"} & set(tabs(page, "#review-tabs"))
             page.locator("#review-vote-tie").click()
             expect(page.locator("#review-voted")).to_contain_text("Your vote is kept")
             with store.session() as session:
@@ -88,13 +88,13 @@ def test_each_role_sees_what_it_may_use_and_acts_under_its_name(browser: Browser
             page.wait_for_selector("#plan-chip-0", state="visible")
         else:
             tabs(page)
-            page.get_by_role("tab", name="People", exact=True).click()
+            page.locator("#pages button", has_text="People").locator("visible=true").first.click()
             page.fill("#people-name input, #people-name textarea", f"Dora <b>{width}</b>")
             page.click("#people-add")
             expect(page.locator("#people-said")).to_contain_text(f"Dora <b>{width}</b> may sign in now. The password")
             expect(page.locator("#people-list")).to_contain_text(f"Dora <b>{width}</b>")
         expected = {"reviewer": PAGES[3:6], "trainer": PAGES[:6], "administrator": PAGES}[role]
-        assert sorted(set(tabs(page))) == sorted(expected)
+        assert sorted({*tabs(page)} & {*PAGES}) == sorted(expected)
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "nothing sticks out"
         page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_label("Password")).to_be_visible()
