@@ -44,7 +44,7 @@ bench: .venv/installed-dev
 	$(BIN)/python bench/search.py
 	$(BIN)/python bench/processes.py
 
-# The user guide as a site, in site/; and its pictures anew (half an hour, kept in .cache/screenshots).
+# The user guide as a site, in build/guide; and its pictures anew (half an hour, kept in .cache/screenshots).
 docs: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

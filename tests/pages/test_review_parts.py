@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any, get_args
@@ -12,7 +11,7 @@ import pytest
 from gradio.components import Component
 from sqlmodel import select
 
-from assistant.pages import review_charts, review_sets, review_view
+from assistant.pages import review_charts, review_sets, review_view, uploads
 from assistant.pages.review_judging import Judging
 from assistant.pages.review_preferences import Preferences
 from assistant.pages.review_results import Results
@@ -258,7 +257,7 @@ def test_votes_become_saved_data_and_a_run_with_its_reasons(
     saved = load("ward-v1")
     assert run.config.data.sources[0].name == str(saved.pairs)
     assert "objective.kind" in page[preferences.reasons].value and "Azar et al. 2023" in page[preferences.reasons].value
-    file = Path(os.environ["GRADIO_TEMP_DIR"]) / "ward-v1-pairs.jsonl"
+    file = uploads.given_out("ward-v1-pairs.jsonl")
     assert file.read_bytes() == saved.pairs.read_bytes() and page[preferences.downloads[0]].visible
 
 
