@@ -270,9 +270,14 @@ def read_state(folder: Path) -> RunState:
 
 def lives(folder: Path) -> bool:
     """Whether a job's process is there: by the lock that it holds, since pids are used again and clocks shift."""
+    return is_held(folder / LIFE_LOCK)
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a process holds this lock file; not where there is none."""
     try:
-        with (folder / LIFE_LOCK).open("rb") as life:
-            fcntl.flock(life, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with lock.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return False
     except BlockingIOError:
         return True

@@ -34,14 +34,11 @@ _KINDS: dict[str, Kind] = {"runs": "run", "evaluations": "evaluation", "searches
 _DEVICES = {"cpu": "the CPU", "cuda": "the GPU"}
 
 
-class Entry(BaseModel):
-    """A place in the queue. Jobs are written as in the home: `runs/ID`."""
+class Named(BaseModel):
+    """A job as the queue's files name it."""
 
     job: str
-    device: str
-    """Of what kind: cpu or cuda."""
-    after: str | None = None
-    """A job that has to end before this one can begin; until then, others go first."""
+    """As in the home: `runs/ID`, `evaluations/ID` or `searches/ID`."""
 
     @property
     def folder(self) -> Path:
@@ -56,14 +53,22 @@ class Entry(BaseModel):
         return _KINDS[self.folder.parent.name]
 
 
+class Entry(Named):
+    """A place in the queue."""
+
+    device: str
+    """Of what kind: cpu or cuda."""
+    after: str | None = None
+    """A job that has to end before this one can begin; until then, others go first."""
+
+
 class _Order(RootModel[list[Entry]]):
     pass
 
 
-class Holder(BaseModel):
+class Holder(Named):
     """Who has a device, as written in its lock file; true for as long as that is locked."""
 
-    job: str
     pid: int
     wants_room: bool = False
     """It needs the memory of models that wait for questions (`trainer.room`)."""
@@ -186,10 +191,7 @@ def now() -> Queue:
         )
         for one in order
     ]
-    running = [
-        Running(id=Path(one.job).name, kind=_KINDS[Path(one.job).parent.name], device=name)
-        for name, one in holders().items()
-    ]
+    running = [Running(id=one.id, kind=one.kind, device=name) for name, one in holders().items()]
     return Queue(running=running, waiting=waiting)
 
 
@@ -213,7 +215,7 @@ def holders() -> dict[str, Holder]:
 def holder(path: Path) -> Holder | None:
     """Who has the device of this lock file; None where nobody does, or has not yet written it down."""
     with suppress(FileNotFoundError, ValidationError):
-        if _is_held(path):
+        if jobs.is_held(path):
             return Holder.model_validate_json(path.read_text(encoding="utf-8"))
     return None
 
@@ -225,7 +227,7 @@ def lock_file(device: str) -> Path:
 
 def job_of(holder: Holder) -> Job:
     """The job that has a device; raises `RunError` where it cannot be read."""
-    return job(_KINDS[Path(holder.job).parent.name], Path(holder.job).name)
+    return job(holder.kind, holder.id)
 
 
 def job(kind: Kind, identity: str) -> Job:
@@ -329,7 +331,7 @@ def _sentence(mine: Entry, order: list[Entry]) -> str:
     running = [one for name, one in holders().items() if name.startswith(mine.device)]
     if not running:
         return f"Next on {device}."
-    names = " or ".join(f"{_KINDS[Path(one.job).parent.name]} {Path(one.job).name}" for one in running)
+    names = " or ".join(f"{one.kind} {one.id}" for one in running)
     return f"Next on {device}, when {names} has ended."
 
 
@@ -384,15 +386,6 @@ def _changing() -> Iterator[list[Entry]]:
         order = _read()
         yield order
         jobs.write_atomically(folder() / "order.json", _Order(_living(order)).model_dump_json(indent=1))
-
-
-def _is_held(path: Path) -> bool:
-    with path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        return False
 
 
 def _name(folder: Path) -> str:
