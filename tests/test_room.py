@@ -159,7 +159,6 @@ def test_a_job_waits_a_while_for_those_who_do_not_leave_and_hears_a_stop(
     held.close()
 
 
-@pytest.mark.soak  # not yet steady beside other tests
 def test_models_that_nobody_asks_leave_memory_after_a_while(
     pair: tuple[ModelRef, ModelRef], monkeypatch: pytest.MonkeyPatch
 ):

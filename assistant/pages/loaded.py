@@ -105,8 +105,9 @@ class Loaded:
             asked = self._wanted_since is not None
             if idle < IDLE_SECONDS and not (asked and (idle > ANSWERING_SECONDS or self._grace_is_over(now))):
                 return True
-            self._pairing, self._wanted_since = None, None
+            # In this order: who sees that they are gone counts on their memory.
             pairing.close()
+            self._pairing, self._wanted_since = None, None
             return False
 
     def _grace_is_over(self, now: float) -> bool:
