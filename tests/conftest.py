@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from chatml import CHATML
@@ -38,6 +40,29 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("BEDSIDE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return tmp_path / "home"
+
+
+class Shown(NamedTuple):
+    """What a command ended with."""
+
+    status: Any
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Shown]:
+    """`bedside` with these arguments, in this process."""
+    from assistant import cli
+
+    def call(*arguments: str) -> Shown:
+        monkeypatch.setattr(sys, "argv", ["bedside", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        return Shown(ended.value.code, printed.out, printed.err)
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import json
-import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from assistant import cli, data_commands
+from assistant import data_commands
 from trainer import config
 
 
-class Shown(NamedTuple):
-    status: Any
-    out: str
-    err: str
-
-
 @pytest.fixture
-def bedside(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    def call(*arguments: str) -> Shown:
-        monkeypatch.setattr(sys, "argv", ["bedside", "data", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return Shown(ended.value.code, printed.out, printed.err)
-
-    return call
+def bedside(command: Callable[..., Any]) -> Callable[..., Any]:
+    return partial(command, "data")
 
 
 @pytest.fixture

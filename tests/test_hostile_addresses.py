@@ -7,10 +7,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from local_server import Server
 
 from assistant.planner import chat_model
 from assistant.planner.answers import Answers
@@ -19,31 +20,6 @@ from evaluators.chat_client import AddressRefused
 from evaluators.judge import JudgeError, judge_harm
 
 NO_CHAT_MODEL = "where a cloud keeps its machines' secrets and no chat model answers; name another address."
-
-
-class Server:
-    """Answers as it is told to, and remembers what it was sent."""
-
-    def __init__(self, reply: Callable[[BaseHTTPRequestHandler], None]) -> None:
-        self.asked: list[str] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["Content-Length"]))
-                outer.asked.append(f"POST {self.path}")
-                reply(self)
-
-            def do_GET(self) -> None:
-                outer.asked.append(f"GET {self.path}")
-                reply(self)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self.http.server_port
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
 
 
 @pytest.fixture
@@ -56,8 +32,7 @@ def serve() -> Iterator[Callable[[Callable[[BaseHTTPRequestHandler], None]], Ser
 
     yield start
     for one in running:
-        one.http.shutdown()
-        one.http.server_close()
+        one.close()
 
 
 def said(text: str) -> Callable[[BaseHTTPRequestHandler], None]:

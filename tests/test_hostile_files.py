@@ -9,12 +9,12 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from assistant import cli
 from trainer import actor, config, models, reach, runs
 from trainer.actor import Actor, NotAllowed
 from trainer.config import ConfigError
@@ -328,13 +328,8 @@ def test_what_is_no_path_is_let_pass(name: str):
         ["preferences", "show", "../runs"],
     ],
 )
-def test_ids_and_paths_of_the_command_line_end_in_a_sentence(
-    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+def test_ids_and_paths_of_the_command_line_end_in_a_sentence(arguments: list[str], command: Callable[..., Any]):
     (config.home() / "runs").mkdir()
-    monkeypatch.setattr(sys, "argv", ["bedside", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    told = capsys.readouterr()
-    assert ended.value.code == 2 and told.out == "" and len(told.err.strip().splitlines()) == 1
+    told = command(*arguments)
+    assert told.status == 2 and told.out == "" and len(told.err.strip().splitlines()) == 1
     assert (config.home() / "runs").is_dir()

@@ -8,16 +8,16 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from local_server import Server
 
 from assistant.pages import uploads
 from trainer.data import recipes
@@ -158,41 +158,25 @@ def file_routes() -> list[str]:
     )
 
 
-class Inner:
-    """A server that only this machine reaches."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                outer.asked.append(self.path)
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(SECRET.encode())
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self.http.server_port
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+def tells(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.end_headers()
+    handler.wfile.write(SECRET.encode())
 
 
 @pytest.fixture
-def inner() -> Iterator[Inner]:
-    found = Inner()
+def inner() -> Iterator[Server]:
+    """A server that only this machine reaches."""
+    found = Server(tells)
     yield found
-    found.http.shutdown()
-    found.http.server_close()
+    found.close()
 
 
 def as_file(path: str, **more: Any) -> dict[str, Any]:
     return {"path": path, "meta": {"_type": "gradio.FileData"}, "orig_name": "rows.csv", **more}
 
 
-def test_no_address_is_fetched_for_a_browser(app: App, inner: Inner):
+def test_no_address_is_fetched_for_a_browser(app: App, inner: Server):
     for host in ("127.0.0.1", "localhost", "0.0.0.0", "[::1]", "2130706433"):
         address = f"http://{host}:{inner.port}/latest/meta-data"
         for route in (f"/gradio_api/file={address}", f"/gradio_api/proxy={address}", f"/file={address}"):

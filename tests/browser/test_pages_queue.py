@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from conftest import App
 
 
-pytestmark = pytest.mark.soak  # wants an app whose newest runs are its own
-
-
 @pytest.fixture
 def waiting(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Run, Run]]:
     """Two runs that wait in the app's home, behind somebody who has the CPU."""
@@ -42,7 +39,7 @@ def waiting(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Run, Ru
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-def test_what_waits_is_moved_and_taken_out(page: Page, waiting: tuple[Run, Run], width: int):
+def test_what_waits_is_moved_and_taken_out(waiting: tuple[Run, Run], page: Page, width: int):
     early, late = waiting
     page.set_viewport_size({"width": width, "height": 900})
     page.get_by_role("tab", name="Runs", exact=True).click()

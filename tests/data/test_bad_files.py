@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from documents import parquet, word
 
 from trainer.data.reading import archives
 from trainer.data.reading.files import read_records
@@ -57,26 +58,6 @@ def workbook(rows: list[list[Any]]) -> bytes:
         book.worksheets[0].append(row)
     content = io.BytesIO()
     book.save(content)
-    return content.getvalue()
-
-
-def word(paragraphs: list[str]) -> bytes:
-    import docx
-
-    document = docx.Document()
-    for paragraph in paragraphs:
-        document.add_paragraph(paragraph)
-    content = io.BytesIO()
-    document.save(content)
-    return content.getvalue()
-
-
-def parquet(rows: list[dict[str, Any]]) -> bytes:
-    import pyarrow
-    from pyarrow import parquet
-
-    content = io.BytesIO()
-    parquet.write_table(pyarrow.Table.from_pylist(rows), content)
     return content.getvalue()
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from documents import parquet, word
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -95,25 +96,6 @@ def as_workbook(rows: list[list[str]]) -> bytes:
     return content.getvalue()
 
 
-def as_word(text: str) -> bytes:
-    import docx
-
-    document = docx.Document()
-    document.add_paragraph(text)
-    content = io.BytesIO()
-    document.save(content)
-    return content.getvalue()
-
-
-def as_parquet(rows: list[dict[str, Any]]) -> bytes:
-    import pyarrow
-    from pyarrow import parquet
-
-    content = io.BytesIO()
-    parquet.write_table(pyarrow.Table.from_pylist(rows), content)
-    return content.getvalue()
-
-
 def as_zip(name: str, inner: bytes) -> bytes:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -138,8 +120,8 @@ SEEDS: dict[str, bytes] = {
     "conll": b"Aspirin B-Drug\nhelps O\n\nIt O\n",
     "zip": as_zip("rows.jsonl", as_lines([GOOD])),
     "xlsx": as_workbook([["question", "answer"], ["q", "a"]]),
-    "docx": as_word("Seen today."),
-    "parquet": as_parquet([GOOD, GOOD]),
+    "docx": word(["Seen today."]),
+    "parquet": parquet([GOOD, GOOD]),
 }
 
 
