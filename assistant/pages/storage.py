@@ -56,7 +56,7 @@ class StoragePart:
 
     def _delete(self, kinds: list[str] | None, days: float | None, typed: str | None) -> Updates:
         named = set(kinds or [])
-        chosen: list[storage.Kind] = [kind for kind in storage.KINDS if named & {kind}]
+        chosen: list[storage.Kind] = [kind for kind in storage.KINDS if kind in named]
         if not chosen:
             return self._say("Nothing was deleted", ["Choose what is to be deleted."], "warn")
         if (typed or "").strip().lower() != WORD:
@@ -76,15 +76,16 @@ def table(kept: list[Stored]) -> str:
     """What is kept, a row a kind; and what goes by itself."""
     if not kept:
         return '<p class="bs-soft">Nothing is kept on this machine yet.</p>'
-    patients = badge("may hold patient text", "warn")
+    # Beneath the name: in a column of its own it would be out of sight on a telephone.
+    patients = f"<br>{badge('may hold patient text', 'warn')}"
     rows = "".join(
-        f"<tr><td>{escape(one.what.capitalize())}</td><td>{one.entries:,}</td><td>{one.megabytes:,.1f} MB</td>"
-        f"<td>{one.oldest:%-d %b %Y}</td><td>{patients if one.patient_text else ''}</td></tr>"
+        f"<tr><td>{escape(one.what.capitalize())}{patients if one.patient_text else ''}</td>"
+        f"<td>{one.entries:,}</td><td>{one.megabytes:,.1f} MB</td><td>{one.oldest:%-d %b %Y}</td></tr>"
         for one in kept
     )
     return (
         '<div class="bs-scroll" tabindex="0">'
         '<table class="bs-table"><thead><tr><th>Kept</th><th>Entries</th><th>Size</th>'
-        f"<th>Since</th><th></th></tr></thead><tbody>{rows}</tbody></table></div>"
+        f"<th>Since</th></tr></thead><tbody>{rows}</tbody></table></div>"
         f'<p class="bs-soft">{escape(storage.by_itself())}</p>'
     )

@@ -25,6 +25,7 @@ def waiting(app: App, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Run, Ru
     monkeypatch.setenv("BEDSIDE_HOME", str(app.home))
     with queue.lock_file("cpu").open("a") as device:
         fcntl.flock(device, fcntl.LOCK_EX)
+        device.truncate(0)  # the name of whoever had it before
         made = [runs.create(RunConfig.model_validate({"output": {"name": name}})) for name in ("early", "late")]
         early, late = (runs.start(run) for run in made)
         yield early, late
