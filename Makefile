@@ -42,7 +42,6 @@ bench: .venv/installed-dev
 	$(BIN)/python bench/processes.py
 	$(BIN)/python bench/playground.py latest
 	$(BIN)/python bench/search.py
-	$(BIN)/python bench/processes.py
 
 # The user guide as a site, in build/guide; and its pictures anew (half an hour, kept in .cache/screenshots).
 docs: .venv/installed
