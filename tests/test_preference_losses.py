@@ -90,12 +90,17 @@ def test_cpo_and_simpo():
 def test_kto_weighs_gains_against_the_drift():
     objective = KtoObjective(beta=0.2)
     good = torch.tensor([True, False])
-    judged = judge_answers(objective, CHOSEN, good, BASE_CHOSEN, torch.tensor(0.4), (1.5, 0.75))
+    judged = judge_answers(objective, CHOSEN, CHOSEN_TOKENS, good, BASE_CHOSEN, torch.tensor(0.4), (1.5, 0.75))
     # Gains 1 and 0.5: 1.5 x (1 - sigmoid(0.2 x (1 - 0.4))), and 0.75 x (1 - sigmoid(0.2 x (0.4 - 0.5)))
     assert judged.losses.tolist() == pytest.approx([0.705054, 0.378750], abs=1e-6)
     assert judged.won.tolist() == [1, 0], "the bad answer gained more than the drift"
     assert judged.chosen_rewards.tolist() == pytest.approx([0.2])
     assert judged.rejected_rewards.tolist() == pytest.approx([0.1])
+
+    objective.sft_weight = 0.5
+    term = judge_answers(objective, CHOSEN, CHOSEN_TOKENS, good, BASE_CHOSEN, torch.tensor(0.4), (1.5, 0.75))
+    by_hand = -0.5 * (CHOSEN / CHOSEN_TOKENS)[0].item()
+    assert (term.losses - judged.losses).tolist() == pytest.approx([by_hand, 0], abs=1e-6), "of the good answer alone"
 
 
 def test_a_pair_that_stands_as_in_the_reference_is_won_by_half():

@@ -53,6 +53,13 @@ class KtoObjective(Section):
 
     kind: Literal["kto"] = Field(default="kto", description=_KIND)
     beta: float = Field(default=0.1, gt=0, le=10, description="How close the model is held to the reference.")
+    sft_weight: float = Field(
+        default=0.0,
+        ge=0,
+        le=10,
+        description="Weight of the good answers' own cross-entropy beside it, without which few answers are told apart "
+        "long before the model says them (as for DPO: Pang et al. 2024).",
+    )
 
 
 class OrpoObjective(Section):

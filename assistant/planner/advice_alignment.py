@@ -51,7 +51,8 @@ SMALLEST = 0.3
 IPO_BETA = 0.02
 """A lead of 25 nats. At 0.1 it is 5, which 18 pairs of the embedded model reached at once, and no answer changed."""
 SFT_WEIGHT = 1.0
-"""Of the chosen answers' own cross-entropy beside DPO's loss (Pang et al. 2024: 1)."""
+"""Of the good answers' own cross-entropy beside DPO's or KTO's loss (Pang et al. 2024: 1). Without it KTO told 66
+answers of the embedded model apart to a loss of 1e-4, and of 36 unseen answers not one was better than before."""
 _RULES: list[Rule] = ["structure", "safety", "length"]
 _REINFORCED_STEPS = 100
 _MOST_AT_ONCE = 4
@@ -179,10 +180,10 @@ def choose(saved: Saved | None, started: bool, as_labels: bool = False) -> tuple
 
 def labelled(what: str, wanted: bool = False) -> tuple[AnyObjective, list[Reason]]:
     """For single answers that are good or bad; `wanted`: they are taken though there are pairs."""
-    objective = KtoObjective()
+    objective = KtoObjective(sft_weight=SFT_WEIGHT)
     why = "You asked for single answers" if wanted else "There are no pairs, only single answers"
     why += f" ({what}), which KTO learns from."
-    return objective, _of(objective, why, "Ethayarajh et al. 2024", beta=_BETA)
+    return objective, _of(objective, why, "Ethayarajh et al. 2024", beta=_BETA, sft_weight=_SFT)
 
 
 def unstarted(what: str) -> tuple[AnyObjective, list[Reason]]:

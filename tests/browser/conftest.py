@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from trainer import runs
 from trainer.runs import Run
@@ -106,10 +106,17 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
         yield one
 
 
+@pytest.fixture(scope="session")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """What all windows keep of the app's scripts: compiling them takes most of the time until a page is shown."""
+    one = browser.new_context(viewport={"width": 1280, "height": 900})
+    yield one
+    one.close()
+
+
 @pytest.fixture
-def page(browser: Browser, app: App) -> Iterator[Page]:
+def page(context: BrowserContext, app: App) -> Iterator[Page]:
     """A new window on the app; anything that the page asks of another server fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
     foreign: list[str] = []
     window = context.new_page()
     own = (app.url, "data:", "blob:")
@@ -117,7 +124,9 @@ def page(browser: Browser, app: App) -> Iterator[Page]:
     window.goto(app.url)
     window.wait_for_selector("#plan-chip-0", state="visible")
     yield window
-    context.close()
+    window.evaluate("localStorage.clear()")
+    window.close()
+    context.clear_cookies()
     assert foreign == []
 
 

@@ -18,7 +18,7 @@ from trainer.data.rows import Message, Row
 from trainer.hardware import Machine
 from trainer.jobs import RunError
 from trainer.method_sections import AdapterMethod, FullMethod, LoraMethod, PrefixMethod, PTuningMethod
-from trainer.objective_sections import DpoObjective, GrpoObjective, RewardObjective
+from trainer.objective_sections import DpoObjective, GrpoObjective, KtoObjective, RewardObjective
 from trainer.review import preferences
 from trainer.review.preference_data import PreferenceData, ReaderAgreement
 from trainer.review.preferences import Saved
@@ -121,7 +121,7 @@ def test_readers_who_decide_by_chance_leave_a_loss_that_is_defined():
 
 def test_labels_alone_are_kto_nothing_trained_is_orpo_and_no_votes_are_rules():
     labels, reasons = align(data(0, 30), run())
-    assert labels.objective.kind == "kto" and labels.data.sources[0].name.endswith("labels.jsonl")
+    assert labels.objective == KtoObjective(sft_weight=1.0) and labels.data.sources[0].name.endswith("labels.jsonl")
     assert "only single answers (20 good and 10 bad answers)" in why(reasons, "objective.kind").why
     wanted, reasons = align(data(40, 30), run(), as_labels=True)
     assert wanted.objective.kind == "kto" and wanted.data.sources[0].name.endswith("labels.jsonl")

@@ -74,14 +74,16 @@ def judge_pairs(
 def judge_answers(
     objective: KtoObjective,
     said: torch.Tensor,
+    tokens: torch.Tensor,
     good: torch.Tensor,
     reference_said: torch.Tensor,
     drift: torch.Tensor,
     weights: tuple[float, float],
 ) -> Judged:
-    """Single answers by their log-likelihoods (nats), (answers,); see `kto` for the rest."""
+    """Single answers by their log-likelihoods (nats) and lengths in tokens, (answers,); see `kto` for the rest."""
     gain = said - reference_said
     losses = kto(gain, good, drift, objective.beta, *weights)
+    losses = losses - objective.sft_weight * good * (said / tokens)
     rewards, likely = objective.beta * gain.detach(), said.detach()
     won = 0.5 + 0.5 * torch.sign((rewards - objective.beta * drift) * torch.where(good, 1.0, -1.0))
     return Judged(losses, won, rewards[good], rewards[~good], likely[good], likely[~good])

@@ -163,15 +163,15 @@ class PreferenceTrainer(RunTrainer, Trainer):
 
     def _judged(self, model: Any, inputs: dict[str, Any], likely: torch.Tensor) -> Judged:
         objective, at = self.run.objective, inputs["number"].cpu()
+        tokens = (inputs["labels"][:, 1:] != IGNORED).sum(1)
         if isinstance(objective, KtoObjective):
             prefix = "unrelated_"
             unrelated = {name.removeprefix(prefix): one for name, one in inputs.items() if name.startswith(prefix)}
             moved = reference.score(model, unrelated) - self.known["train/unrelated"][at].to(likely.device)
             known = self.known["train/completion"][at].to(likely.device)
             drift = moved.mean().clamp(min=0)
-            return judge_answers(objective, likely, inputs["label"], known, drift, self.weights)
+            return judge_answers(objective, likely, tokens, inputs["label"], known, drift, self.weights)
         assert isinstance(objective, Paired)
-        tokens = (inputs["labels"][:, 1:] != IGNORED).sum(1)
         parts = [*likely.chunk(2), *tokens.chunk(2)]
         if not isinstance(objective, DpoObjective):
             return judge_pairs(objective, *parts)

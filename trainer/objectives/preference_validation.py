@@ -86,8 +86,10 @@ def _judged(
         said = asker.ask(Answers(held_back, "completion_ids"), rows)
         elsewhere = asker.ask(Answers(held_back, "completion_ids", unrelated), rows)
         drift = (elsewhere - known["validation/unrelated"][rows]).mean().clamp(min=0)
+        known_said = known["validation/completion"][rows]
         good = torch.tensor([held_back["label"][row] for row in rows])
-        return judge_answers(objective, said, good, known["validation/completion"][rows], drift, weights)
+        tokens = torch.tensor([len(held_back["completion_ids"][row]) for row in rows])
+        return judge_answers(objective, said, tokens, good, known_said, drift, weights)
     assert isinstance(objective, Paired)
     answers = [Answers(held_back, f"{side}_ids") for side in PAIR]
     likely = [asker.ask(one, rows) for one in answers]
