@@ -13,7 +13,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer import config, storage
+from trainer import config, restarts, storage
 from trainer.errors import UserError
 
 if TYPE_CHECKING:
@@ -61,6 +61,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(told, file=sys.stderr)
     _keep_to_ourselves()
     storage.sweep_passing()
+    if open_to_others:  # at such a machine nobody sits who would press Resume
+        for sentence in restarts.resume():
+            print(sentence, flush=True)
     threading.Thread(target=storage.keep_to_limit, daemon=True).start()
 
     demo = build(sign_in)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from trainer import actor, events, jobs, queue, runs, worker
+from trainer import actor, audit, events, jobs, queue, restarts, runs, worker
 from trainer.actor import Actor
 from trainer.evaluation import evaluations
 from trainer.evaluation.request import EvaluationRequest, SuiteChoice
@@ -113,6 +113,43 @@ def test_each_waits_for_its_turn_and_can_be_moved_stopped_and_killed():
     soon(lambda: not queue.now().running)
     with pytest.raises(RunError, match="There is no waiting job 'x'; `bedside runs queue` shows those there are"):
         queue.move("x", "first")
+
+
+def test_what_a_restart_cut_off_is_in_the_queue_again_in_its_order_and_once():
+    with busy_device():
+        with actor.acting_as(Actor("Anna", "trainer")):
+            a, b, c, d = (started(name) for name in "abcd")
+        queue.move(b.id, "last")
+        runs.stop(c)
+        soon(lambda: runs.get(c.id).status.state == "stopped")
+        assert restarts.resume() == [], "while their processes are there"
+        for run in (a, b, d):
+            kill(run)
+        soon(lambda: not any(jobs.lives(run.folder) for run in (a, b, d)))
+        # As if it had been at work: such a one goes first.
+        jobs.write_state(d.folder, jobs.read_state(d.folder).model_copy(update={"state": "training", "step": 7}))
+        assert restarts.resume() == [
+            f"Run {d.id} was cut off by a restart at step 7, and is in the queue again.",
+            f"Run {a.id} was cut off by a restart at step 0, and is in the queue again.",
+            f"Run {b.id} was cut off by a restart at step 0, and is in the queue again.",
+        ]
+        assert order() == ["d", "a", "b"]
+        assert [one.status.owner for one in map(runs.get, (a.id, b.id, d.id))] == ["Anna"] * 3
+        assert restarts.DETAIL in details(d)
+        assert [one.on for one in audit.entries() if one.action == "started again after a restart"] == [
+            f"run {one.id}" for one in (d, a, b)
+        ]
+
+        for run in (a, d):
+            kill(run)
+        soon(lambda: not any(jobs.lives(run.folder) for run in (a, d)))
+        jobs.write_state(d.folder, jobs.read_state(d.folder).model_copy(update={"step": 8}))
+        assert restarts.resume() == [
+            f"Run {d.id} was cut off by a restart at step 8, and is in the queue again.",
+            f"Run {a.id} was cut off by a restart at step 0 for the second time, and is left as it is.",
+        ]
+        assert order() == ["b", "d"] and runs.get(a.id).status.state == "failed"
+        assert restarts.resume() == []
 
 
 def test_two_apps_on_one_home_start_jobs_at_once():

@@ -18,6 +18,7 @@ from trainer import actor, config, events
 FILE = "audit.jsonl"
 Action = Literal[
     "started",
+    "started again after a restart",
     "stopped",
     "deleted",
     "brought in",

@@ -195,6 +195,19 @@ def now() -> Queue:
     return Queue(running=running, waiting=waiting)
 
 
+def listed() -> list[str]:
+    """The jobs that have a place, in their order and as `Named.job` names them, whether their processes live or not."""
+    return [one.job for one in _read()]
+
+
+def all_jobs() -> Iterator[Named]:
+    """Every job of the home, whatever its state; whether it can be read is not looked at."""
+    for parent in _KINDS:
+        place = run_config.home() / parent
+        if place.is_dir():
+            yield from (Named(job=f"{parent}/{one.name}") for one in sorted(place.iterdir()) if one.is_dir())
+
+
 def place(job: Job) -> str:
     """Where a job stands in the queue, in a sentence; empty for one that does not wait."""
     order = _living(_read())
