@@ -96,6 +96,11 @@ def detect() -> Machine:
     )
 
 
+def is_zero_gpu() -> bool:
+    """Whether this is a Hugging Face Space that is lent a GPU for single calls, and has none of its own."""
+    return os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
+
 def cpu_has_bf16() -> bool:
     """Whether this machine's CPU multiplies in bf16 itself; emulated, bf16 is several times slower than fp32."""
     return detect().cpu_bf16

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TextIO, TypeVar
 
 from pydantic import BaseModel
 
-from trainer import actor, audit, events
+from trainer import actor, audit, events, hardware
 from trainer.errors import UserError
 from trainer.sections import FORMAT_VERSION
 
@@ -49,6 +49,13 @@ CODE_ROOT = Path(__file__).resolve().parent.parent
 
 class RunError(UserError):
     """A run or an evaluation cannot be found, read or changed; the text says which, why and what to do."""
+
+
+NOT_ON_ZERO_GPU = (
+    "Nothing is trained on this Space: ZeroGPU lends it a GPU for the length of an answer, and a training takes "
+    "longer. Give the Space hardware of its own (for the smallest models a CPU will do), or export the run file and "
+    "train where you have a machine."
+)
 
 
 class StopRequested(Exception):
@@ -78,6 +85,7 @@ class Job(BaseModel):
     """What to do instead of starting one that is done."""
     goes_on: ClassVar[str] = "It can be started again."
     """What follows from its process having died."""
+    trains: ClassVar[bool] = False
 
     id: str
     folder: Path
@@ -181,6 +189,8 @@ def go(job: J, reread: Callable[[str], J]) -> J:
     """`start`, without asking whose the job is and without a line in the audit log."""
     from trainer import queue  # which knows jobs
 
+    if job.trains and hardware.is_zero_gpu():
+        raise RunError(NOT_ON_ZERO_GPU)
     # The process inherits the lock and never opens it anew: it is held from here until that process is gone.
     with (job.folder / LIFE_LOCK).open("a") as life, (job.folder / "log.txt").open("a") as log:
         job = _claim(job, reread, life)

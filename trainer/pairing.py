@@ -86,6 +86,11 @@ class Pairing:
         self.system = self._leads.run.config.task.system_prompt
         """The system prompt that both are asked with; see the module."""
 
+    def move(self, device: str) -> None:
+        """Answer there from now on."""
+        for half in self.halves.values():
+            half.model.to(device)
+
     def close(self) -> None:
         """Give its memory back now, even where an answer was left in the middle; it answers nothing more."""
         for half in self.halves.values():

@@ -30,6 +30,7 @@ class Run(Job):
     noun: ClassVar[str] = "Run"
     again: ClassVar[str] = "clone it to train again"
     goes_on: ClassVar[str] = "Resume goes on from the last checkpoint."
+    trains: ClassVar[bool] = True
 
     config: RunConfig
 

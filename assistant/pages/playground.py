@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from assistant import fault_log
+from assistant import fault_log, zero_gpu
 from assistant.pages import playground_models, playground_settings, playground_talk
 from assistant.pages.background import in_a_sentence, said
 from assistant.pages.loaded import loaded
@@ -21,7 +21,7 @@ from assistant.pages.playground_settings import Settings
 from assistant.pages.playground_talk import Talk
 from assistant.pages.style import QUIET, empty, html, page_title
 from assistant.pages.vote_form import VoteForm
-from trainer import actor
+from trainer import actor, hardware
 from trainer.review.prompts import Prompt
 
 DRAW_SECONDS = 0.08  # a page that is drawn more often than this reads no better and costs the model its time
@@ -71,6 +71,19 @@ def build() -> PlaygroundPage:
 
 
 _stopped: set[str] = set()  # sessions whose Stop button was pressed
+
+
+@zero_gpu.borrows_gpu
+def answers(talk: Talk, prompted: bool, count: int) -> Iterator[tuple[Talk, str]]:
+    """The conversation with the answers so far, after each token, and what has to be said of the two models; see
+    `playground_talk.answers`."""
+    pairing = loaded.get(talk.first, talk.second)
+    if hardware.is_zero_gpu():
+        pairing.move(zero_gpu.DEVICE)
+    remark = " ".join(pairing.remarks)
+    found = playground_talk.answers(talk, pairing, prompted, count)
+    while (step := loaded.step(found)) is not None:
+        yield step, remark
 
 
 class _Page:
@@ -269,9 +282,7 @@ class _Page:
             return
         try:
             yield self._waiting(talk, prompted)
-            pairing = loaded.get(talk.first, talk.second)
-            answers = playground_talk.answers(talk, pairing, prompted, count)
-            yield from self._stream(talk, answers, session, " ".join(pairing.remarks))
+            yield from self._stream(talk, answers(talk, prompted, count), session)
         except Exception as error:  # whatever a library raises becomes one sentence, never a traceback on the page
             fault_log.write("no answer", error)
             page = {self.talk: None, self.reviewer: _name_box()}
@@ -291,11 +302,13 @@ class _Page:
             **self.form.show(None),
         }
 
-    def _stream(self, talk: Talk, answers: Iterator[Talk], session: str, remark: str) -> Iterator[Updates]:
+    def _stream(self, talk: Talk, steps: Iterator[tuple[Talk, str]], session: str) -> Iterator[Updates]:
         drawn = 0.0
-        answering = self._said(remark) if remark else gr.HTML(visible=False)
-        while session not in _stopped and (step := loaded.step(answers)) is not None:
-            talk = step
+        answering = gr.HTML(visible=False)
+        while session not in _stopped and (step := next(steps, None)) is not None:
+            talk, remark = step
+            if remark:
+                answering = self._said(remark)
             if time.perf_counter() - drawn >= DRAW_SECONDS:
                 first, drawn = drawn == 0.0, time.perf_counter()
                 yield self.answers.texts(talk) | ({self.status: answering} if first else {})

@@ -35,6 +35,7 @@ class Search(Job):
     noun: ClassVar[str] = "Search"
     again: ClassVar[str] = "start a new one"
     goes_on: ClassVar[str] = "Resume goes on after the trials that are done."
+    trains: ClassVar[bool] = True
 
     request: SearchRequest
 
