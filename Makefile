@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: run test soak demo check bench docs screenshots audit install clean
+.PHONY: run test soak test-space demo check bench docs screenshots audit install clean
 
 run: .venv/installed
 	$(BIN)/python app.py
@@ -24,6 +24,12 @@ check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+# The environment that a Hugging Face Space makes of requirements.txt, made anew; the app is started in it as a Space.
+test-space: .venv/installed-dev
+	rm -rf .cache/space && $(BIN)/python -m venv .cache/space
+	.cache/space/bin/python -m pip install --quiet --requirement requirements.txt
+	OMP_NUM_THREADS=1 BEDSIDE_SPACE_PYTHON="$(CURDIR)/.cache/space/bin/python" $(BIN)/python -m pytest -m soak tests/test_space.py
 
 # Measurements; each prints both sides and their ratio.
 bench: .venv/installed-dev

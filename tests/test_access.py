@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
-from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +15,7 @@ from typing import Any
 import gradio as gr
 import httpx
 import pytest
-from itsdangerous import TimestampSigner
+from local_server import free_port
 
 import app
 from assistant import access, fault_log, gate
@@ -43,13 +36,10 @@ SIGN_IN_FIRST = "You are not signed in, or no longer: open the page anew to sign
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[access.GuardedBlocks]:
     """All pages, served as `app.py --sign-in` serves them."""
-    with pytest.MonkeyPatch.context() as patch, socket.socket() as probe:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BEDSIDE_HOME", str(tmp_path_factory.mktemp("served")))
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
         built = app.build("password")
-        app.serve(built, "127.0.0.1", port, wait=False)
+        app.serve(built, "127.0.0.1", free_port(), wait=False)
     yield built
     built.close()
 
@@ -322,52 +312,3 @@ def test_nothing_is_served_to_others_without_a_sign_in(
         monkeypatch.setenv(name, value)
     assert app.main([*arguments, "--port", str(free_port())]) == 2
     assert said in capsys.readouterr().err
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.mark.soak
-def test_a_space_is_served_with_hugging_faces_sign_in(tmp_path: Path):
-    port, home = free_port(), tmp_path / "space"
-    oauth = {"OAUTH_CLIENT_ID": "an-app", "OAUTH_CLIENT_SECRET": "hush", "OAUTH_SCOPES": "openid profile",
-             "OPENID_PROVIDER_URL": "https://huggingface.co"}  # fmt: skip
-    space = {"SYSTEM": "spaces", "SPACE_ID": "hospital/bedside", "SPACE_AUTHOR_NAME": "hospital",
-             "SPACE_HOST": "hospital-bedside.hf.space", "BEDSIDE_HOME": str(home)}  # fmt: skip
-    command = [sys.executable, "app.py", "--port", str(port)]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **oauth, **space}, stderr=subprocess.PIPE)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as nobody:
-            until_served(nobody, process)
-            shown = nobody.get("/")
-            assert "Sign in with Hugging Face" in shown.text and "huggingface.co" in shown.headers[POLICY]
-            assert nobody.get("/config").status_code == 401
-            for name, status in (("passer-by", 401), ("hospital", 200)):
-                nobody.cookies.set("session", said_by_hugging_face(name, "hush"))
-                assert nobody.get("/config").status_code == status, name
-            assert nobody.get("/config").json()["username"] == "hospital"
-            assert nobody.get("/").text.count("gradio") > 0
-    finally:
-        process.terminate()
-        process.wait(20)
-    assert '"who":"hospital","role":"administrator","action":"signed in"' in (home / audit.FILE).read_text()
-
-
-def said_by_hugging_face(name: str, secret: str) -> str:
-    """The cookie that Gradio leaves after the sign-in of this user."""
-    said = {"userinfo": {"preferred_username": name}, "expires_at": int(time.time()) + 600, "access_token": "t"}
-    key = hashlib.sha256(f"{secret}-v4".encode()).hexdigest()
-    return TimestampSigner(key).sign(b64encode(json.dumps({"oauth_info": said}).encode())).decode()
-
-
-def until_served(found: httpx.Client, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
-        assert process.poll() is None, process.stderr and process.stderr.read().decode()
-        with suppress(httpx.HTTPError):
-            found.get("/robots.txt")
-            return
-        time.sleep(0.5)
-    raise AssertionError("it was not served")

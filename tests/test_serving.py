@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from local_server import free_port
 from versions_made import evaluated
 
 from evaluators import gates
@@ -29,12 +30,6 @@ from trainer.versions import VersionError, registry
 
 QUESTION = "Is 4 even?"
 TOKENS = 12
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @contextmanager
