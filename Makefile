@@ -24,6 +24,7 @@ check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 
 # The environment that a Hugging Face Space makes of requirements.txt, made anew; the app is started in it as a Space.
 test-space: .venv/installed-dev

@@ -23,6 +23,16 @@ def test_requirements_are_pyproject_at_the_pinned_versions():
     assert pins("requirements.txt") == {name: constraints[name] for name in declared}
 
 
+def test_the_image_holds_what_the_make_file_installs_and_copies_what_there_is():
+    made, image = ((ROOT / name).read_text() for name in ("Makefile", "Dockerfile"))
+    apart = re.compile(r"--no-deps ((?:[\w-]+==[\d.]+ ?)+)")
+    assert apart.findall(made)[0].split() == apart.findall(image)[0].split()
+    copied = [name for line in re.findall(r"^COPY (.+) \S+$", image, re.MULTILINE) for name in line.split()]
+    assert copied and all((ROOT / name).exists() for name in copied)
+    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert sent == set(copied)
+
+
 def test_help_and_app_import_nothing_heavy():
     code = (
         "import assistant.cli, app, sys; "
