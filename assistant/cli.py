@@ -38,7 +38,18 @@ from assistant.review_commands import review_app
 from assistant.search_commands import search_app
 from assistant.serve_commands import serve
 from assistant.storage_commands import storage_app
-from assistant.terminal import BadInput, Json, Now, RunId, as_settings, follow, get_run, print_report, say
+from assistant.terminal import (
+    BadInput,
+    Json,
+    Now,
+    RunId,
+    as_settings,
+    follow,
+    get_run,
+    print_only_text,
+    print_report,
+    say,
+)
 from assistant.version_commands import compare_runs, versions_app
 from trainer import config as run_config
 from trainer import events, jobs, model_refs, queue, runs
@@ -361,6 +372,7 @@ def open_app(
 
 def main() -> None:
     """Entry point: known errors become one sentence on stderr and exit status 2."""
+    print_only_text()
     try:
         app()
     except UserError as error:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TextIO, TypeVar
 
 import typer
 
@@ -19,6 +20,38 @@ J = TypeVar("J", bound=Job)
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Now = Annotated[bool, typer.Option("--now", help="End it at once, not after what it is at.")]
 RunId = Annotated[str, typer.Argument(help="Id of a run, its beginning, or 'latest'.")]
+
+
+# Control characters but the ends of lines and tabs, and those that turn the direction of what follows.
+_COMMANDS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+class OnlyText:
+    """A terminal on which nothing that is printed is a command to it: what a model or a file says may hold some, which
+    clear the screen, hide words or set the clipboard. They are shown as they would be written in Python.
+    """
+
+    def __init__(self, terminal: TextIO):
+        self._terminal = terminal
+
+    def write(self, text: str) -> int:
+        """Print it."""
+        return self._terminal.write(_COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode(), text))
+
+    def isatty(self) -> bool:
+        """Not one for libraries that would write in colours."""
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._terminal, name)
+
+
+def print_only_text() -> None:
+    """From now on, whatever is printed to a terminal is text alone; a file or a pipe gets what there is."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream.isatty():
+            setattr(sys, name, OnlyText(stream))
 
 
 class BadInput(UserError):

@@ -1,6 +1,7 @@
 """The command line as a user meets it: exit statuses, one sentence on bad input, JSON and nothing else on stdout."""
 
 import inspect
+import io
 import json
 import os
 import subprocess
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from assistant import cli
 from trainer import config
 from trainer.sections import RunConfig
 
@@ -131,3 +133,19 @@ def test_every_verb_that_prints_json_has_a_schema():
     assert set(schemas._MODELS) - found == {"run"}, "no such verb"
     for verb in schemas._MODELS:
         assert schemas.schema_of(verb)["properties"], verb
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_somebody_wrote_is_no_command_to_a_terminal(terminal: bool, monkeypatch: pytest.MonkeyPatch):
+    class Shown(io.StringIO):
+        def isatty(self) -> bool:
+            return terminal
+
+    clears = "\x1b[2J\x9b2J\u202e.yaml"
+    monkeypatch.setattr(sys, "argv", ["bedside", "train", clears])
+    monkeypatch.setattr(sys, "stdout", Shown())
+    monkeypatch.setattr(sys, "stderr", shown := Shown())
+    with pytest.raises(SystemExit):
+        cli.main()
+    expected = "\\x1b[2J\\x9b2J\\u202e.yaml" if terminal else clears
+    assert shown.getvalue().startswith(f"{expected}: "), "to a file it is written as it is"
