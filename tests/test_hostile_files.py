@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import pickle
+import random
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from trainer import actor, config, models, reach, runs
 from trainer.actor import Actor, NotAllowed
 from trainer.config import ConfigError
 from trainer.data import recipes
+from trainer.data.reading import parquet
 from trainer.data.reading.files import read_records
 from trainer.data.records import DataError, Fault, Record
 from trainer.evaluation import request as requests
@@ -232,12 +234,12 @@ def test_a_note_in_an_odd_encoding_is_one_fault(tmp_path: Path, charset: str):
 
 def test_a_small_parquet_file_that_claims_very_much_is_refused(tmp_path: Path):
     import pyarrow
-    from pyarrow import parquet
+    from pyarrow.parquet import write_table
 
     rows = pyarrow.table({"question": pyarrow.nulls(5_000_000, pyarrow.string())})
-    parquet.write_table(rows, tmp_path / "rows.parquet", row_group_size=5_000_000)
+    write_table(rows, tmp_path / "rows.parquet", row_group_size=5_000_000)
     texts = pyarrow.table({"question": ["x" * 300_000] * 10, "answer": ["y"] * 10})
-    parquet.write_table(texts, tmp_path / "texts.parquet", use_dictionary=False, compression="zstd")
+    write_table(texts, tmp_path / "texts.parquet", use_dictionary=False, compression="zstd")
     began = time.process_time()
     with pytest.raises(DataError, match=r"^rows\.parquet says that it holds 5,000,000 rows in [\d,]+ bytes, as files"):
         list(read_records(tmp_path / "rows.parquet"))
@@ -246,6 +248,26 @@ def test_a_small_parquet_file_that_claims_very_much_is_refused(tmp_path: Path):
     ):
         list(read_records(tmp_path / "texts.parquet"))
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("as_written", [True, False])
+def test_a_value_that_stands_in_a_parquet_file_once_and_in_every_row_fills_no_memory(
+    as_written: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    import pyarrow
+    from pyarrow.parquet import write_table
+
+    once = pyarrow.array([random.Random(0).randbytes(200_000).hex()])
+    question = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 2000, pyarrow.int32()), once)
+    rows = pyarrow.table({"question": question, "answer": ["y"] * 2000})
+    write_table(rows, tmp_path / "rows.parquet", dictionary_pagesize_limit=1 << 30, store_schema=as_written)
+    assert (tmp_path / "rows.parquet").stat().st_size < 1_000_000, "of 800 MB"
+    monkeypatch.setattr(parquet, "_AT_ONCE", 10_000_000)
+    read = 0
+    with pytest.raises(DataError, match=r"^rows\.parquet unpacks to more than 200 times its size"):
+        for _ in read_records(tmp_path / "rows.parquet"):
+            read += 1
+    assert 0 < read < 500, "a few rows at once, and no more after the size is known"
 
 
 @pytest.mark.parametrize("pattern", ["(a|aa)+$", "(.*)*q", ".*.*.*.*.*q", "x" * 501])

@@ -14,6 +14,9 @@ from trainer.data.reading.delimited import column_names
 from trainer.data.records import DataError, Fault, Record
 
 _ROWS = 1000
+_AT_ONCE = 1 << 29
+"""Bytes of the rows that are read together, were each as long as its whole column: a value that stands in a file once
+may be every row's."""
 _MOST_ROWS_A_BYTE = 50
 """A row of text has bytes of its own; one value for a billion rows has none."""
 
@@ -46,11 +49,13 @@ def read_parquet(path: Path) -> Iterator[Record | Fault]:
             pyarrow.types.is_boolean,
         )
         mixed = [column.name for column in schema if not any(is_type(column.type) for is_type in simple)]
-        row = 0
+        row = unpacked = 0
         for group in range(file.num_row_groups):
             last = row + file.metadata.row_group(group).num_rows
             try:
-                for batch in file.iter_batches(_ROWS, row_groups=[group]):
+                for batch in file.iter_batches(_rows_at_once(file.metadata.row_group(group)), row_groups=[group]):
+                    unpacked += sum(_bytes(column) for column in batch.columns)
+                    _check_ratio(path, unpacked)
                     for values in batch.to_pylist():
                         row += 1
                         place = f"row {row}"
@@ -76,13 +81,29 @@ def read_parquet(path: Path) -> Iterator[Record | Fault]:
 def _check_size(path: Path, metadata: Any) -> None:
     """Raises `DataError` where a small file says of itself that it unpacks to very much."""
     rows, packed = metadata.num_rows, path.stat().st_size
-    unpacked = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
     if rows > _MOST_ROWS_A_BYTE * packed:
         raise DataError(
             f"{path.name} says that it holds {rows:,} rows in {packed:,} bytes, as files made to do harm do; it is not "
             "read."
         )
-    if unpacked > HARMLESS and unpacked > HIGHEST_RATIO * packed:
+    _check_ratio(path, sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)))
+
+
+def _rows_at_once(group: Any) -> int:
+    largest = max(group.column(number).total_uncompressed_size for number in range(group.num_columns))
+    return max(1, min(_ROWS, _AT_ONCE // max(1, largest)))
+
+
+def _bytes(column: Any) -> int:
+    """Of all its values, also of those that stand in it once and are named many times."""
+    import pyarrow
+
+    return column.dictionary_decode().nbytes if pyarrow.types.is_dictionary(column.type) else column.nbytes
+
+
+def _check_ratio(path: Path, unpacked: int) -> None:
+    """Raises `DataError` where so many bytes are far more than stand in the file."""
+    if unpacked > HARMLESS and unpacked > HIGHEST_RATIO * path.stat().st_size:
         raise DataError(f"{path.name} {MUCH_LARGER}; it is not read.")
 
 
