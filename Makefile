@@ -58,10 +58,12 @@ docs: .venv/installed
 screenshots: .venv/installed-dev
 	$(BIN)/python docs/screenshots.py
 
-# Known weaknesses of what is installed; asks an advisory service.
+# Known weaknesses of what is installed; asks an advisory service, and fails where it cannot be reached: pip-audit's usual
+# one passes over every package that it does not know, and then finds nothing.
 audit: .venv/installed-dev
 	test -x .venv/audit/bin/pip-audit || { $(BIN)/python -m venv .venv/audit && .venv/audit/bin/pip install --quiet pip-audit==2.10.1; }
-	.venv/audit/bin/pip-audit --progress-spinner off --path $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
+	.venv/audit/bin/pip-audit --vulnerability-service osv --strict --progress-spinner off \
+	  --path $$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")
 
 install: .venv/installed-dev
 
