@@ -34,6 +34,7 @@ test-space: .venv/installed-dev
 
 # Measurements; each prints both sides and their ratio.
 bench: .venv/installed-dev
+	$(BIN)/python bench/train_throughput.py
 	$(BIN)/python bench/answer_loss.py
 	$(BIN)/python bench/sizing.py
 	$(BIN)/python bench/data_desk.py
