@@ -30,7 +30,7 @@ check: .venv/installed-dev
 test-space: .venv/installed-dev
 	rm -rf .cache/space && $(BIN)/python -m venv .cache/space
 	.cache/space/bin/python -m pip install --quiet --requirement requirements.txt
-	OMP_NUM_THREADS=1 BEDSIDE_SPACE_PYTHON="$(CURDIR)/.cache/space/bin/python" $(BIN)/python -m pytest -m soak tests/test_space.py
+	OMP_NUM_THREADS=1 BEDSIDE_SPACE_PYTHON="$(CURDIR)/.cache/space/bin/python" $(BIN)/python -m pytest -m soak tests/test_space.py tests/test_zero_gpu.py
 
 # Measurements; each prints both sides and their ratio.
 bench: .venv/installed-dev

@@ -67,6 +67,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.soak  # two processes load everything
 def test_only_answers_borrow_a_gpu_and_they_name_their_models_to_its_process(finished_run: Run, tmp_path: Path):
     from evaluators.generation import Sampling
     from trainer import pairing

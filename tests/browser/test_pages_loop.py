@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(5400)]
 
 
 def test_forty_votes_in_the_browser_become_a_version_that_is_preferred(
-    page: Page, app: App, embedded_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    embedded_cache: Path, page: Page, app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BEDSIDE_HOME", str(app.home))
     monkeypatch.syspath_prepend(str(ROOT / "bench"))
@@ -50,7 +50,7 @@ def test_forty_votes_in_the_browser_become_a_version_that_is_preferred(
     page.wait_for_selector("#plan-chip-0", state="visible")
     asked = rows[loop.MANY : loop.MANY + CASES]
     _make_set(page, "votes", [row["prompt"] for row in asked], first, other, ", ".join(READERS))
-    answers = {row["prompt"]: row["answer"] for row in asked}
+    answers = {_line(row["prompt"]): row["answer"] for row in asked}
     votes = sum(_judge_all(page, reader, loop.better, answers, loop.ERRORS) for reader in READERS)
     assert votes == 40
 
@@ -88,6 +88,10 @@ def _written(path: Path, rows: list[dict[str, str]]) -> str:
     return str(path)
 
 
+def _line(question: str) -> str:
+    return " ".join(question.split())
+
+
 def _choose(page: Page, place: str, shown: str) -> None:
     page.click(f"{place} input")
     page.get_by_role("option").filter(has_text=shown).first.click()
@@ -101,7 +105,7 @@ def _make_set(page: Page, name: str, questions: list[str], first: Run, second: R
     if not page.locator("#review-name").is_visible():
         page.click("#review-new .label-wrap")
     page.fill("#review-name input, #review-name textarea", name)
-    page.fill("#review-lines textarea", "\n".join(" ".join(one.split()) for one in questions))
+    page.fill("#review-lines textarea", "\n".join(map(_line, questions)))
     for place, run in (("first", first), ("second", second)):
         _choose(page, f"#review-{place}", label(run))
     page.fill("#review-reviewers input, #review-reviewers textarea", readers)
@@ -119,7 +123,7 @@ def _judge_all(page: Page, reader: str, better, answers: dict[str, str], errors:
     chance, given = random.Random(f"{SEED}/{reader}"), 0
     expect(progress).to_contain_text("Case 1 of")
     while "All done" not in progress.inner_text():
-        question = page.locator("#review-question").inner_text().removeprefix("Question").strip()
+        question = _line(page.locator("#review-question p").inner_text())
         left, right = (page.locator(f"#review-{side}").inner_text() for side in ("left", "right"))
         choice = better(question, left, right)
         if chance.random() < errors:
