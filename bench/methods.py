@@ -51,8 +51,8 @@ HELD_OUT = {
 }
 BATCH = 4
 BATCHES: dict[Table, int] = {"methods": 2, "retention": BATCH, "order": 2}
-"""So small that 30,000 tokens are steps enough to learn the clinical answers' structure: with 4 no answer had it, with 2
-two of three had."""
+"""So small that 30,000 tokens are steps enough to learn the clinical answers' structure: with 4 no answer had it, with
+2 two of three had."""
 VALIDATION = 0.1
 NEVER = 100_000  # steps: measured before the first step and after the last one only
 
