@@ -33,10 +33,14 @@ def adapted(model_type: str, quick: bool, dtype: torch.dtype = torch.float32, dr
     return model.train()
 
 
-def batch(left: bool = False) -> dict[str, torch.Tensor]:
+def batch(left: bool = False, shared: bool = False) -> dict[str, torch.Tensor]:
+    """Rows of `LENGTHS`. `shared`: the third begins like the first with five tokens, the second like both with two."""
     torch.manual_seed(1)
     mask = torch.tensor([[int(place < length) for place in range(max(LENGTHS))] for length in LENGTHS])
-    ids = torch.randint(1, 50, mask.shape) * mask
+    ids = torch.randint(1, 50, mask.shape)
+    if shared:
+        ids[2, :5], ids[1, :2] = ids[0, :5], ids[0, :2]
+    ids = ids * mask
     return {"input_ids": ids.flip(1), "attention_mask": mask.flip(1)} if left else {
         "input_ids": ids, "attention_mask": mask
     }  # fmt: skip
@@ -54,10 +58,13 @@ def losses_and_gradients(model: PeftModel, inputs: dict[str, torch.Tensor]) -> t
 @pytest.mark.parametrize("model_type", sorted(quick_layers.MODELS))
 @pytest.mark.parametrize("longest", [quick_layers.LONGEST, 5])
 @pytest.mark.parametrize("left", [False, True], ids=["padded right", "padded left"])
-def test_losses_and_gradients_are_those_of_the_plain_layers(monkeypatch, model_type: str, longest: int, left: bool):
+@pytest.mark.parametrize("shared", [False, True], ids=["all different", "beginnings shared"])
+def test_losses_and_gradients_are_those_of_the_plain_layers(
+    monkeypatch: pytest.MonkeyPatch, model_type: str, longest: int, left: bool, shared: bool
+):
     monkeypatch.setattr(quick_layers, "LONGEST", longest)
-    plain, slow = losses_and_gradients(adapted(model_type, quick=False), batch(left))
-    quick, fast = losses_and_gradients(adapted(model_type, quick=True), batch(left))
+    plain, slow = losses_and_gradients(adapted(model_type, quick=False), batch(left, shared))
+    quick, fast = losses_and_gradients(adapted(model_type, quick=True), batch(left, shared))
     torch.testing.assert_close(quick, plain, rtol=1e-5, atol=1e-5)
     for name, gradient in slow.items():
         torch.testing.assert_close(fast[name], gradient, rtol=1e-4, atol=1e-6)
@@ -70,13 +77,50 @@ def test_in_bf16_the_gradient_is_within_a_few_roundings_of_the_exact_one():
     assert 0 < (apart / sum(float(one.square().sum()) for one in exact.values())) ** 0.5 < 0.03
 
 
+def watched(model: PeftModel) -> list[int]:
+    """How many tokens go through its first layer, each time that it reads."""
+    seen: list[int] = []
+    mlp: Any = model.get_base_model().get_submodule("model.layers.0.mlp")
+    mlp.register_forward_hook(lambda part, read, out: seen.append(read[0].shape[1]))
+    return seen
+
+
+def test_what_rows_begin_with_is_computed_once_where_it_is_the_same_for_all():
+    rows = batch(shared=True)
+    model = adapted("llama", quick=True)
+    seen = watched(model)
+    answer_loss.read(model, rows)
+    assert seen == [sum(LENGTHS) - 5 - 2]
+
+    def noisy(part: Any, read: Any, out: torch.Tensor) -> torch.Tensor:
+        return out + 0.01 * torch.randn_like(out)  # as NEFTune
+
+    handle = model.get_base_model().get_input_embeddings().register_forward_hook(noisy)  # pyright: ignore
+    answer_loss.read(model, rows)
+    handle.remove()
+    handle = (
+        model.get_base_model()
+        .get_input_embeddings()
+        .register_forward_hook(  # pyright: ignore
+            lambda part, read, out: out.requires_grad_()
+        )
+    )
+    answer_loss.read(model, rows)  # each row's own gradient is asked for
+    handle.remove()
+    assert seen[1:] == [sum(LENGTHS)] * 2
+
+    model = adapted("llama", quick=True, dropout=0.5)
+    seen = watched(model)
+    answer_loss.read(model, rows)
+    answer_loss.read(model.eval(), rows)
+    assert seen == [sum(LENGTHS), sum(LENGTHS) - 5 - 2], "what is dropped differs from row to row"
+
+
 def test_padding_changes_nothing_and_is_not_computed():
     model, rows = adapted("llama", quick=True), batch()
-    seen: list[torch.Size] = []
-    mlp: Any = model.get_base_model().get_submodule("model.layers.0.mlp")
-    mlp.register_forward_hook(lambda part, read, out: seen.append(read[0].shape))
+    seen = watched(model)
     together = answer_loss.read(model, rows).hidden
-    assert seen == [torch.Size([1, sum(LENGTHS), 32])]
+    assert seen == [sum(LENGTHS)]
     for row, length in enumerate(LENGTHS):
         alone = answer_loss.read(model, {name: one[row : row + 1, :length] for name, one in rows.items()}).hidden
         torch.testing.assert_close(together[row : row + 1, :length], alone)

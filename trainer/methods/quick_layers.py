@@ -2,9 +2,9 @@
 
 On two cores a step of a small model goes half into matrix products and half into everything around them. Here adapters
 multiply in the base's precision and share one copy of their input, norms and gates keep one tensor for the backward
-pass where transformers keeps five, and attention goes row by row, so that rows of unequal length need no padding
-(`bench/quick_layers.py`). What is computed is what transformers and PEFT compute, to the rounding of the base's
-precision; with the adapter switched off, its layers are the base's own.
+pass where transformers keeps five, and attention goes row by row, so that rows of unequal length need no padding and
+what they begin with is computed once (`trainer.methods.flat_rows`). What is computed is what transformers and PEFT
+compute, to the rounding of the base's precision; with the adapter switched off, its layers are the base's own.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from trainer.method_sections import LoraMethod
+from trainer.methods.flat_rows import Row
 from trainer.sections import RunConfig
 
 ROWS = "rows"
@@ -69,6 +70,11 @@ def quicken(model: Any) -> None:
 def is_quick(core: Any) -> bool:
     """Whether a transformers model takes rows one behind the other (`quicken`)."""
     return core.config._attn_implementation == ROWS
+
+
+def drops_out(core: Any) -> bool:
+    """Whether something is dropped at random now, so that equal tokens of two rows are not computed alike."""
+    return any(type(part) is torch.nn.Dropout and part.training and part.p > 0 for part in core.modules())
 
 
 def _instead(part: Any, forward: Callable[..., Any]) -> None:
@@ -178,59 +184,70 @@ def _attention(
     value: torch.Tensor,
     attention_mask: torch.Tensor | None,
     scaling: float,
-    lengths: list[int] | None = None,
+    rows: list[Row] | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
     """As transformers asks for it: query (1, heads, tokens, width), key and value with fewer heads.
 
-    `lengths`: how long each of the rows is that stand one behind the other; without it, attention is transformers' own.
-    Returns (1, tokens, heads, width).
+    `rows`: those that stand one behind the other; without it, attention is transformers' own. Returns (1, tokens,
+    heads, width).
     """
-    if lengths is None:
+    if rows is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **options)
-    rows = []
-    for parts in zip(*(one.split(lengths, dim=2) for one in (query, key, value)), strict=True):
-        if parts[0].shape[2] <= LONGEST:
-            rows.append(_Attention.apply(*parts, scaling))
+    found = []
+    for row, *parts in zip(
+        rows, *(one.split([row.own for row in rows], 2) for one in (query, key, value)), strict=True
+    ):
+        if row.places is not None:
+            parts[1:] = (one.index_select(2, row.places) for one in (key, value))
+        length = parts[1].shape[2]
+        if length <= LONGEST:
+            found.append(_Attention.apply(*parts, scaling))
+        elif row.places is None:
+            found.append(F.scaled_dot_product_attention(*parts, is_causal=True, scale=scaling, enable_gqa=True))
         else:
-            rows.append(F.scaled_dot_product_attention(*parts, is_causal=True, scale=scaling, enable_gqa=True))
-    return torch.cat(rows, dim=2).transpose(1, 2), None
+            past = torch.ones(row.own, length, dtype=torch.bool).tril_(length - row.own)
+            found.append(F.scaled_dot_product_attention(*parts, attn_mask=past, scale=scaling, enable_gqa=True))
+    return torch.cat(found, dim=2).transpose(1, 2), None
 
 
 class _Attention(torch.autograd.Function):
-    """Causal attention within one row; the backward pass computes the weights again instead of keeping them.
+    """Causal attention of a row's last tokens, or all, (1, heads, queries, width), to all of it.
 
-    The queries of all heads that share a key are one matrix. Scores are in fp32, and so is what is taken from them in
-    the backward pass: both are small differences of large numbers.
+    The backward pass computes the weights again instead of keeping them. The queries of all heads that share a key are
+    one matrix. Scores are in fp32, and so is what is taken from them in the backward pass: both are small differences
+    of large numbers.
     """
 
     @staticmethod
     def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:
-        groups, length, width = key.shape[1:]
+        groups, _, width = key.shape[1:]
+        asked = query.shape[2]
         query, key, value = query.reshape(groups, -1, width), key[0], value[0]
-        weights = _weights(query, key, scale)
+        weights = _weights(query, key, asked, scale)
         out = weights @ value
         ctx.save_for_backward(query, key, value, out)
-        ctx.scale = scale
-        return out.view(1, -1, length, width)
+        ctx.asked, ctx.scale = asked, scale
+        return out.view(1, -1, asked, width)
 
     @staticmethod
     def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         query, key, value, out = ctx.saved_tensors
-        length, width = key.shape[1:]
+        width = key.shape[-1]
         above = upstream[0].reshape(query.shape)
-        weights = _weights(query, key, ctx.scale)
+        weights = _weights(query, key, ctx.asked, ctx.scale)
         to_value = weights.transpose(1, 2) @ above
         along = (above * out).sum(-1, keepdim=True, dtype=torch.float32)
         to_weights = above.float() @ value.transpose(1, 2).float()
         to_scores = to_weights.sub_(along).mul_(weights).mul_(ctx.scale).to(query.dtype)
         to_query, to_key = to_scores @ key, to_scores.transpose(1, 2) @ query
-        return to_query.view(1, -1, length, width), to_key[None], to_value[None], None
+        return to_query.view(1, -1, ctx.asked, width), to_key[None], to_value[None], None
 
 
-def _weights(query: torch.Tensor, key: torch.Tensor, scale: float) -> torch.Tensor:
-    """(groups, queries, length) of (groups, queries, width) and (groups, length, width); queries are whole rows."""
+def _weights(query: torch.Tensor, key: torch.Tensor, asked: int, scale: float) -> torch.Tensor:
+    """(groups, queries, length) of (groups, queries, width) and (groups, length, width); the queries of each head are
+    the last `asked` tokens."""
     length = key.shape[1]
-    scores = ((query.float() * scale) @ key.transpose(1, 2).float()).view(len(key), -1, length, length)
-    future = torch.full((length, length), float("-inf")).triu_(1)
+    scores = ((query.float() * scale) @ key.transpose(1, 2).float()).view(len(key), -1, asked, length)
+    future = torch.full((asked, length), float("-inf")).triu_(1 + length - asked)
     return scores.add_(future).softmax(-1).to(query.dtype).view(*query.shape[:2], length)

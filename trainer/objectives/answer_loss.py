@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from evaluators.sides import last_position
 from trainer.launch import deepspeed
 from trainer.methods import MethodError, quick_layers
+from trainer.methods.flat_rows import flatten
 
 CHUNK = 256  # positions; 256 x 49,152 fp32 logits are 48 MiB
 # Decoders whose logits are nothing but hidden state times output matrix: no bias, scale or soft cap.
@@ -151,31 +152,23 @@ def _run(model: Any, inputs: dict[str, torch.Tensor], **options: Any) -> tuple[t
     hook = bare(model).base_model.register_forward_hook(
         lambda module, arguments, output: caught.append(output.last_hidden_state)
     )
-    tokens = {name: inputs[name] for name in ("input_ids", "attention_mask")}
-    kept = tokens["attention_mask"].bool()
-    flat = quick_layers.is_quick(bare(model))
-    if flat:
-        # Whatever acts on embeddings sees them as they are in the batch.
-        embedded = bare(model).get_input_embeddings()(tokens["input_ids"])
-        tokens = {"inputs_embeds": embedded[kept][None], **_rows(kept)}
+    tokens: dict[str, Any] = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+    core, flat = bare(model), None
+    if quick_layers.is_quick(core):
+        # Whatever acts on embeddings sees them as they are in the batch, and gets its gradient for each row.
+        embedded = core.get_input_embeddings()(tokens["input_ids"])
+        once = not (embedded.requires_grad or quick_layers.drops_out(core))
+        flat = flatten(embedded, tokens["attention_mask"].bool(), once)
+        tokens = {"inputs_embeds": flat.embedded, "position_ids": flat.position_ids, "rows": flat.rows}
     try:
         # A prefix is handed over as a cache all the same; without one, nothing is to be kept for a next token.
         output = model(**tokens, use_cache=False, **options)
     finally:
         hook.remove()
     if flat:
-        hidden = torch.zeros(*kept.shape, caught[0].shape[-1], dtype=caught[0].dtype, device=caught[0].device)
-        hidden[kept] = caught[0][0]
-        return hidden, output.logits
-    length = kept.shape[1]
+        return flat.in_batch(caught[0]), output.logits
+    length = inputs["input_ids"].shape[1]
     return caught[0][:, -length:], output.logits[:, -length:]
-
-
-def _rows(kept: torch.Tensor) -> dict[str, Any]:
-    """How rows that stand one behind the other are told apart, from which tokens of (batch, length) are no padding."""
-    lengths = kept.sum(1).tolist()
-    places = torch.cat([torch.arange(length) for length in lengths])
-    return {"position_ids": places[None], "lengths": lengths}
 
 
 def _trained_head_losses(hidden: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
