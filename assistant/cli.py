@@ -53,7 +53,8 @@ from assistant.terminal import (
 from assistant.version_commands import compare_runs, versions_app
 from trainer import config as run_config
 from trainer import events, jobs, model_refs, queue, runs
-from trainer.errors import UserError
+from trainer.atomic import write_atomically
+from trainer.errors import ModelError, UserError
 from trainer.model_refs import ModelRef
 from trainer.runs import Run
 
@@ -133,7 +134,7 @@ def plan(
     if out is not None:
         if turn.config is None:
             raise BadInput(f"No run file was written: still to be said: {', '.join(turn.missing)}.")
-        jobs.write_atomically(out, run_config.to_yaml(turn.config))
+        write_atomically(out, run_config.to_yaml(turn.config))
         say(f"Run file written to {out}.")
 
 
@@ -328,7 +329,7 @@ def doctor(as_json: Json = False) -> None:
     try:
         found = models.find(models.EMBEDDED, lambda stage, done, total: say(f"{stage} ({done}/{total})"))
         checks.append(Check(name="embedded model", ok=True, found=f"{found.origin}, in {found.folder}"))
-    except models.ModelError as error:
+    except ModelError as error:
         checks.append(Check(name="embedded model", ok=False, found=str(error)))
     result = DoctorResult(ok=all(check.ok for check in checks), checks=checks)
     if as_json:

@@ -13,7 +13,8 @@ from assistant.results import Deleted, summary
 from assistant.review_commands import teller
 from assistant.terminal import BadInput, Json, RunId, as_settings, follow, get_run, print_report, say
 from trainer import config as run_config
-from trainer import jobs, runs
+from trainer import runs
+from trainer.atomic import write_atomically
 
 if TYPE_CHECKING:
     from trainer.review.preferences import PreferenceData, Rules
@@ -177,7 +178,7 @@ def align(
         for reason in reasons:
             print(f"{reason.field} = {reason.value}: {reason.why} [{reason.source}]")
     if out is not None:
-        jobs.write_atomically(out, run_config.to_yaml(config))
+        write_atomically(out, run_config.to_yaml(config))
         say(f"Run file written to {out}; `bedside train {out}` starts it.")
     else:
         if against := faults(config, detect()):

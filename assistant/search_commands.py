@@ -13,7 +13,7 @@ from assistant import terminal
 from assistant.results import Deleted
 from assistant.terminal import BadInput, Json, Now, as_settings, follow, get_run, say
 from trainer import config as run_config
-from trainer import jobs
+from trainer.atomic import write_atomically
 from trainer.jobs import ACTIVE
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def propose(
         for reason in found.reasons:
             print(f"  {reason.field}: {reason.value}. {reason.why} [{reason.source}]")
     if out is not None:
-        jobs.write_atomically(out, requests.to_yaml(found.request))
+        write_atomically(out, requests.to_yaml(found.request))
         say(f"Search file written to {out}; `bedside search {out}` starts it.")
 
 
@@ -198,7 +198,7 @@ def promote(
     search = _get(search_id)
     config = searches.best(search, trial)
     if out is not None:
-        jobs.write_atomically(out, run_config.to_yaml(config))
+        write_atomically(out, run_config.to_yaml(config))
         say(f"Run file written to {out}; `bedside train {out}` trains it.")
     if as_json:
         values = {name: _value(config, name) for name in search.request.space.root}
@@ -219,7 +219,7 @@ def sweep(
     from trainer.search.sweep import to_sweep
 
     request = _proposed(str(source), None, None).request
-    jobs.write_atomically(out, to_sweep(request, str(source), out.name))
+    write_atomically(out, to_sweep(request, str(source), out.name))
     if as_json:
         print(SweepWritten(file=str(out)).model_dump_json(indent=1))
     else:

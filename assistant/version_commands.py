@@ -9,7 +9,8 @@ import typer
 
 from assistant.terminal import BadInput, Json, get_run, say
 from trainer import config as run_config
-from trainer import events, jobs
+from trainer import events
+from trainer.atomic import write_atomically
 from trainer.runs import Run
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def update(
     found = updates.plan(
         version, [DataSource(name=name) for name in data], kind, contains_phi=contains_phi, earlier_rows=earlier_rows
     )
-    jobs.write_atomically(out, run_config.to_yaml(found.config))
+    write_atomically(out, run_config.to_yaml(found.config))
     if as_json:
         print(version_words.UpdatePlanned(file=str(out), reasons=found.reasons).model_dump_json(indent=1))
         return

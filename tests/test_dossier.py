@@ -22,7 +22,8 @@ from evaluators.cases import Case
 from evaluators.judge import Agreement
 from evaluators.latency import LatencyReport, Load
 from trainer import config as run_config
-from trainer import environment, jobs, model_refs, runs, store
+from trainer import environment, model_refs, runs, store
+from trainer.atomic import write_atomically
 from trainer.data.deidentify.find import KINDS
 from trainer.data.deidentify.recall import recall
 from trainer.dossier import (
@@ -195,7 +196,7 @@ def test_attacks_latency_and_judges_stand_with_their_numbers(finished_run: Run):
     report.judged = {"three clinicians": Agreement(n=38, left_out=2, agree=0.9, kappa=0.71)}
     report.suites.append(report.suites[0].model_copy(update={"suite": "robustness", "title": "Robustness"}))
     report.suites[0].groups = [Group(group="neurology | x", main=report.suites[0].main)]
-    jobs.write_atomically(made.folder / "report.json", report.model_dump_json())
+    write_atomically(made.folder / "report.json", report.model_dump_json())
     text = text_of(finished_run)
     assert "| tuned | 0.05 | 40 | 75 % | 52 % | 28 % | 72 % |" in text
     assert "| tuned | 4 (batch) | 0.00 s | 1.25 s | 1.75 s | 0 |" in text
@@ -253,7 +254,7 @@ def test_the_hub_reads_the_card(finished_run: Run):
     )
     config = finished_run.config.model_copy(deep=True)
     config.model.name = "smollm2-135m-instruct"
-    jobs.write_atomically(finished_run.folder / "run.yaml", run_config.to_yaml(config))
+    write_atomically(finished_run.folder / "run.yaml", run_config.to_yaml(config))
     metadata = yaml.safe_load(card.hub_card(runs.get(finished_run.id)).split("---\n")[1])
     assert metadata["license"] == "apache-2.0" and metadata["base_model"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
     assert metadata["base_model_relation"] == "adapter"
@@ -263,7 +264,7 @@ def evil_run(run: Run) -> Run:
     config = run.config.model_copy(deep=True)
     config.output.name, config.task.system_prompt = EVIL.replace("\n", " ")[:80], EVIL
     config.evaluation.sample_prompts = ["Mrs Smith of 12 Elm Street"]
-    jobs.write_atomically(run.folder / "run.yaml", run_config.to_yaml(config))
+    write_atomically(run.folder / "run.yaml", run_config.to_yaml(config))
     change_json(
         run.folder / "data" / "manifest.json",
         lambda one: (one["sources"][0].update(name=EVIL, licence=EVIL), one.update(notes=[EVIL])),

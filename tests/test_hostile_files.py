@@ -23,10 +23,10 @@ from trainer.data import recipes
 from trainer.data.reading import parquet
 from trainer.data.reading.files import read_records
 from trainer.data.records import DataError, Fault, Record
+from trainer.errors import ModelError
 from trainer.evaluation import request as requests
 from trainer.evaluation.request import RequestError
 from trainer.imported import import_adapter
-from trainer.models import ModelError
 from trainer.sections import RunConfig
 
 LAUGHS = "a0: &a0 [lol, lol]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))

@@ -12,11 +12,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from trainer import models, pairing, runs
+from trainer.errors import ModelError
 from trainer.evaluation.respondent import model_key
 from trainer.events import WarningEvent
 from trainer.imported import CONFIG, WEIGHTS, import_adapter
 from trainer.model_refs import ModelRef, known
-from trainer.models import ModelError
 from trainer.sections import RunConfig
 
 

@@ -8,21 +8,22 @@ import pytest
 from trainer import models
 from trainer.data.rows import Row
 from trainer.data.tokens import IGNORED, encode
+from trainer.errors import ModelError
 from trainer.sections import RunConfig
 
 
 def test_a_model_that_cannot_be_had_says_where_it_was_looked_for():
-    with pytest.raises(models.ModelError) as caught:
+    with pytest.raises(ModelError) as caught:
         models.find("someone/no-such-model")
     assert "the folder someone/no-such-model and the Hugging Face Hub (someone/no-such-model)" in str(caught.value)
     assert "put its files" in str(caught.value)
-    with pytest.raises(models.ModelError, match="the folder nonsense and the catalogue"):
+    with pytest.raises(ModelError, match="the folder nonsense and the catalogue"):
         models.find("nonsense")
 
 
 def test_a_folder_without_safetensors_is_refused(tmp_path: Path):
     (tmp_path / "pytorch_model.bin").touch()
-    with pytest.raises(models.ModelError, match=r"holds no \.safetensors"):
+    with pytest.raises(ModelError, match=r"holds no \.safetensors"):
         models.find(str(tmp_path))
 
 

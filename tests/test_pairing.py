@@ -14,8 +14,8 @@ from evaluators.generation import PROMPTED, Answer, Sampling, answer_all
 from trainer import config as run_config
 from trainer import models, pairing, runs
 from trainer.data.tokens import conversation
+from trainer.errors import ModelError
 from trainer.model_refs import ModelRef
-from trainer.models import ModelError
 from trainer.objectives.run_trainer import WEIGHTS
 from trainer.pairing import Pairing
 from trainer.runs import CHECKPOINTS, COMPLETE, Run

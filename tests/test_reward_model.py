@@ -13,8 +13,8 @@ import torch
 
 from trainer import engine, events, model_refs, models, reward_models, runs
 from trainer.combinations import faults
+from trainer.errors import ModelError
 from trainer.methods.apply import apply
-from trainer.models import ModelError
 from trainer.objectives import reward_loss
 from trainer.reporting import Reporter, StopRequested
 from trainer.runs import Run

@@ -12,7 +12,7 @@ import pytest
 from assistant.pages import loaded as loaded_models
 from assistant.pages.loaded import LeftMemory, Loaded
 from evaluators.generation import Sampling
-from trainer import events, hardware, jobs, queue, room, runs
+from trainer import events, expected_memory, hardware, jobs, queue, room, runs
 from trainer.duration import Range
 from trainer.hardware import Memory
 from trainer.jobs import StopRequested
@@ -66,7 +66,7 @@ def test_models_that_do_not_fit_beside_a_training_are_refused_with_the_way_out(
     free(monkeypatch, 1.0)
     with pytest.raises(NoRoomError) as alone:
         Loaded().get(*pair)
-    needed = room.answering_gib(runs.get(pair[0].run).config)
+    needed = expected_memory.answering_gib(runs.get(pair[0].run).config)
     assert needed is not None
     assert str(alone.value) == (
         f"To answer, these models need about {needed.high:.1f} GiB of this machine's memory, of which 1.0 are free. "

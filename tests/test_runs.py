@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from trainer import events, jobs, runs
+from trainer import events, jobs, runs, starting
 from trainer.jobs import RunError, RunState
 from trainer.sections import RunConfig
 
@@ -159,7 +159,7 @@ def test_a_process_that_lives_is_not_called_dead_and_a_reused_pid_not_alive():
 
 
 def test_a_run_whose_process_has_not_ended_is_not_started_again(monkeypatch):
-    monkeypatch.setattr(jobs, "ENDING_SECONDS", 0.2)
+    monkeypatch.setattr(starting, "ENDING_SECONDS", 0.2)
     run = runs.create(RunConfig())
     with (run.folder / jobs.LIFE_LOCK).open("w") as life:
         fcntl.flock(life, fcntl.LOCK_EX)

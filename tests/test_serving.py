@@ -22,8 +22,8 @@ from versions_made import evaluated
 from evaluators import gates
 from evaluators.generation import Sampling
 from trainer import config, pairing, server_process, serving
+from trainer.errors import ModelError
 from trainer.model_refs import ModelRef
-from trainer.models import ModelError
 from trainer.runs import Run
 from trainer.server_process import ServingError
 from trainer.versions import VersionError, registry

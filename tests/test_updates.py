@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from versions_made import run_like
 
-from trainer import engine, jobs, runs
+from trainer import engine, runs
+from trainer.atomic import write_atomically
 from trainer.config import ConfigError
 from trainer.data import row_files
 from trainer.data.prepare import prepare
@@ -113,7 +114,7 @@ def test_an_adapter_of_another_shape_than_the_run_file_says_is_gone_on_from_as_i
 ):
     path = finished_run.adapter / "adapter_config.json"
     saved: dict[str, Any] = json.loads(path.read_text()) | {"r": 8, "lora_alpha": 16}
-    jobs.write_atomically(path, json.dumps(saved))
+    write_atomically(path, json.dumps(saved))
     config = finished_run.config.model_copy(deep=True)
     config.method = config.method.model_copy(update={"init": "pissa"})
     pissa = registry.register("other", run_like(finished_run, "pissa", config), "data")

@@ -10,7 +10,8 @@ from versions_made import evaluated, run_like
 
 from evaluators import gates
 from evaluators.cases import Case
-from trainer import jobs, runs
+from trainer import runs
+from trainer.atomic import write_atomically
 from trainer.data_sections import DataSource
 from trainer.model_refs import ModelRef
 from trainer.objective_sections import DpoObjective
@@ -233,7 +234,7 @@ def dated(run: Run, days: list[str], action: str = "not needed") -> None:
     path = run.folder / "data" / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["deidentification"]["action"] = action
-    jobs.write_atomically(path, json.dumps(manifest))
+    write_atomically(path, json.dumps(manifest))
     rows = runs.runs_folder().parent / "prepared" / manifest["key"]
     rows.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps({"prompt": [], "completion": [], "about": {"time": day} if day else {}}) for day in days]
@@ -270,7 +271,7 @@ def test_a_source_is_named_by_its_file(finished_run: Run):
     path = second.folder / "data" / "manifest.json"
     manifest = json.loads(path.read_text())
     manifest["sources"][0] |= {"name": "/data/new.csv", "sha256": "ff", "rows_used": 12}
-    jobs.write_atomically(path, json.dumps(manifest))
+    write_atomically(path, json.dumps(manifest))
     registry.register("labs", finished_run, "data")
     kept = registry.register("labs", second, "fix")
     assert kept.number == "1.1.0"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer import jobs, runs
+from trainer import runs, starting
 from trainer.jobs import RunError
 from trainer.runs import Run
 from trainer.sections import RunConfig
@@ -97,5 +97,5 @@ def test_training_is_refused_there_with_the_reason(tiny_run: RunConfig, monkeypa
     monkeypatch.setenv("SPACES_ZERO_GPU", "true")
     with pytest.raises(RunError) as refused:
         runs.start(run)
-    assert str(refused.value) == jobs.NOT_ON_ZERO_GPU
+    assert str(refused.value) == starting.NOT_ON_ZERO_GPU
     assert runs.get(run.id).status.pid is None, "nothing was begun"

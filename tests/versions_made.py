@@ -9,7 +9,8 @@ from evaluators.cases import Case
 from evaluators.gates import Gate, decide
 from evaluators.suites import answers
 from trainer import config as run_config
-from trainer import jobs, runs
+from trainer import runs
+from trainer.atomic import write_atomically
 from trainer.evaluation import evaluations
 from trainer.evaluation.evaluations import Evaluation, Side
 from trainer.evaluation.report import Compared, EvaluationReport, SuiteReport
@@ -24,7 +25,7 @@ def run_like(run: Run, name: str, config: RunConfig | None = None) -> Run:
     wanted.output.name = name
     folder = runs.runs_folder() / f"{run.id[:15]}-{name}"
     shutil.copytree(run.folder, folder)
-    jobs.write_atomically(folder / "run.yaml", run_config.to_yaml(wanted))
+    write_atomically(folder / "run.yaml", run_config.to_yaml(wanted))
     return runs.get(folder.name)
 
 
@@ -44,7 +45,7 @@ def evaluated(
     (made.folder / evaluations.CASES).mkdir()
     for side, cases in sides.items():
         lines = "".join(case.model_dump_json(exclude_defaults=True) + "\n" for case in cases)
-        jobs.write_atomically(made.folder / evaluations.CASES / f"01-answers.{side}.jsonl", lines)
+        write_atomically(made.folder / evaluations.CASES / f"01-answers.{side}.jsonl", lines)
     first, second = (
         scores.mean(
             "Exact match",
@@ -63,5 +64,5 @@ def evaluated(
     )
     report.gates = gates or []
     report.decision = decide(report.gates)
-    jobs.write_atomically(made.folder / evaluations.REPORT, report.model_dump_json())
+    write_atomically(made.folder / evaluations.REPORT, report.model_dump_json())
     return evaluations.get(made.id)

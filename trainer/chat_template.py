@@ -7,6 +7,8 @@ import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from trainer.errors import ModelError
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -36,8 +38,6 @@ def make_usable(tokenizer: PreTrainedTokenizerBase) -> str:
     (Gemma 2, Mistral of 2023), the prompt is put before the first question. Empty where nothing was changed.
     Raises `ModelError` for a template that does not come to an end, or fills the memory.
     """
-    from trainer.models import ModelError
-
     if not tokenizer.chat_template:
         tokenizer.chat_template = PLAIN
         return "The model ships no chat template, as it was never tuned to chat; a plain one is used and saved with it."
@@ -67,8 +67,6 @@ def _fault(template: str) -> str:
 
 def _bears_a_system_prompt(tokenizer: PreTrainedTokenizerBase) -> bool:
     from jinja2.exceptions import TemplateError
-
-    from trainer.models import ModelError
 
     probe = "7d1f-system-probe"
     try:

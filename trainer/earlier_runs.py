@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainer import reward_models, runs
+from trainer.errors import ModelError
 from trainer.method_sections import AdapterMethod
 from trainer.methods import MethodError
-from trainer.models import ModelError
 from trainer.sections import RunConfig
 
 

@@ -15,7 +15,6 @@ from trainer import (
     environment,
     events,
     hardware,
-    jobs,
     models,
     preflight,
     reward_models,
@@ -23,6 +22,7 @@ from trainer import (
     sizing,
     training,
 )
+from trainer.atomic import write_atomically
 from trainer.data import pairs
 from trainer.data.tokenised import tokenise
 from trainer.launch import deepspeed, launch
@@ -71,7 +71,7 @@ def train(config: RunConfig, reporter: Reporter) -> None:
         reporter.warn(warning)
     if launch.is_main():
         (folder / "data").mkdir(exist_ok=True)
-        jobs.write_atomically(folder / "data" / "manifest.json", prepared.manifest.model_dump_json(indent=1))
+        write_atomically(folder / "data" / "manifest.json", prepared.manifest.model_dump_json(indent=1))
 
     workshop = Workshop(base, tokenizer, prepared, reporter)
     if isinstance(config.method, LoraMethod) and config.method.search_rank:
@@ -165,8 +165,8 @@ def train(config: RunConfig, reporter: Reporter) -> None:
         evaluating_minutes=(time.perf_counter() - began) / 60,
         energy=energy.estimate(run),
     )
-    jobs.write_atomically(folder / "report.json", report.model_dump_json(indent=1))
-    jobs.write_atomically(folder / "README.md", card.model_card(config, prepared.manifest, report))
+    write_atomically(folder / "report.json", report.model_dump_json(indent=1))
+    write_atomically(folder / "README.md", card.model_card(config, prepared.manifest, report))
     reporter.enter("done")
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from trainer import hardware, jobs
+from trainer import hardware
+from trainer.atomic import write_atomically
 from trainer.run_differences import ABSENT, Different
 
 FILE = "environment.json"  # in a run folder
@@ -68,7 +69,7 @@ def record(folder: Path, warn: Callable[[str], None]) -> None:
     """Keep this environment in a run folder; where it began in another one, say what differs."""
     now, before = here(), of(folder)
     if before is None:
-        jobs.write_atomically(folder / FILE, now.model_dump_json(indent=1))
+        write_atomically(folder / FILE, now.model_dump_json(indent=1))
     elif found := differences(before, now):
         named = "; ".join(f"{one.field} {one.second} instead of {one.first}" for one in found[:5])
         more = f" and {len(found) - 5} more" if len(found) > 5 else ""

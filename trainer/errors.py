@@ -6,3 +6,7 @@ class UserError(Exception):
 
     Pages show it as a sentence, and so does the command line, which then ends with status 2.
     """
+
+
+class ModelError(UserError):
+    """A base model cannot be had; the text says where it was looked for and what to do."""

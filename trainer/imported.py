@@ -20,9 +20,10 @@ from pydantic import ValidationError
 
 from trainer import actor, audit, events, hardware, jobs, models, reach, runs
 from trainer import config as run_config
+from trainer.atomic import write_atomically
 from trainer.data.records import DataError, Fault
+from trainer.errors import ModelError
 from trainer.methods.saved import CONFIG, WEIGHTS
-from trainer.models import ModelError
 from trainer.runs import ADAPTER, Run
 from trainer.sections import RunConfig
 
@@ -85,7 +86,7 @@ def _write(config: RunConfig, said: dict[str, Any], weights: Path, came_from: st
         starts = {"init_lora_weights": True} if said["peft_type"] == "LORA" else {}
         kept = said | starts | {"base_model_name_or_path": config.model.name, "inference_mode": True}
         kept.pop("auto_mapping", None)
-        jobs.write_atomically(adapter / CONFIG, json.dumps(kept, indent=1))
+        write_atomically(adapter / CONFIG, json.dumps(kept, indent=1))
         state = jobs.RunState(state="done", device=config.hardware.device, owner=actor.now().name)
         jobs.write_state(folder, state)
         with (adapter / WEIGHTS).open("rb") as file:
@@ -97,7 +98,7 @@ def _write(config: RunConfig, said: dict[str, Any], weights: Path, came_from: st
         for one in (events.WarningEvent(message=told), events.StateEvent(state="done")):
             events.append(folder / "events.jsonl", one)
         # Last, since a folder is a run from here on.
-        jobs.write_atomically(folder / "run.yaml", run_config.to_yaml(config))
+        write_atomically(folder / "run.yaml", run_config.to_yaml(config))
     except OSError:
         shutil.rmtree(folder)
         raise

@@ -1,8 +1,8 @@
-"""Work in a process of its own, as a folder: how it is started, watched, stopped, and found dead.
+"""Work in a process of its own, as a folder: how it is watched, stopped, and found dead.
 
 Runs, evaluations and searches are such jobs. The folder is the truth about one: pages, command line and the working
 process talk through it alone, so a refreshed page, a killed app or a second window loses nothing. Whose turn it is on a
-device: `trainer.queue`; whether a process still gets on: `trainer.pulse`.
+device: `trainer.queue`; how a process is started: `trainer.starting`; whether a process still gets on: `trainer.pulse`.
 """
 
 from __future__ import annotations
@@ -12,19 +12,16 @@ import fcntl
 import os
 import re
 import shutil
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, TextIO, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel
 
-from trainer import actor, audit, events, hardware
+from trainer import actor, audit, events
+from trainer.atomic import write_atomically
 from trainer.errors import UserError
 from trainer.sections import FORMAT_VERSION
 
@@ -34,28 +31,14 @@ if TYPE_CHECKING:
 State = Literal["queued", "preparing", "training", "evaluating", "done", "stopped", "failed"]
 DISK_FULL = "The disk is full: nothing more could be saved. Free some space and resume from the last checkpoint."
 ACTIVE: tuple[State, ...] = ("queued", "preparing", "training", "evaluating")
-# For the working process: keep freed memory in it (glibc). Every step allocates the same large buffers anew, and
-# getting them from the system page by page cost a tenth of the time on two cores.
-PROCESS_SETTINGS = {
-    "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
-    "MALLOC_TRIM_THRESHOLD_": str(8 << 30),
-}
 LIFE_LOCK = ".lock"  # in a job's folder, held by its process for as long as that lives
 STOP, PULSE = "stop", "pulse.json"  # in a job's folder: the request to stop; signs of life (`trainer.pulse`)
-ENDING_SECONDS = 20.0
 TERM_SECONDS = 10.0  # that a process has between being asked to end by the system and being killed
 CODE_ROOT = Path(__file__).resolve().parent.parent
 
 
 class RunError(UserError):
     """A run or an evaluation cannot be found, read or changed; the text says which, why and what to do."""
-
-
-NOT_ON_ZERO_GPU = (
-    "Nothing is trained on this Space: ZeroGPU lends it a GPU for the length of an answer, and a training takes "
-    "longer. Give the Space hardware of its own (for the smallest models a CPU will do), or export the run file and "
-    "train where you have a machine."
-)
 
 
 class StopRequested(Exception):
@@ -124,20 +107,6 @@ def set_environment() -> None:
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Replace a file's content so that a reader, or a kill at any moment, sees the old or the new one, never a half."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.part")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)
-        raise
-
-
 def write_state(folder: Path, status: RunState) -> None:
     """Write `state.json` atomically."""
     status.updated = time.time()
@@ -171,46 +140,6 @@ def find(known: list[str], identity: str, noun: str, command: str) -> str:
 def ids(parent: Path, file: str) -> list[str]:
     """The ids of the jobs whose folders stand in `parent`: those with this file, which is written last."""
     return [entry.name for entry in parent.iterdir() if entry.is_dir() and (entry / file).exists()]
-
-
-def start(job: J, reread: Callable[[str], J]) -> J:
-    """Set a queued, stopped or failed job going in a process of its own, which outlives this one.
-
-    It waits there for its turn (`trainer.queue`). `reread` gives the job of an id as it is now. Raises `RunError` where
-    it is active or done.
-    """
-    actor.must_own(job.status.owner, f"{job.noun} {job.id}")
-    started = go(job, reread)
-    audit.record("started", f"{job.noun.lower()} {job.id}")
-    return started
-
-
-def go(job: J, reread: Callable[[str], J]) -> J:
-    """`start`, without asking whose the job is and without a line in the audit log."""
-    from trainer import queue  # which knows jobs
-
-    if job.trains and hardware.is_zero_gpu():
-        raise RunError(NOT_ON_ZERO_GPU)
-    # The process inherits the lock and never opens it anew: it is held from here until that process is gone.
-    with (job.folder / LIFE_LOCK).open("a") as life, (job.folder / "log.txt").open("a") as log:
-        job = _claim(job, reread, life)
-        queue.join(job)
-        for old in (STOP, PULSE):
-            (job.folder / old).unlink(missing_ok=True)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "trainer.worker", str(job.folder)],
-            cwd=CODE_ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env=os.environ | PROCESS_SETTINGS | actor.handed_on(),
-            pass_fds=[life.fileno()],
-        )
-    write_state(job.folder, job.status.model_copy(update={"state": "queued", "pid": process.pid, "error": None}))
-    # Nobody waits for the process; without this it would stay a zombie for as long as the app lives.
-    threading.Thread(target=process.wait, daemon=True).start()
-    return reread(job.id)
 
 
 def stop(job: Job) -> None:
@@ -299,26 +228,6 @@ def is_held(lock: Path) -> bool:
         return True
     except FileNotFoundError:
         return False
-
-
-def _claim(job: J, reread: Callable[[str], J], life: TextIO) -> J:
-    """The job, as it is once its lock is ours: a process that has just stopped takes seconds to end."""
-    deadline = time.monotonic() + ENDING_SECONDS
-    while True:
-        job = reread(job.id)
-        if job.status.state == "done":
-            raise RunError(f"{job.noun} {job.id} is done; {job.again}.")
-        if job.status.pid is not None and job.status.state in ACTIVE:
-            raise RunError(f"{job.noun} {job.id} is {job.status.state} already.")
-        try:
-            fcntl.flock(life, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return job
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise RunError(
-                    f"The last process of {job.noun.lower()} {job.id} has not ended yet; try again in a moment."
-                ) from None
-            time.sleep(0.1)
 
 
 def _say_that_it_died(job: Job) -> RunState:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from trainer import runs
-from trainer.models import ModelError
+from trainer.errors import ModelError
 from trainer.runs import CHECKPOINTS, COMPLETE, Run, RunError
 
 BASE, TUNED = "base", "tuned"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from trainer import catalogue, chat_template, config
-from trainer.errors import UserError
+from trainer.errors import ModelError
 from trainer.launch import deepspeed, fsdp, launch
 from trainer.method_sections import FullMethod
 from trainer.sections import RunConfig
@@ -31,10 +31,6 @@ if TYPE_CHECKING:
 EMBEDDED = "smollm2-135m-instruct"
 TUNED = "tuned"  # name of the trained adapter within a loaded model
 Progress = Callable[[str, int, int], None]  # stage, done, total
-
-
-class ModelError(UserError):
-    """A base model cannot be had; the text says where it was looked for and what to do."""
 
 
 class FoundModel(BaseModel):

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 from evaluators import generation
 from evaluators.generation import BASE, PROMPTED, Answer, Sampling, stream, stream_alone
 from evaluators.held_out import Item, with_examples
-from trainer import models, room, runs, scoring
+from trainer import expected_memory, models, room, runs, scoring
 from trainer.data.rows import Message
 from trainer.data.sources import STARTER_PREFIX
 from trainer.data.tokens import conversation
 from trainer.duration import Range
+from trainer.errors import ModelError
 from trainer.methods import MethodError, saved
 from trainer.model_refs import BASE as BASE_PART
 from trainer.model_refs import TUNED, ModelRef
-from trainer.models import ModelError
 from trainer.room import Held
 from trainer.runs import Run
 from trainer.tuned import Tuned, adapter_folder
@@ -247,10 +247,10 @@ def _needs(found: list[tuple[ModelRef, Run]], can_mix: bool) -> dict[str, Range 
     if can_mix or first == second or (one.id == two.id and (first.is_base or second.is_base) and not whole):
         # A checkpoint's base is loaded a second time while it is read.
         copies = 1 if {first.part, second.part} <= {BASE_PART, TUNED} else 2
-        return {room.device_of(one.config): room.answering_gib(one.config, copies=copies)}
+        return {room.device_of(one.config): expected_memory.answering_gib(one.config, copies=copies)}
     needs: dict[str, Range | None] = {}
     for _, run in found:
-        device, needed = room.device_of(run.config), room.answering_gib(run.config, rows=1)
+        device, needed = room.device_of(run.config), expected_memory.answering_gib(run.config, rows=1)
         before = needs.get(device, Range(low=0.0, high=0.0))
         if before is None or needed is None:
             needs[device] = None

@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from trainer import jobs
+from trainer.atomic import write_atomically
 from trainer.jobs import Job
 
 BEAT_SECONDS = 5.0
@@ -79,7 +80,7 @@ def beating(folder: Path) -> Iterator[None]:
             # A full disk is told by whoever has something to say.
             with suppress(OSError, ValidationError):
                 watch.look()
-                jobs.write_atomically(folder / jobs.PULSE, watch.pulse.model_dump_json())
+                write_atomically(folder / jobs.PULSE, watch.pulse.model_dump_json())
             if ended.wait(BEAT_SECONDS):
                 return
 

@@ -20,6 +20,7 @@ from pydantic import BaseModel, RootModel, ValidationError
 
 from trainer import actor, jobs, pulse
 from trainer import config as run_config
+from trainer.atomic import write_atomically
 from trainer.jobs import Job, RunError, StopRequested
 
 if TYPE_CHECKING:
@@ -238,28 +239,6 @@ def lock_file(device: str) -> Path:
     return folder() / f"{device}.device"
 
 
-def job_of(holder: Holder) -> Job:
-    """The job that has a device; raises `RunError` where it cannot be read."""
-    return job(holder.kind, holder.id)
-
-
-def job(kind: Kind, identity: str) -> Job:
-    """The job of this id; raises `RunError`."""
-    match kind:
-        case "run":
-            from trainer import runs
-
-            return runs.get(identity)
-        case "evaluation":
-            from trainer.evaluation import evaluations
-
-            return evaluations.get(identity)
-        case "search":
-            from trainer.search import searches
-
-            return searches.get(identity)
-
-
 @contextmanager
 def turn(job: Job, reporter: Reporter) -> Iterator[Turn]:
     """The device that this process's job needs, as soon as it is its turn; says meanwhile where it stands.
@@ -398,7 +377,7 @@ def _changing() -> Iterator[list[Entry]]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         order = _read()
         yield order
-        jobs.write_atomically(folder() / "order.json", _Order(_living(order)).model_dump_json(indent=1))
+        write_atomically(folder() / "order.json", _Order(_living(order)).model_dump_json(indent=1))
 
 
 def _name(folder: Path) -> str:

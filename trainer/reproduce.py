@@ -13,12 +13,14 @@ from typing import Literal
 from pydantic import BaseModel
 
 from evaluators.held_out import Row
-from trainer import environment, jobs, models, readiness, runs
+from trainer import environment, models, readiness, runs
+from trainer.atomic import write_atomically
 from trainer.data.prepare import rebuild
 from trainer.data.records import DataError
 from trainer.data.sources import Progress, content_hash, locate
 from trainer.dossier import DossierError, record
 from trainer.dossier.record import Loss, Record
+from trainer.errors import ModelError
 from trainer.hardware import detect
 from trainer.jobs import ACTIVE
 from trainer.report import Report
@@ -198,7 +200,7 @@ def _compare_data(kept: Record, found: Reproduction, progress: Progress) -> None
 def _compare_base(kept: Record, found: Reproduction) -> bool:
     try:
         base = models.find(kept.config.model.name)
-    except models.ModelError as error:
+    except ModelError as error:
         found.said = str(error)
         return False
     if kept.base_sha256 is None:
@@ -229,7 +231,7 @@ def _again(kept: Record) -> Run:
     if against := readiness.faults(config, detect()):
         raise DossierError(" ".join(against))
     run = runs.create(RunConfig.model_validate(config.model_dump()))
-    jobs.write_atomically(run.folder / AGAIN, json.dumps(identity))
+    write_atomically(run.folder / AGAIN, json.dumps(identity))
     return run
 
 

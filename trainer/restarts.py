@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from pydantic import ValidationError
 
-from trainer import actor, audit, events, jobs, queue
+from trainer import actor, any_job, audit, events, jobs, queue, starting
 from trainer.jobs import Job, RunError
 from trainer.queue import Named
 
@@ -48,7 +48,7 @@ def _gone() -> Iterator[tuple[Named, bool]]:
 
 def _resumed(one: Named) -> str:
     try:
-        job = queue.job(one.kind, one.id)
+        job = any_job.of(one)
         named = f"{job.noun} {job.id}"
         if _was_cut_off_here(job):
             return (
@@ -57,7 +57,7 @@ def _resumed(one: Named) -> str:
         detail = events.StateEvent(state=_WAITED, detail=DETAIL, step=job.status.step)
         events.append(job.folder / "events.jsonl", detail)
         with actor.acting_as(actor.Actor(job.status.owner or actor.now().name)):  # what it makes is its owner's
-            jobs.go(job, lambda identity: queue.job(one.kind, identity))
+            starting.go(job, lambda identity: any_job.get(one.kind, identity))
         audit.record("started again after a restart", f"{job.noun.lower()} {job.id}")
         return f"{named} was cut off by a restart at step {job.status.step}, and is in the queue again."
     except (RunError, OSError) as error:

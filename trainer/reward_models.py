@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from evaluators.pair_ranking import pair_ranking
 from trainer import config, models, runs
 from trainer.data.rows import Message, kind_of, question
+from trainer.errors import ModelError
 from trainer.methods import MethodError
-from trainer.models import ModelError
 from trainer.report import HeldOutPairs
 from trainer.runs import REWARD
 from trainer.sections import RunConfig

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import psutil
 
-from trainer import catalogue, hardware, queue, sizing
+from trainer import any_job, hardware, queue
 from trainer.duration import Range
 from trainer.errors import UserError
 from trainer.jobs import Job, StopRequested
@@ -34,8 +34,6 @@ RESERVE_SHARE = 0.05
 """Of a device's memory, which is never planned away: what a system at the edge needs to go on."""
 LEAVE_SECONDS = 60.0
 """Longest that a job waits for models to leave memory."""
-CONTEXT_TOKENS = 4096
-"""Of each conversation, for which keys and values are counted."""
 _GIB = 2**30
 _POLL_SECONDS = 0.25
 
@@ -67,34 +65,6 @@ class Held:
 
     def __del__(self) -> None:
         self._locks.close()  # what is simply dropped is gone as well
-
-
-def training_gib(config: RunConfig, workers: int = 1) -> Range | None:
-    """Peak of a training on each of its devices, by the estimate; on a CPU of all processes, and of `workers` of them.
-
-    None for a model whose shape is not known.
-    """
-    found = sizing.estimate(config, hardware.detect())
-    if found is None:
-        return None
-    together = workers * config.hardware.processes if config.hardware.device == "cpu" else 1
-    return Range(low=together * found.peak_gib.low, high=together * found.peak_gib.high)
-
-
-def answering_gib(config: RunConfig, rows: int = 2, copies: int = 1) -> Range | None:
-    """Memory of a run's base model while `rows` conversations are answered at once; None where its shape is not known.
-
-    `copies` of its weights. Keys and values are in 16 bits, of no tokens at the low end; an adapter's own weights are
-    small beside them.
-    """
-    model = catalogue.base_model(config.model.name)
-    if model is None:
-        return None
-    device = config.hardware.device
-    weights = copies * sizing.weight_bytes(config, model, device == "cuda" or hardware.cpu_has_bf16()) / _GIB
-    kept = rows * CONTEXT_TOKENS * 2 * 2 * model.layers * model.kv_heads * model.head_dim / _GIB
-    low, high = sizing.OVERHEAD[device]
-    return Range(low=weights + low, high=weights + kept + high)
 
 
 def device_of(config: RunConfig) -> str:
@@ -162,7 +132,7 @@ def _no_room(device: str, needed: Range | None) -> str:
     )
     if holder is None or coming == 0.0:
         return f"{sentence}. Close other programs, or choose smaller models."
-    job = queue.job_of(holder)
+    job = any_job.of(holder)
     return (
         f"{sentence}, and {job.noun.lower()} {job.id}, which is at work there, may still take {coming:.1f}. Ask again "
         "when it has ended, or stop it on the Runs page."
@@ -171,7 +141,7 @@ def _no_room(device: str, needed: Range | None) -> str:
 
 def _still_to_come(holder: Holder, device: str, memory: hardware.Memory) -> float:
     """GiB that a job is expected to take beyond what it has now."""
-    expected = queue.job_of(holder).expected_gib()
+    expected = any_job.of(holder).expected_gib()
     if expected is None:
         return 0.0
     if device == "cpu":

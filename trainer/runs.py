@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ValidationError
 
-from trainer import actor, events, jobs, reach
+from trainer import actor, events, jobs, reach, starting
 from trainer import config as run_config
-from trainer.jobs import Job, RunError, RunState, write_atomically, write_state
+from trainer.atomic import write_atomically
+from trainer.jobs import Job, RunError, RunState, write_state
 from trainer.sections import RunConfig
 
 if TYPE_CHECKING:
@@ -41,9 +42,9 @@ class Run(Job):
 
     def expected_gib(self) -> Range | None:
         """The estimate of its peak; on a CPU of all its processes together."""
-        from trainer import room
+        from trainer import expected_memory
 
-        return room.training_gib(self.config)
+        return expected_memory.training_gib(self.config)
 
     @property
     def adapter(self) -> Path:
@@ -124,7 +125,7 @@ def start(run: Run) -> Run:
 
     A run with a complete checkpoint goes on from its last one. Raises `RunError` where the run is active or done.
     """
-    return jobs.start(run, get)
+    return starting.start(run, get)
 
 
 def stop(run: Run) -> None:

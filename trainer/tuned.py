@@ -18,11 +18,11 @@ from trainer import config as run_config
 from trainer import models
 from trainer.data.inspection.assignment import assign
 from trainer.data.rows import Row
+from trainer.errors import ModelError
 from trainer.method_sections import LoraMethod, Per
 from trainer.methods import MethodError, full, saved
 from trainer.methods.groups import BENEATH, adapter_names
 from trainer.model_refs import TUNED
-from trainer.models import ModelError
 from trainer.runs import ADAPTER, CHECKPOINTS, MODEL, Run
 
 if TYPE_CHECKING:

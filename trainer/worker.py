@@ -44,7 +44,7 @@ def main(folder: Path) -> int:
 
 @contextmanager
 def _life(folder: Path) -> Iterator[None]:
-    """Hold the job's lock, where this process was started by hand; `jobs.start` gives it to those that it starts."""
+    """Hold the job's lock, where this process was started by hand; `starting.go` gives it to those that it starts."""
     with (folder / jobs.LIFE_LOCK).open("a") as life:
         with suppress(BlockingIOError):
             fcntl.flock(life, fcntl.LOCK_EX | fcntl.LOCK_NB)

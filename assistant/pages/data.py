@@ -27,7 +27,7 @@ from trainer.data.records import DataError
 from trainer.data.sources import locate, needs_fetching
 from trainer.data.survey import Survey
 from trainer.data_sections import DataFormat, DataSection, DataSource
-from trainer.models import ModelError
+from trainer.errors import ModelError
 from trainer.sections import RunConfig
 
 Updates = dict[Any, Any]

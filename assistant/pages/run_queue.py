@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from assistant.pages.style import QUIET, html, notice
-from trainer import jobs, pulse, queue
+from trainer import any_job, jobs, pulse, queue
 from trainer.jobs import RunError
 from trainer.queue import Queue, Where
 from trainer.runs import Run
@@ -73,7 +73,7 @@ class QueuePart:
             if found is None:
                 gr.Warning("That one waits no longer.")
             else:
-                jobs.stop(queue.job(found.kind, found.id))
+                jobs.stop(any_job.get(found.kind, found.id))
                 gr.Info("It leaves the queue; Resume puts it there again.", duration=4)
         except RunError as error:
             gr.Warning(str(error))

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from typing_extensions import TypedDict
 
 from assistant.planner.answers import Answers
-from trainer import audit, jobs
+from trainer import audit
 from trainer import config as run_config
+from trainer.atomic import write_atomically
 from trainer.errors import UserError
 
 _ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
@@ -73,7 +74,7 @@ def save(draft: Draft) -> Path:
     folder = _folder(draft.id)
     folder.parent.mkdir(exist_ok=True, mode=0o700)
     folder.mkdir(exist_ok=True, mode=0o700)
-    jobs.write_atomically(folder / "draft.json", draft.model_dump_json(indent=1))
+    write_atomically(folder / "draft.json", draft.model_dump_json(indent=1))
     return folder / "draft.json"
 
 

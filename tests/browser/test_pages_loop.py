@@ -88,6 +88,14 @@ def _written(path: Path, rows: list[dict[str, str]]) -> str:
     return str(path)
 
 
+def _unfold(page: Page, fold: str, within: str) -> None:
+    """Open a fold that may be open, or is about to be opened by the page itself."""
+    page.wait_for_timeout(1000)
+    if not page.locator(within).is_visible():
+        page.click(f"{fold} .label-wrap")
+    expect(page.locator(within)).to_be_visible()
+
+
 def _line(question: str) -> str:
     return " ".join(question.split())
 
@@ -102,8 +110,7 @@ def _make_set(page: Page, name: str, questions: list[str], first: Run, second: R
     page.get_by_role("tab", name="Review", exact=True).click()
     page.wait_for_selector("#review-tabs", state="visible")
     page.get_by_role("tab", name="Sets", exact=True).click()
-    if not page.locator("#review-name").is_visible():
-        page.click("#review-new .label-wrap")
+    _unfold(page, "#review-new", "#review-name")
     page.fill("#review-name input, #review-name textarea", name)
     page.fill("#review-lines textarea", "\n".join(map(_line, questions)))
     for place, run in (("first", first), ("second", second)):
@@ -129,8 +136,7 @@ def _judge_all(page: Page, reader: str, better, answers: dict[str, str], errors:
         if chance.random() < errors:
             choice = {"left": "right", "right": "left"}.get(choice, "left")
         if choice == "both_bad" and question in answers:
-            if not page.locator("#review-correction").is_visible():
-                page.click("#review-more .label-wrap")
+            _unfold(page, "#review-more", "#review-correction")
             page.fill("#review-correction textarea", answers[question])
         page.click(f"#review-vote-{choice}")
         given += 1

@@ -194,7 +194,7 @@ def save(name: str, text: str, folder: Path) -> Path:
     Raises `DataError` where the text is at fault, or the name is not of small letters, digits and underscores, or is
     that of a built-in template.
     """
-    from trainer.jobs import write_atomically
+    from trainer.atomic import write_atomically
 
     if not _NAME.fullmatch(name):
         raise DataError(

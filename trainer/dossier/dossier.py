@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from trainer import config as run_config
+from trainer.atomic import write_atomically
 from trainer.dossier import (
     about,
     card,
@@ -26,7 +27,6 @@ from trainer.dossier import (
 from trainer.dossier.checklist import Item
 from trainer.dossier.evidence import Evidence, Missing
 from trainer.dossier.markdown import joined, plain
-from trainer.jobs import write_atomically
 from trainer.model_refs import ModelRef
 
 MARKDOWN, HTML, PDF, CARD = "dossier.md", "dossier.html", "dossier.pdf", "README.md"

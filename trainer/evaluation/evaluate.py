@@ -30,7 +30,8 @@ from evaluators.suites import (
     structured,
     summarisation,
 )
-from trainer import jobs, runs
+from trainer import runs
+from trainer.atomic import write_atomically
 from trainer.data.canaries import canary_items
 from trainer.data.prepare import prepare
 from trainer.data.row_items import row_items
@@ -83,7 +84,7 @@ def evaluate(request: EvaluationRequest, reporter: Reporter) -> None:
 
     def save() -> None:
         report.minutes = (time.monotonic() - began) / 60
-        jobs.write_atomically(folder / REPORT, report.model_dump_json(indent=1))
+        write_atomically(folder / REPORT, report.model_dump_json(indent=1))
 
     found: dict[tuple[int, Side], list[Case]] = {}
     for number, side in sides.order(len(asked)):
@@ -220,7 +221,7 @@ def _gradient(items: list[Item], sides: _Sides, side: Side, reporter: Reporter) 
 
 def _write_cases(folder: Path, number: int, choice: SuiteChoice, side: Side, cases: list[Case]) -> None:
     lines = "".join(case.model_dump_json(exclude_defaults=True) + "\n" for case in cases)
-    jobs.write_atomically(folder / f"{_name(number, choice)}.{side}.jsonl", lines)
+    write_atomically(folder / f"{_name(number, choice)}.{side}.jsonl", lines)
 
 
 def _name(number: int, choice: SuiteChoice) -> str:

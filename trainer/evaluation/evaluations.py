@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import ValidationError
 
 from evaluators.cases import Case
-from trainer import actor, events, jobs, reach, runs
+from trainer import actor, events, jobs, reach, runs, starting
 from trainer import config as run_config
+from trainer.atomic import write_atomically
 from trainer.evaluation import request as requests
 from trainer.evaluation.report import EvaluationReport
 from trainer.evaluation.request import EvaluationRequest, RequestError
@@ -49,10 +50,10 @@ class Evaluation(Job):
 
     def expected_gib(self) -> Range | None:
         """Of its run's model while it answers many questions at once."""
-        from trainer import room
+        from trainer import expected_memory
         from trainer.evaluation.respondent import BATCH
 
-        return room.answering_gib(runs.get(self.request.run).config, BATCH)
+        return expected_memory.answering_gib(runs.get(self.request.run).config, BATCH)
 
     def report(self) -> EvaluationReport | None:
         """What has been measured so far; None before the first suite is done."""
@@ -84,7 +85,7 @@ def create(request: EvaluationRequest) -> Evaluation:
         jobs.write_state(made, RunState(device=run.config.hardware.device, owner=actor.now().name))
         events.append(made / "events.jsonl", events.StateEvent(state="queued"))
         # Last, since a folder is an evaluation from here on.
-        jobs.write_atomically(made / REQUEST, requests.to_yaml(request))
+        write_atomically(made / REQUEST, requests.to_yaml(request))
     except OSError:
         shutil.rmtree(made)
         raise
@@ -119,7 +120,7 @@ def list_evaluations(run: str | None = None) -> list[Evaluation]:
 
 def start(evaluation: Evaluation) -> Evaluation:
     """Set it going, or on where it was stopped; raises `RunError` where it is active or done."""
-    return jobs.start(evaluation, get)
+    return starting.start(evaluation, get)
 
 
 def stop(evaluation: Evaluation) -> None:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from evaluators.cases import Case
-from trainer import events, jobs, runs
+from trainer import events, runs
+from trainer.atomic import write_atomically
 from trainer.evaluation import evaluations
 from trainer.evaluation.request import EvaluationRequest
 from trainer.sections import RunConfig
@@ -65,7 +66,7 @@ def follow(request: EvaluationRequest, reporter: Reporter) -> None:
         output = old.config.output.model_copy(update={"name": f"{old.config.output.name} hardened"[:80]})
         run = runs.create(old.config.model_copy(update={"adversarial": section, "output": output}))
         done = Followed(run=run.id)
-        jobs.write_atomically(folder / FOLLOW, done.model_dump_json(indent=1))
+        write_atomically(folder / FOLLOW, done.model_dump_json(indent=1))
         runs.start(run)
         reporter.event(events.ProgressEvent(stage=f"training again, as run {run.id}", done=0, total=0))
     if done.evaluation is None:
@@ -74,7 +75,7 @@ def follow(request: EvaluationRequest, reporter: Reporter) -> None:
         )
         evaluation = evaluations.create(again)
         done.evaluation = evaluation.id
-        jobs.write_atomically(folder / FOLLOW, done.model_dump_json(indent=1))
+        write_atomically(folder / FOLLOW, done.model_dump_json(indent=1))
         evaluations.start(evaluation)
 
 
@@ -88,5 +89,5 @@ def _failed(folder: Path, section: AdversarialSection) -> str | None:
     if not failed:
         return section.hard_cases
     target = folder / HARD_CASES
-    jobs.write_atomically(target, "".join(case.model_dump_json(exclude_defaults=True) + "\n" for case in failed))
+    write_atomically(target, "".join(case.model_dump_json(exclude_defaults=True) + "\n" for case in failed))
     return str(target)

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from trainer import actor, audit, catalogue, jobs, models, runs
 from trainer import config as run_config
+from trainer.atomic import write_atomically
 from trainer.export import ExportError
 from trainer.export.card import card, failing
 from trainer.export.default_system import with_default_system
@@ -87,7 +88,7 @@ def make(
             _whole(made, run, model, precision, list(dict.fromkeys(types)), items, progress)
         (place / CARD).write_text(card(made, run), encoding="utf-8")
         made.files = _files(place)
-        jobs.write_atomically(place / RECORD, made.model_dump_json(indent=1))
+        write_atomically(place / RECORD, made.model_dump_json(indent=1))
         made.folder = target
     audit.record("exported", f"{what} of {model} as {made.id}")
     return made

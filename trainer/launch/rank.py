@@ -84,7 +84,7 @@ def _another_is_gone(error: Exception) -> bool:
 
 
 def _life(folder: Path) -> ExitStack:
-    """Hold the job's lock, as `jobs.start` does for one that it starts; raises `LaunchError` where another has it."""
+    """Hold the job's lock, as `starting.go` does for one that it starts; raises `LaunchError` where another has it."""
     stack = ExitStack()
     life = stack.enter_context((folder / jobs.LIFE_LOCK).open("a"))
     try:

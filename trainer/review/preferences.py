@@ -19,8 +19,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ValidationError
 from sqlmodel import col, select
 
-from trainer import audit, jobs
+from trainer import audit
 from trainer import config as run_config
+from trainer.atomic import write_atomically
 from trainer.data import row_files
 from trainer.data.records import DataError
 from trainer.data.rows import About, Row
@@ -131,7 +132,7 @@ def save(data: PreferenceData, name: str) -> Saved:
     try:
         for file, found in zip(FILES.values(), (data.pairs, data.labels), strict=True):
             lines = "".join(json.dumps(flat(row), ensure_ascii=False) + "\n" for row in found)
-            jobs.write_atomically(partial / file, lines)
+            write_atomically(partial / file, lines)
         manifest = PreferenceManifest(
             name=slug,
             version=1,
@@ -147,7 +148,7 @@ def save(data: PreferenceData, name: str) -> Saved:
         )
         while True:
             manifest.version = max((number for _, number in _versions(slug)), default=0) + 1
-            jobs.write_atomically(partial / "manifest.json", manifest.model_dump_json(indent=1))
+            write_atomically(partial / "manifest.json", manifest.model_dump_json(indent=1))
             folder = _folder() / f"{slug}-v{manifest.version}"
             try:
                 partial.rename(folder)
@@ -207,7 +208,7 @@ def export(identity: str, kind: Kind, path: Path) -> int:
         raise DataError(f"{saved.id} has no rows of {kind}; it has {_counted(saved)}.")
     if path.exists():
         raise DataError(f"{path} is there already and is not overwritten; choose another name.")
-    jobs.write_atomically(path, text)
+    write_atomically(path, text)
     audit.record("exported", f"{kind} rows of {saved.id}")
     return text.count("\n")
 

@@ -26,7 +26,7 @@ def begin(device: str) -> None:
         torch.cuda.reset_peak_memory_stats()
         return
     with suppress(OSError, AttributeError):  # another C library, which keeps less
-        # A worker keeps freed memory for its next step (`jobs.PROCESS_SETTINGS`); the next trial is not to pay for it.
+        # A worker keeps freed memory for its next step (`starting.PROCESS_SETTINGS`); the next one does not pay for it.
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     _FORGET.write_text("5")  # the peak is what is resident now (proc(5))
 

@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
 
-from trainer import jobs
+from trainer.atomic import write_atomically
 from trainer.methods import saved
 from trainer.reporting import Reporter
 from trainer.search.outcome import Result, Unfit
@@ -203,7 +203,7 @@ def _part(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def _keep(population: Population, folder: Path) -> None:
-    jobs.write_atomically(folder / STATE, population.model_dump_json(indent=1))
+    write_atomically(folder / STATE, population.model_dump_json(indent=1))
     used = {member.weights for member in population.members}
     for file in (folder / MEMBERS).iterdir():
         if file.name not in used:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import ValidationError
 
-from trainer import actor, events, jobs, reach
+from trainer import actor, events, jobs, reach, starting
 from trainer import config as run_config
+from trainer.atomic import write_atomically
 from trainer.evaluation.request import RequestError
 from trainer.jobs import Job, RunError, RunState
 from trainer.search import outcome, study
@@ -51,9 +52,9 @@ class Search(Job):
 
     def expected_gib(self) -> Range | None:
         """Of its run file as it is, in all its processes; trials differ from it."""
-        from trainer import room
+        from trainer import expected_memory
 
-        return room.training_gib(self.request.run, self.request.workers)
+        return expected_memory.training_gib(self.request.run, self.request.workers)
 
     def trials(self) -> list[TrialRecord]:
         """All trials so far, by number."""
@@ -83,7 +84,7 @@ def create(request: SearchRequest) -> Search:
         jobs.write_state(made, RunState(device=device, total_steps=request.trials, owner=owner))
         events.append(made / "events.jsonl", events.StateEvent(state="queued"))
         # Last, since a folder is a search from here on.
-        jobs.write_atomically(made / REQUEST, requests.to_yaml(request))
+        write_atomically(made / REQUEST, requests.to_yaml(request))
     except OSError:
         shutil.rmtree(made)
         raise
@@ -114,7 +115,7 @@ def list_searches() -> list[Search]:
 
 def start(search: Search) -> Search:
     """Set it going, or on after the trials that are done; raises `RunError` where it is active or done."""
-    return jobs.start(search, get)
+    return starting.start(search, get)
 
 
 def stop(search: Search) -> None:

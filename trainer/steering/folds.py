@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from trainer import jobs
+from trainer.atomic import write_atomically
 from trainer.data import prepare, splits
 from trainer.data.near_duplicates import Signatures
 from trainer.data.records import DataError
@@ -171,7 +171,7 @@ def measure_all(
     losses: list[float] = json.loads(path.read_text()) if path.exists() else []
     for number in range(len(losses), len(folds)):
         losses.append(measure(number, folds[number]))
-        jobs.write_atomically(path, json.dumps(losses))
+        write_atomically(path, json.dumps(losses))
         tell(number, losses[-1])
     return summary(losses)
 

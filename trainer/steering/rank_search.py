@@ -15,7 +15,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, FiniteFloat, model_validator
 
-from trainer import jobs
+from trainer.atomic import write_atomically
 from trainer.method_sections import LoraMethod
 
 START, LEAST, MOST = 8, 2, 128
@@ -174,7 +174,7 @@ def search(
     rank: int | None = decide(trials, least_gain).next_rank if trials else START
     while rank is not None:
         trials.append(train_with_rank(rank, trial_steps(total_steps)))
-        jobs.write_atomically(path, json.dumps([trial.model_dump() for trial in trials]))
+        write_atomically(path, json.dumps([trial.model_dump() for trial in trials]))
         decision = decide(trials, least_gain)
         tell(decision, trials[-1])
         rank = decision.next_rank

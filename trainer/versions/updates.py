@@ -16,7 +16,8 @@ from typing import Literal
 from pydantic import BaseModel
 
 from trainer import config as run_config
-from trainer import jobs, runs
+from trainer import runs
+from trainer.atomic import write_atomically
 from trainer.data import canaries, row_files
 from trainer.data.loading import Loading
 from trainer.data.prepare import prepare
@@ -129,7 +130,7 @@ def _replay(version: Version, run: Run, count: int, progress: Progress | None) -
     folder = replay_folder()
     folder.mkdir(exist_ok=True, mode=0o700)
     path = folder / f"{version.line}-{version.number}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.jsonl"
-    jobs.write_atomically(path, text)
+    write_atomically(path, text)
     return path, len(drawn)
 
 
