@@ -6,6 +6,9 @@ import sys
 import tomllib
 from pathlib import Path
 
+import grimp
+import networkx
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -56,3 +59,11 @@ def test_no_file_names_a_package_registry():
         if path.is_file() and path.suffix not in {".png"} and hosts.search(path.read_text(errors="ignore")):
             found.append(name)
     assert found == []
+
+
+def test_no_file_imports_itself_by_way_of_others():
+    packages = ("assistant", "trainer", "evaluators")
+    graph = grimp.build_graph(*packages, exclude_type_checking_imports=True, cache_dir=None)
+    arrows = ((one, other) for one in graph.modules for other in graph.find_modules_directly_imported_by(one))
+    parts = networkx.strongly_connected_components(networkx.DiGraph(arrows))
+    assert [sorted(part) for part in parts if len(part) > 1] == []
