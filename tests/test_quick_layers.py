@@ -95,18 +95,11 @@ def test_what_rows_begin_with_is_computed_once_where_it_is_the_same_for_all():
     def noisy(part: Any, read: Any, out: torch.Tensor) -> torch.Tensor:
         return out + 0.01 * torch.randn_like(out)  # as NEFTune
 
-    handle = model.get_base_model().get_input_embeddings().register_forward_hook(noisy)  # pyright: ignore
-    answer_loss.read(model, rows)
-    handle.remove()
-    handle = (
-        model.get_base_model()
-        .get_input_embeddings()
-        .register_forward_hook(  # pyright: ignore
-            lambda part, read, out: out.requires_grad_()
-        )
-    )
-    answer_loss.read(model, rows)  # each row's own gradient is asked for
-    handle.remove()
+    core: Any = model.get_base_model()
+    for acting in (noisy, lambda part, read, out: out.requires_grad_()):  # the second: each row's own gradient
+        handle = core.get_input_embeddings().register_forward_hook(acting)
+        answer_loss.read(model, rows)
+        handle.remove()
     assert seen[1:] == [sum(LENGTHS)] * 2
 
     model = adapted("llama", quick=True, dropout=0.5)
