@@ -75,7 +75,7 @@ def main() -> int:
                 place = Path(folder) / f"{name}-{number}"
                 place.mkdir()
                 (place / ROWS).write_text("".join(json.dumps(row) + "\n" for row in rows))
-                times, losses, adapter, tokens = train(place, base, asked.steps)
+                times, losses, adapter, tokens = train(place, base)
                 counted = tokens * (len(times) - WARM_UP) / len(times)
                 found = Side(
                     side=name,
@@ -96,7 +96,7 @@ Trained = tuple[list[float], list[float], Path, int]
 """When each step ended (seconds), its loss, the adapter's folder, and the tokens of all rows that were trained on."""
 
 
-def bedside(folder: Path, base: Path, steps: int) -> Trained:
+def bedside(folder: Path, base: Path) -> Trained:
     """A run as `bedside train` starts it, with nothing measured in between."""
     os.environ["BEDSIDE_HOME"] = str(folder / "home")
     from trainer import events, runs
@@ -129,7 +129,7 @@ def bedside(folder: Path, base: Path, steps: int) -> Trained:
     return [one.time for one in told], [one.loss for one in told], run.adapter, manifest.all_tokens
 
 
-def trl(folder: Path, base: Path, steps: int) -> Trained:
+def trl(folder: Path, base: Path) -> Trained:
     """TRL's SFTTrainer, in a process of its own (`--as-trl` of this file)."""
     told = folder / "steps.jsonl"
     command = [sys.executable, __file__, "--as-trl", str(folder), str(base), str(told)]
@@ -176,7 +176,7 @@ def train_with_trl(folder: Path, base: Path, told: Path) -> None:
     trainer.save_model(str(folder / "adapter"))
 
 
-def llama_factory(folder: Path, base: Path, steps: int) -> Trained:
+def llama_factory(folder: Path, base: Path) -> Trained:
     """LLaMA-Factory's command; when a step ended is when its line came into its log."""
     rows = [{"instruction": row["prompt"], "output": row["answer"], "system": SYSTEM} for row in read_rows(folder)]
     (folder / "alpaca.json").write_text(json.dumps(rows))

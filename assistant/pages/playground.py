@@ -307,10 +307,10 @@ class _Page:
         answering = gr.HTML(visible=False)
         while session not in _stopped and (step := next(steps, None)) is not None:
             talk, remark = step
-            if remark:
-                answering = self._said(remark)
             if time.perf_counter() - drawn >= DRAW_SECONDS:
                 first, drawn = drawn == 0.0, time.perf_counter()
+                if first and remark:
+                    answering = self._said(remark)
                 yield self.answers.texts(talk) | ({self.status: answering} if first else {})
         cut = "stopped" if session in _stopped else "cut at the longest answer"
         _stopped.discard(session)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from assistant.pages.tour import STEPS
 
@@ -65,14 +65,9 @@ def test_it_is_led_by_keyboard_and_forgotten_when_it_is_left(page: Page, app: Ap
     assert sorted(app.home.rglob("*.json")) == before
 
 
-def test_a_page_that_is_not_shown_is_left_out(browser: Browser, app: App) -> None:
-    context = browser.new_context(viewport={"width": 1280, "height": 844})
-    page = context.new_page()
-    page.goto(app.url)
-    page.wait_for_selector("#plan-chip-0", state="visible")
+def test_a_page_that_is_not_shown_is_left_out(page: Page) -> None:
     # As where somebody is signed in who may not use them.
     page.evaluate("for (const id of ['plan', 'data']) document.querySelector(`[data-tab-id=${id}]`).remove()")
     page.click("#tour-begin")
     expect(page.locator("#tour-place")).to_have_text(f"1 of {len(STEPS) - 3}")
     expect(page.locator("#tour-title")).to_have_text(STEPS[3].title)
-    context.close()

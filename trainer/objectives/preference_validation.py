@@ -82,19 +82,17 @@ def _judged(
     rows: Sequence[int],
 ) -> Judged:
     objective, held_back = run.objective, prepared.validation
+    judged = held_back.select(rows)
     if isinstance(objective, KtoObjective):
         said = asker.ask(Answers(held_back, "completion_ids"), rows)
         elsewhere = asker.ask(Answers(held_back, "completion_ids", unrelated), rows)
         drift = (elsewhere - known["validation/unrelated"][rows]).mean().clamp(min=0)
-        known_said = known["validation/completion"][rows]
-        good = torch.tensor([held_back["label"][row] for row in rows])
-        tokens = torch.tensor([len(held_back["completion_ids"][row]) for row in rows])
-        return judge_answers(objective, said, tokens, good, known_said, drift, weights)
+        good, tokens = torch.tensor(judged["label"][:]), torch.tensor([len(one) for one in judged["completion_ids"]])
+        return judge_answers(objective, said, tokens, good, known["validation/completion"][rows], drift, weights)
     assert isinstance(objective, Paired)
     answers = [Answers(held_back, f"{side}_ids") for side in PAIR]
     likely = [asker.ask(one, rows) for one in answers]
-    sizes = held_back.select(rows)
-    tokens = [torch.tensor([len(one) for one in sizes[f"{side}_ids"]]) for side in PAIR]
+    tokens = [torch.tensor([len(one) for one in judged[f"{side}_ids"]]) for side in PAIR]
     if not isinstance(objective, DpoObjective):
         return judge_pairs(objective, *likely, *tokens)
     if known:

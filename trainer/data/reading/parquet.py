@@ -41,7 +41,8 @@ def read_parquet(path: Path) -> Iterator[Record | Fault]:
         names = column_names(path.name, columns)
         if file.metadata.num_rows == 0:
             raise DataError(f"{path.name} names its columns ({', '.join(names)[:200]}), but holds no rows; add rows.")
-        _check_size(path, file.metadata)
+        packed = path.stat().st_size
+        _check_size(path, packed, file.metadata)
         simple = (
             pyarrow.types.is_string,
             pyarrow.types.is_large_string,
@@ -55,7 +56,7 @@ def read_parquet(path: Path) -> Iterator[Record | Fault]:
             try:
                 for batch in file.iter_batches(_rows_at_once(file.metadata.row_group(group)), row_groups=[group]):
                     unpacked += sum(_bytes(column) for column in batch.columns)
-                    _check_ratio(path, unpacked)
+                    _check_ratio(path, packed, unpacked)
                     for values in batch.to_pylist():
                         row += 1
                         place = f"row {row}"
@@ -78,15 +79,17 @@ def read_parquet(path: Path) -> Iterator[Record | Fault]:
                 row = last
 
 
-def _check_size(path: Path, metadata: Any) -> None:
+def _check_size(path: Path, packed: int, metadata: Any) -> None:
     """Raises `DataError` where a small file says of itself that it unpacks to very much."""
-    rows, packed = metadata.num_rows, path.stat().st_size
+    rows = metadata.num_rows
     if rows > _MOST_ROWS_A_BYTE * packed:
         raise DataError(
             f"{path.name} says that it holds {rows:,} rows in {packed:,} bytes, as files made to do harm do; it is not "
             "read."
         )
-    _check_ratio(path, sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)))
+    _check_ratio(
+        path, packed, sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    )
 
 
 def _rows_at_once(group: Any) -> int:
@@ -101,9 +104,9 @@ def _bytes(column: Any) -> int:
     return column.dictionary_decode().nbytes if pyarrow.types.is_dictionary(column.type) else column.nbytes
 
 
-def _check_ratio(path: Path, unpacked: int) -> None:
+def _check_ratio(path: Path, packed: int, unpacked: int) -> None:
     """Raises `DataError` where so many bytes are far more than stand in the file."""
-    if unpacked > HARMLESS and unpacked > HIGHEST_RATIO * path.stat().st_size:
+    if unpacked > HARMLESS and unpacked > HIGHEST_RATIO * packed:
         raise DataError(f"{path.name} {MUCH_LARGER}; it is not read.")
 
 
