@@ -45,7 +45,7 @@ TRAINER = (
 ADMINISTRATOR = (
     f"{_PAGES}people",
     f"{_PAGES}storage",
-    *(f"{_PAGES}versions._Page.{name}" for name in ("_ask_use", "_ask_back", "_do")),
+    *(f"{_PAGES}versions._Page.{name}" for name in ("_ask_use", "_ask_back", "_ask_try", "_ask_end", "_do")),
 )
 _NEEDED: dict[str, Role] = {
     **dict.fromkeys(REVIEWER, "reviewer"),

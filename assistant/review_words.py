@@ -103,6 +103,8 @@ def result_lines(found: ReviewResults) -> Iterator[str]:
         return
     readers = f"{found.reviewers} reviewer{'s' * (found.reviewers != 1)}"
     yield f"{found.votes} votes of {readers} on {found.comparisons} comparisons; {found.adjudicated} adjudicated."
+    if found.changed:
+        yield f"  {found.changed} of them changed after the names were shown."
     for pair in found.pairs:
         yield from _pair_lines(pair)
     for title, ranking in (("Bradley-Terry", found.bradley_terry), ("Elo", found.elo)):

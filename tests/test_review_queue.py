@@ -20,6 +20,7 @@ from trainer.model_refs import ModelRef
 from trainer.review import blinding, prompts, queue, sets
 from trainer.review.ballots import Ballot, Span
 from trainer.review.prompts import Prompt, ReviewError
+from trainer.review.results import results
 from trainer.sections import RunConfig
 from trainer.store import Assignment, Comparison, ReviewSet, Vote
 
@@ -178,10 +179,14 @@ def test_a_second_vote_replaces_the_first(models: tuple[ModelRef, ModelRef]):
     made = _make(models, 1)
     case = queue.next_case(made.id, "Ada")
     assert case is not None
-    for choice in ("left", "right"):
+    marked = []
+    for choice in ("left", "left", "right", "right"):
         queue.vote(case.comparison_id, "Ada", Ballot(choice=choice))
+        marked.append(_votes()[0].changed)
+    assert marked == [False, False, True, True], "sent twice is not changed; what was chosen by its name stays marked"
     kept = _votes()
     assert len(kept) == 1 and (kept[0].choice == "second") != kept[0].swapped
+    assert results(made.id).changed == 1
     queue.skip(case.comparison_id, "Ada", "changed my mind")
     assert queue.progress(made.id)[0].done == 1, "what is judged stays judged"
 

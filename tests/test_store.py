@@ -222,6 +222,20 @@ def test_an_older_database_is_a_sentence(home: Path):
         store.engine()
 
 
+def test_a_column_that_came_later_is_added(home: Path):
+    case = _answered_set(1)[0]
+    queue.vote(case, "Ada", Ballot(choice="left"))
+    store.engine().dispose()
+    store._engines.clear()
+    with sqlite3.connect(home / "bedside.db") as connection:
+        connection.execute("ALTER TABLE vote DROP COLUMN changed")
+    connection.close()
+    with store.session() as session:
+        kept = session.exec(select(Vote)).one()
+    assert kept.reviewer == "Ada" and kept.changed is False
+    queue.vote(case, "Ada", Ballot(choice="right"))
+
+
 def test_a_damaged_database_is_a_sentence(home: Path):
     _answered_set(200)
     store.engine().dispose()

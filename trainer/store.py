@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import JSON, Column, Connection, Engine, UniqueConstraint, event, inspect, text
+from sqlalchemy import JSON, Column, Connection, Engine, UniqueConstraint, event, false, inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import CreateColumn
 from sqlmodel import Field, Session, SQLModel, create_engine
 
 from trainer import config as run_config
@@ -127,6 +128,8 @@ class Vote(SQLModel, table=True):
     """first, second, tie or both_bad: of the comparison, wherever they stood on the page."""
     swapped: bool = False
     """Whether this reviewer saw the second answer on the left."""
+    changed: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    """Whether another choice was made after the names of a blind comparison were shown, which a vote does."""
     ratings: dict[str, dict[str, int]] = _json()
     """For "first" and "second", 1 to 5 on each of `CRITERIA` that was rated."""
     correction: str = ""
@@ -298,7 +301,7 @@ def _open(where: str) -> Engine:
                 # Else two processes that open a new database at once would both make its tables.
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CREATION})
             SQLModel.metadata.create_all(connection)
-            _check(connection, where)
+            _add_columns(connection, where)
         return made
     except (SQLAlchemyError, ImportError) as error:
         raise StoreError(
@@ -307,17 +310,23 @@ def _open(where: str) -> Engine:
         ) from error
 
 
-def _check(connection: Connection, where: str) -> None:
-    """That every table has the columns that this Bedside writes; raises `StoreError` naming the first that is not."""
+def _add_columns(connection: Connection, where: str) -> None:
+    """Give an older database the columns that came later and say what is true of all older rows.
+
+    Raises `StoreError` naming the first table whose missing columns cannot be filled so.
+    """
     columns = inspect(connection).get_multi_columns()
     found = {name: {column["name"] for column in own} for (_, name), own in columns.items()}
     for table in SQLModel.metadata.sorted_tables:
-        there = found[table.name]
-        if missing := [column.name for column in table.columns if column.name not in there]:
+        missing = [column for column in table.columns if column.name not in found[table.name]]
+        if unknown := [column.name for column in missing if column.server_default is None]:
             raise StoreError(
                 f"The database {_shown(where)} was made by another version of Bedside: its table {table.name} has no "
-                f"{', '.join(missing)}. Use that version, or set BEDSIDE_DATABASE to a new database."
+                f"{', '.join(unknown)}. Use that version, or set BEDSIDE_DATABASE to a new database."
             )
+        for column in missing:
+            made = CreateColumn(column).compile(dialect=connection.dialect)
+            connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {made}"))
 
 
 def _settings(connection: Any, record: Any) -> None:

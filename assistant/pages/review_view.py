@@ -118,6 +118,7 @@ def results(found: ReviewResults) -> str:
             "cases judged": f"{found.comparisons:,}",
             "reviewers": f"{found.reviewers:,}",
             "adjudicated": f"{found.adjudicated:,}",
+            "changed after the names were shown": f"{found.changed:,}",
             "corrected": f"{found.corrections:,}",
             "time for a case": "not measured" if found.seconds is None else f"{found.seconds:.0f} s (median)",
         }

@@ -12,6 +12,7 @@ import gradio as gr
 from assistant.pages import versions_view
 from assistant.pages.background import said
 from assistant.pages.style import QUIET, empty, html, page_title
+from evaluators.sequential import Design
 from trainer import model_refs, runs
 from trainer.errors import UserError
 from trainer.model_refs import ModelRef
@@ -86,6 +87,7 @@ class _Page:
             with gr.Row(elem_id="versions-actions"):
                 self.use = gr.Button("Put into use", elem_id="versions-use", min_width=110)
                 self.back = gr.Button("Roll back", variant="stop", elem_id="versions-back", min_width=110)
+                self.beside = gr.Button("Try on users", elem_id="versions-try", min_width=110)
             with gr.Column(visible=False, elem_id="versions-confirm") as self.confirm:
                 self.ask = html(elem_id="versions-ask")
                 with gr.Row(elem_id="versions-confirm-row"):
@@ -96,17 +98,18 @@ class _Page:
                     self.keep = gr.Button("Leave it", scale=0, elem_id="versions-leave", min_width=110)
             self.compared = html(elem_id="versions-compared", visible=False)
             self.test = html(elem_id="versions-test", visible=False)
-        self.asked = gr.State("")  # what the confirmation is of: "use" or "back"
+            self.end = gr.Button("End the A/B test", visible=False, scale=0, elem_id="versions-end", min_width=160)
+        self.asked = gr.State("")  # what the confirmation is of: "use", "back", "try" or "end"
         self.outputs = [
             self.nothing, self.told, self.form, self.model, self.to, self.draft, self.despite, self.body,
             *self._of_a_line(),
         ]  # fmt: skip
 
     def _of_a_line(self) -> list[Any]:
-        return [self.line, self.number, self.all, self.test, *self._of_one()]
+        return [self.line, self.number, self.all, self.test, self.end, *self._of_one()]
 
     def _of_one(self) -> list[Any]:
-        return [self.one, self.compared, self.use, self.back, self.confirm, self.asked, self.why]
+        return [self.one, self.compared, self.use, self.back, self.beside, self.confirm, self.asked, self.why]
 
     def connect(self) -> None:
         """Every event of the section."""
@@ -118,6 +121,8 @@ class _Page:
         self.register.click(self._register, form, self.outputs, **QUIET)
         self.use.click(self._ask_use, chosen, asking, **QUIET)
         self.back.click(self._ask_back, self.line, asking, **QUIET)
+        self.beside.click(self._ask_try, chosen, asking, **QUIET)
+        self.end.click(self._ask_end, self.line, asking, **QUIET)
         self.keep.click(lambda: gr.Column(visible=False), None, self.confirm, **QUIET)
         self.really.click(self._do, [*chosen, self.asked, self.why], self.outputs, **QUIET)
 
@@ -154,6 +159,7 @@ class _Page:
             self.number: gr.Dropdown([one.number for one in found], value=chosen),
             self.all: gr.HTML(versions_view.line(found, in_use, registry.history(line)) if line else ""),
             self.test: gr.HTML(versions_view.ab_test(ab_test.state(tests[0])) if tests else "", visible=bool(tests)),
+            self.end: gr.Button(visible=bool(tests) and tests[0].ended is None),
         }
         return page | self._one(line, chosen)
 
@@ -164,6 +170,7 @@ class _Page:
             self.compared: gr.HTML(visible=False),
             self.use: gr.Button(visible=False),
             self.back: gr.Button(visible=False),
+            self.beside: gr.Button(visible=False),
             self.confirm: gr.Column(visible=False),
             self.asked: "",
             self.why: gr.Textbox(value=""),
@@ -173,11 +180,13 @@ class _Page:
         version, in_use = registry.get(line, number), registry.in_use(line)
         before = registry.before_that(line)
         compared = _compared(version)
+        other = in_use is not None and in_use.number != number
         return hidden | {
             self.one: gr.HTML(versions_view.version(version, in_use)),
             self.compared: gr.HTML(compared, visible=bool(compared)),
-            self.use: gr.Button(f"Put {number} into use", visible=in_use is None or in_use.number != number),
+            self.use: gr.Button(f"Put {number} into use", visible=in_use is None or other),
             self.back: gr.Button(f"Roll back to {before}", visible=before is not None),
+            self.beside: gr.Button(f"Try {number} on half of the users", visible=other and not ab_test.running(line)),
         }
 
     def _preview(self, model: str, line: str, change: numbering.Change, note: str, known: str, _: str) -> Updates:
@@ -207,6 +216,25 @@ class _Page:
     def _ask_back(self, line: str) -> Updates:
         return self._asking(f"Roll {line} back to {registry.before_that(line)}, which was in use before?", "back")
 
+    def _ask_try(self, line: str, number: str) -> Updates:
+        in_use, design = registry.in_use(line), Design()
+        assert in_use is not None
+        return self._asking(
+            f"Begin an A/B test? Half of the users get {number}, the others keep {in_use.number}. In "
+            f"{100 * design.alpha:g} % of such tests a difference is found that is not there, in {100 * design.beta:g} % "
+            f"one of {100 * design.smallest:g} points is missed; `bedside versions ab begin` takes other numbers.",
+            "try",
+        )
+
+    def _ask_end(self, line: str) -> Updates:
+        running = ab_test.running(line)
+        assert running is not None
+        return self._asking(
+            f"End the A/B test of {running.first} and {running.second}? What is in use stays in use. Where the test is "
+            "undecided, say why it ends now.",
+            "end",
+        )
+
     def _asking(self, question: str, what: str) -> Updates:
         return {
             self.confirm: gr.Column(visible=True),
@@ -216,10 +244,16 @@ class _Page:
 
     def _do(self, line: str, number: str, what: str, why: str) -> Updates:
         try:
-            if what == "back":
-                registry.roll_back(line, why)
-            else:
-                registry.put_in_use(line, number, why)
+            match what:
+                case "back":
+                    registry.roll_back(line, why)
+                case "try":
+                    ab_test.begin(line, number)
+                case "end":
+                    if running := ab_test.running(line):
+                        ab_test.end(running, why)
+                case _:
+                    registry.put_in_use(line, number, why)
         except UserError as error:
             return {self.told: _said(error)}
         return self.open(None, line)

@@ -72,6 +72,33 @@ def test_register_put_into_use_and_roll_back(page: versions._Page, finished_run:
     assert version is not None and version.number == "1.0.0"
 
 
+def test_a_version_is_tried_on_users_and_the_test_ended(page: versions._Page, finished_run: Run):
+    registry.register("labs", finished_run, "data")
+    kept = page._register(run_like(finished_run, "second").id, "labs", "fix", "", "", "")
+    assert not shown(kept, page.beside)[1], "nothing is in use that it could be tried beside"
+    registry.put_in_use("labs", "1.0.0", "the first")
+    found = page._line("labs")
+    assert not shown(found, page.beside)[1] and not shown(found, page.end)[1]
+    assert shown(page._one("labs", "1.0.1"), page.beside) == ("Try 1.0.1 on half of the users", True)
+
+    asked = page._ask_try("labs", "1.0.1")
+    assert "Half of the users get 1.0.1, the others keep 1.0.0" in words(shown(asked, page.ask)[0])
+    begun = page._do("labs", "1.0.1", asked[page.asked], "")
+    test = ab_test.running("labs")
+    assert test is not None and test.second == "1.0.1"
+    assert "Undecided after 0 pairs" in shown(begun, page.test)[0] and shown(begun, page.end)[1]
+    assert not shown(page._one("labs", "1.0.1"), page.beside)[1], "one test at a time"
+
+    ending = page._ask_end("labs")[page.asked]
+    refused = page._do("labs", "1.0.1", ending, "")
+    assert "Say why it is to end now" in words(shown(refused, page.told)[0]) and ab_test.running("labs")
+    ended = page._do("labs", "1.0.1", ending, "too few users")
+    assert ab_test.running("labs") is None and not shown(ended, page.end)[1]
+    assert "too few users" in (ab_test.get(test.id).conclusion or "")
+    in_use = registry.in_use("labs")
+    assert in_use is not None and in_use.number == "1.0.0"
+
+
 def test_what_cannot_be_done_is_said(page: versions._Page, finished_run: Run):
     wanted: list[tuple[Any, str]] = [
         ((finished_run.id, "a b", "data", "", "", ""), "'a b' cannot name a line"),

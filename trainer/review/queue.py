@@ -122,14 +122,17 @@ def shown(comparison_id: str, reviewer: str) -> Shown:
 
 
 def vote(comparison_id: str, reviewer: str, ballot: Ballot, role: Role = "reader") -> None:
-    """Keep a vote; it is on disk when this returns. Voting again replaces the vote of the same role.
+    """Keep a vote; it is on disk when this returns. Voting again replaces the vote of the same role, and is
+    marked where a blind choice becomes another.
 
     Raises `ReviewError` where the comparison is not there or not answered, or a marked span is not in its answer.
     """
     reviewer = own_name(reviewer)
     with store.session() as session:
         comparison = _answered(session, comparison_id)
-        turned = _turned(comparison_id, reviewer, _vote(session, comparison_id, reviewer))
+        before = _vote(session, comparison_id, reviewer)
+        turned = _turned(comparison_id, reviewer, before)
+        choice = place_of(ballot.choice, turned)
         answers = {"first": comparison.first_answer or "", "second": comparison.second_answer or ""}
         for span in ballot.spans:
             if answers[place_of(span.side, turned)][span.start : span.end] != span.text:
@@ -142,8 +145,9 @@ def vote(comparison_id: str, reviewer: str, ballot: Ballot, role: Role = "reader
             Vote,
             {"comparison_id": comparison_id, "reviewer": reviewer, "role": role},
             {
-                "choice": place_of(ballot.choice, turned),
+                "choice": choice,
                 "swapped": turned,
+                "changed": before is not None and comparison.blind and (before.changed or before.choice != choice),
                 "ratings": {place_of(side, turned): given for side, given in ballot.ratings.items()},
                 "correction": ballot.correction.strip(),
                 "spans": [one.model_dump() | {"side": place_of(one.side, turned)} for one in ballot.spans],

@@ -83,6 +83,8 @@ class ReviewResults(BaseModel):
     """With a vote."""
     reviewers: int
     adjudicated: int
+    changed: int
+    """Votes whose choice became another after the names of a blind comparison were shown; they count as they stand."""
     corrections: int
     marked_spans: int
     seconds: float | None
@@ -134,6 +136,7 @@ def results(set_id: str | None = None) -> ReviewResults:
         comparisons=len(judged),
         reviewers=len({vote.reviewer for vote in readers}),
         adjudicated=sum(one.counted[0].role == "adjudicator" for one in judged),
+        changed=sum(vote.changed for vote in every),
         corrections=sum(bool(vote.correction) for vote in every),
         marked_spans=sum(len(vote.spans) for vote in every),
         seconds=median(timed) if timed else None,

@@ -18,13 +18,19 @@ from trainer.data.tokenised import Prepared
 from trainer.sections import RunConfig
 
 
-def build(run: RunConfig, prepared: Prepared) -> SimilarLengths | SteeredOrder:
-    """The order of a run's rows: steered where it has a curriculum, dynamic mixing, or weights for each group."""
+def build(run: RunConfig, prepared: Prepared, padding_costs: bool = True) -> SimilarLengths | SteeredOrder:
+    """The order of a run's rows: steered where it has a curriculum, dynamic mixing, or weights for each group.
+
+    Where padding costs nothing, chance alone makes the batches (`quick_layers`): a step on short answers has as much
+    weight as one on long ones, and rows of one length are often of one task.
+    """
     rows = prepared.train
     lengths, general = rows["length"][:], rows["general"][:]
     if "label" in rows.column_names:
         # Good answers are often the longer ones: by their own length, batches would hold good or bad ones alone.
         lengths = [len(one) for one in rows["prompt_ids"]]
+    if not padding_costs:
+        lengths = [0] * len(rows)
     size, seed, steering = run.schedule.batch_size, run.schedule.seed, run.steering
     with_levels, dynamic = steering.curriculum != "off", steering.mixing == "dynamic"
     if not (with_levels or dynamic or prepared.groups):

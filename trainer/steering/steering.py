@@ -12,7 +12,8 @@ from transformers import TrainerCallback
 
 from trainer import events
 from trainer.data.tokenised import Prepared
-from trainer.methods import adalora, groups
+from trainer.methods import adalora, groups, quick_layers
+from trainer.objectives.answer_loss import bare
 from trainer.reporting import Reporter
 from trainer.sections import RunConfig
 from trainer.steering import order
@@ -87,7 +88,8 @@ def assemble(config: RunConfig, model: Any, prepared: Prepared, reporter: Report
     Raises `DataError` and `MethodError` where rows or method do not allow it.
     """
     asked = config.steering
-    steering = Steering(order.build(config, prepared), reporter)
+    padding_costs = not quick_layers.is_quick(bare(model))
+    steering = Steering(order.build(config, prepared, padding_costs), reporter)
     if isinstance(steering.order, SteeredOrder):
         steering.remembering["order"] = steering.order
         if asked.curriculum != "off":
