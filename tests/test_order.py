@@ -105,6 +105,23 @@ def test_batches_have_similar_lengths_in_mixed_order():
     assert list(order) != rows
 
 
+def test_where_padding_costs_nothing_chance_makes_the_batches():
+    from datasets import Dataset
+
+    lengths = [10, 200] * 40
+    rows = Dataset.from_dict({"length": lengths, "general": [False] * 80, "level": [-1] * 80})
+    prepared = Prepared(rows, rows, rows, NOTHING, [])
+    run = RunConfig()
+    mixed = {}
+    for padding_costs in (True, False):
+        order = list(build(run, prepared, padding_costs))
+        assert sorted(order) == list(range(80))
+        size = run.schedule.batch_size
+        batches = [{lengths[row] for row in order[start : start + size]} for start in range(0, 80, size)]
+        mixed[padding_costs] = sum(len(batch) == 2 for batch in batches) / len(batches)
+    assert mixed[True] <= 0.1 and mixed[False] >= 0.6
+
+
 def test_a_run_is_steered_only_where_something_steers_it():
     from datasets import Dataset
 

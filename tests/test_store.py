@@ -223,8 +223,9 @@ def test_an_older_database_is_a_sentence(home: Path):
 
 
 def test_a_column_that_came_later_is_added(home: Path):
-    case = _answered_set(1)[0]
-    queue.vote(case, "Ada", Ballot(choice="left"))
+    case = queue.next_case(_answered_set(1), "Ada")
+    assert case is not None
+    queue.vote(case.comparison_id, "Ada", Ballot(choice="left"))
     store.engine().dispose()
     store._engines.clear()
     with sqlite3.connect(home / "bedside.db") as connection:
@@ -233,7 +234,7 @@ def test_a_column_that_came_later_is_added(home: Path):
     with store.session() as session:
         kept = session.exec(select(Vote)).one()
     assert kept.reviewer == "Ada" and kept.changed is False
-    queue.vote(case, "Ada", Ballot(choice="right"))
+    queue.vote(case.comparison_id, "Ada", Ballot(choice="right"))
 
 
 def test_a_damaged_database_is_a_sentence(home: Path):

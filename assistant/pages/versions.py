@@ -220,9 +220,9 @@ class _Page:
         in_use, design = registry.in_use(line), Design()
         assert in_use is not None
         return self._asking(
-            f"Begin an A/B test? Half of the users get {number}, the others keep {in_use.number}. In "
-            f"{100 * design.alpha:g} % of such tests a difference is found that is not there, in {100 * design.beta:g} % "
-            f"one of {100 * design.smallest:g} points is missed; `bedside versions ab begin` takes other numbers.",
+            f"Begin an A/B test? Half of the users get {number}, the others keep {in_use.number}. Such a test finds a "
+            f"difference that is not there in {100 * design.alpha:g} % of cases, and misses one of "
+            f"{100 * design.smallest:g} points in {100 * design.beta:g} %; `bedside versions ab begin` takes others.",
             "try",
         )
 

@@ -1,4 +1,4 @@
-"""The order in which rows are trained on, in batches of similar length.
+"""The order in which rows are trained on; where padding costs something, in batches of similar length.
 
 `SimilarLengths` fixes an epoch's order before it begins. `SteeredOrder` chooses each batch when it is asked for, and of
 the kind that is wanted then, so that the curriculum and dynamic mixing can change what comes next.
