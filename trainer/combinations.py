@@ -391,8 +391,18 @@ def _of_method(config: RunConfig) -> list[Fault]:
 
 
 def _of_devices(config: RunConfig) -> list[Fault]:
-    """Of several processes that train together."""
+    """Of the GPU's kernels, and of several processes that train together."""
     hardware, accumulation, faults = config.hardware, config.schedule.accumulation, []
+    for kernel in hardware.kernels:
+        if hardware.device == "cpu":
+            message = f"{kernel} is for a GPU, and hardware.device is cpu; leave it out."
+        elif kernel == "flash_attention" and hardware.precision == "fp32":
+            message = "flash_attention computes in 16 bits, and hardware.precision is fp32; leave it out, or take auto."
+        elif kernel == "compile" and config.model.quantization == "nf4":
+            message = "compile does not see into 4-bit layers (model.quantization is nf4); leave it out."
+        else:
+            continue
+        faults.append(Fault(field="hardware.kernels", message=message))
     count = launch.processes(config)
     if count == 1:
         for field, on in (("strategy", hardware.strategy != "ddp"), ("offload", hardware.offload)):

@@ -15,6 +15,7 @@ from trainer import (
     environment,
     events,
     hardware,
+    kernels,
     models,
     preflight,
     reward_models,
@@ -63,8 +64,9 @@ def train(config: RunConfig, reporter: Reporter) -> None:
     reporter.progress("loading the model", 0, 1)
     base, tokenizer, found = models.load_base(config, reporter.progress)
     reporter.progress("loading the model", 1, 1)
-    if found.template_note:
-        reporter.warn(found.template_note)
+    for note in [found.template_note, *kernels.lacking(config).values()]:
+        if note:
+            reporter.warn(note)
     with launch.main_first():
         prepared = tokenise(config, tokenizer, reporter.progress)
     for warning in prepared.warnings:

@@ -121,6 +121,8 @@ def load_base(
     """
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, BitsAndBytesConfig
 
+    from trainer import kernels
+
     _quiet_libraries()
     found = find(run.model.name, progress)
     dtype = resolve_dtype(run.hardware.precision, run.hardware.device)
@@ -138,6 +140,7 @@ def load_base(
         model = (AutoModelForSequenceClassification if rates else AutoModelForCausalLM).from_pretrained(
             found.folder,
             dtype=dtype,
+            **kernels.attention(run),
             **_placed(run),
             quantization_config=quantization,
             use_safetensors=True,

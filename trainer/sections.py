@@ -19,6 +19,8 @@ from trainer.section import Section, Task, Text
 from trainer.steering_sections import AdversarialSection, SteeringSection
 
 FORMAT_VERSION = 1
+Kernel = Literal["flash_attention", "liger", "compile"]
+"""A faster way to compute the same on a GPU (`trainer.kernels`)."""
 
 
 class ModelSection(Section):
@@ -152,6 +154,12 @@ class HardwareSection(Section):
     )
     precision: Literal["auto", "bf16", "fp16", "fp32"] = Field(
         default="auto", description="Of the frozen base; adapters are fp32. auto: bf16 where the device computes in it."
+    )
+    kernels: list[Kernel] = Field(
+        default_factory=list,
+        description="Faster ways to compute the same on a GPU: flash_attention (FlashAttention 2, rows without "
+        "padding), liger (fused norms, gates and rotary positions), compile (the layers are compiled, which takes "
+        "minutes at first). What the machine lacks is left out, and the run says so.",
     )
     processes: int = Field(
         default=1,

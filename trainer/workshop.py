@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from evaluators import generation
-from trainer import earlier_runs, models, preflight
+from trainer import earlier_runs, kernels, models, preflight
 from trainer.data.tokenised import Prepared, padded
 from trainer.data.tokens import conversation
 from trainer.methods import quick_layers
@@ -58,6 +58,7 @@ class Workshop:
         )
         if quick_layers.fits(config, self.model.config):
             quick_layers.quicken(self.model)
+        kernels.take(self.model, config)
         return self.model
 
     def clear(self) -> None:

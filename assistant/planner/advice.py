@@ -11,6 +11,7 @@ from assistant.planner import (
     advice_alignment,
     advice_data,
     advice_devices,
+    advice_kernels,
     advice_method,
     advice_steering,
     advice_training,
@@ -108,6 +109,7 @@ def _plan(answers: Answers, machine: Machine, size_step: int = 0, effort: float 
     if validated := advice_steering.validation(config, answers, rows, estimate):
         reasons += validated
         estimate = sizing.estimate(config, machine, rows, row_tokens)
+    reasons += advice_kernels.kernels(config, estimate) if "hardware.kernels" not in asked else []
     reasons = _with_requests(reasons, config, planned, answers.settings, left)
     config.output.name = _name(config)
     reasons.append(

@@ -133,8 +133,9 @@ _TERMS: list[tuple[str, str, str]] = [
     (
         "packing",
         r"packing|packed",
-        "Packing puts several short rows into one sequence, so that no padding is computed. Bedside batches rows of "
-        "similar length instead, which wastes little, and in which no row can see another.",
+        "Packing puts several short rows into one sequence, so that no padding is computed. On a CPU and "
+        "with FlashAttention Bedside puts rows one behind the other so; elsewhere it batches rows of similar length, "
+        "which wastes little. No row can see another in either.",
     ),
     (
         "offloading",

@@ -14,6 +14,7 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from evaluators.sides import last_position
+from trainer import kernels
 from trainer.launch import deepspeed
 from trainer.methods import MethodError, quick_layers
 from trainer.methods.flat_rows import flatten
@@ -154,12 +155,15 @@ def _run(model: Any, inputs: dict[str, torch.Tensor], **options: Any) -> tuple[t
     )
     tokens: dict[str, Any] = {name: inputs[name] for name in ("input_ids", "attention_mask")}
     core, flat = bare(model), None
-    if quick_layers.is_quick(core):
+    quick = quick_layers.is_quick(core)
+    if quick or kernels.reads_without_padding(model, core):
         # Whatever acts on embeddings sees them as they are in the batch, and gets its gradient for each row.
         embedded = core.get_input_embeddings()(tokens["input_ids"])
-        once = not (embedded.requires_grad or quick_layers.drops_out(core))
+        once = quick and not (embedded.requires_grad or quick_layers.drops_out(core))
         flat = flatten(embedded, tokens["attention_mask"].bool(), once)
-        tokens = {"inputs_embeds": flat.embedded, "position_ids": flat.position_ids, "rows": flat.rows}
+        tokens = {"inputs_embeds": flat.embedded, "position_ids": flat.position_ids}
+        if quick:
+            tokens["rows"] = flat.rows
     try:
         # A prefix is handed over as a cache all the same; without one, nothing is to be kept for a next token.
         output = model(**tokens, use_cache=False, **options)
