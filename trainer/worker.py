@@ -119,10 +119,10 @@ def told(reporter: Reporter, work: Callable[[], None], not_ours: Callable[[Excep
             raise
         sentence = _sentence(error)
         if sentence == DISK_FULL:
-            from trainer import training
+            from trainer import checkpoints
 
             # What was half written is of no use, and its room is needed to say what happened.
-            training.remove_unfinished(reporter.folder / "checkpoints")
+            checkpoints.remove_unfinished(reporter.folder / "checkpoints")
         traceback.print_exc()
     reporter.status.error = sentence
     reporter.enter("failed", sentence)
