@@ -156,6 +156,7 @@ def _as_trained(method: LoraMethod, state: dict[str, Any]) -> LoraMethod:
 
 
 def _state(run: Run, part: str) -> dict[str, Any]:
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from trainer.objectives.run_trainer import WEIGHTS
@@ -167,3 +168,5 @@ def _state(run: Run, part: str) -> dict[str, Any]:
         raise ModelError(
             f"{part} of the run {run.id} is not there any more; a run keeps its last checkpoints alone. Choose another."
         ) from None
+    except SafetensorError as error:
+        raise ModelError(f"{part} of the run {run.id} is damaged ({error}). Choose another.") from None
