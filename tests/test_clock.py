@@ -17,7 +17,6 @@ from assistant.pages.history import history
 from assistant.terminal import tell
 from trainer import energy, events, pulse, runs, storage, store, worker
 from trainer.data import recipes
-from trainer.reporting import Reporter
 from trainer.review import queue
 from trainer.review.ballots import Ballot
 from trainer.sections import RunConfig
@@ -36,7 +35,7 @@ def test_a_run_trains_on_and_tells_nothing_negative(
     tiny_run: RunConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     off, right = [0.0], time.time
-    stepped, told = TrainingEvents.on_step_end, Reporter.event
+    stepped = TrainingEvents.on_step_end
     remarks: list[str] = []
 
     def sets_the_clock(self: TrainingEvents, args, state, control, **named) -> None:
@@ -48,22 +47,18 @@ def test_a_run_trains_on_and_tells_nothing_negative(
         job = runs.get(self.reporter.folder.name)
         remarks.extend([pulse.remark(job), run_queue.stuck(job)[0], "" if pulse.reacts(job.folder) else "no reaction"])
 
-    def at_that_time(self: Reporter, event: events.Event) -> None:
-        event.time = time.time()
-        told(self, event)
-
     monkeypatch.setattr(time, "time", lambda: right() + off[0])
     monkeypatch.setattr(TrainingEvents, "on_step_end", sets_the_clock)
-    monkeypatch.setattr(Reporter, "event", at_that_time)
     monkeypatch.setattr(pulse, "BEAT_SECONDS", 0.01)
+    began = time.monotonic()
     run = runs.create(tiny_run)
     assert worker.main(run.folder) == 0
     ended = runs.get(run.id)
     assert ended.status.state == "done" and set(remarks) == {""} and len(remarks) == 36
 
     happened = ended.events()
-    jumps = [after.time - before.time for before, after in itertools.pairwise(happened)]
-    assert min(jumps) < -3000 and max(jumps) > 80_000, "the times are what the clock said"
+    waits = [after.time - before.time for before, after in itertools.pairwise(happened)]
+    assert min(waits) >= 0 and happened[-1].time - happened[0].time <= time.monotonic() - began + 1
     steps = [one for one in happened if isinstance(one, events.StepEvent)]
     assert [one.step for one in steps] == list(range(1, 13)), "in the order in which they happened"
     kept = [one.name for one in checkpoints(ended.folder)]
@@ -71,7 +66,7 @@ def test_a_run_trains_on_and_tells_nothing_negative(
     assert all(one.tokens_per_second > 0 and one.eta_seconds >= 0 for one in steps)
     report = ended.report()
     assert report is not None and report["training_minutes"] > 0 and report["evaluating_minutes"] > 0
-    assert energy.estimate(ended).hours >= 0
+    assert 0 < 3600 * energy.estimate(ended).hours <= time.monotonic() - began
     for one in happened:
         tell(one)
     past = history(ended.folder)
@@ -88,9 +83,9 @@ def test_the_last_vote_counts_whatever_the_clock_said(monkeypatch: pytest.Monkey
         session.add(case)
     now = store.now()
     given = (
-        ("Ada", "left", "reader"),
-        ("Ben", "right", "reader"),
-        ("Cy", "left", "adjudicator"),
+        ("Ada", "tie", "reader"),
+        ("Ben", "both_bad", "reader"),
+        ("Cy", "both_bad", "adjudicator"),
         ("Di", "tie", "adjudicator"),
     )
     for hours, (name, choice, role) in enumerate(given):

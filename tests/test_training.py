@@ -144,13 +144,15 @@ def test_what_cannot_be_trained_fails_with_one_sentence(tiny_run: RunConfig, cha
     assert "Traceback" not in run.status.error
 
 
-def test_a_full_disk_is_said_plainly():
+def test_a_full_disk_is_said_plainly(tmp_path: Path):
     import errno
 
     from trainer.worker import _sentence
 
-    assert "The disk is full" in _sentence(OSError(errno.ENOSPC, "No space left on device"))
-    assert "Halve schedule.batch_size" in _sentence(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"))
+    assert "The disk is full" in _sentence(OSError(errno.ENOSPC, "No space left on device"), tmp_path)
+    assert "Halve schedule.batch_size" in _sentence(
+        RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), tmp_path
+    )
 
 
 def test_a_run_that_no_longer_gains_ends_early_and_keeps_the_best(tiny_run: RunConfig):

@@ -1,13 +1,13 @@
 """The events of a run: one JSON object a line in `events.jsonl`, only ever appended.
 
-Each event has `time` (Unix seconds), `kind`, `step` (of the optimiser; 0 before training), and its kind's own fields.
+Each event has `time` (Unix seconds, `trainer.clock`), `kind`, `step` (of the optimiser; 0 before training), and its
+kind's own fields.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,10 +15,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from evaluators.metrics import paired_difference
+from trainer import clock
 
 
 class _Event(BaseModel):
-    time: float = Field(default_factory=time.time)
+    time: float = Field(default_factory=clock.now)
     step: int = 0
 
 

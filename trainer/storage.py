@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple, get_args
 
 from pydantic import BaseModel
 
-from trainer import actor, audit, config, jobs
+from trainer import actor, audit, clock, config, jobs
 from trainer.data import kept, recipes
 from trainer.errors import UserError
 
@@ -204,19 +204,12 @@ def days_to_keep() -> float | None:
 
 def keep_to_limit() -> None:
     """Every hour, for as long as the app runs: remove what is older than `days_to_keep`."""
-    # By what this process counts from its start: a clock that is set forward makes everything old at once.
-    began = time.time() - _counted()
     while (days := days_to_keep()) is not None:
         try:
-            remove(BY_THEMSELVES, days, now=began + _counted())
+            remove(BY_THEMSELVES, days, now=clock.now())  # a clock that is set forward makes everything old at once
         except (OSError, UserError) as error:  # of a full disk, or a database that is away: the next hour may do
             logging.getLogger(__name__).error("What is old could not be removed: %s", error)
         time.sleep(PASSING_SECONDS)
-
-
-def _counted() -> float:
-    """Seconds that no clock changes; those in which the machine sleeps are among them, where the system says so."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def by_itself() -> str:

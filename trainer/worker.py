@@ -169,17 +169,15 @@ def _evaluate(evaluation: Evaluation, reporter: Reporter) -> None:
 
 def _sentence(error: Exception, folder: Path) -> str:
     text = str(error).strip().splitlines()[0] if str(error).strip() else ""
-    said = of_the_disk(error)
-    # PyTorch does not say what kept it from writing.
-    if said == errors.DISK_FULL or shutil.disk_usage(folder).free < FULL_BYTES:
-        return DISK_FULL
-    if said:
-        return said
+    if said := of_the_disk(error):
+        return DISK_FULL if said == errors.DISK_FULL else said
     if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
         return (
             "Out of memory. Halve schedule.batch_size and double schedule.accumulation, or switch on "
             "schedule.gradient_checkpointing, and start again."
         )
+    if shutil.disk_usage(folder).free < FULL_BYTES:  # PyTorch does not say what kept it from writing
+        return DISK_FULL
     return f"{type(error).__name__}: {text} (the whole message is in log.txt)"
 
 
