@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 API = "/gradio_api/"
+CONFIG = "window.gradio_config = "  # in the page, before what it is made of
 
 
 class NotDone(Exception):
@@ -24,7 +25,9 @@ class Window:
         self.session = secrets.token_hex(8)
         self._open = ExitStack()
         self.http = self._open.enter_context(httpx.Client(base_url=url, timeout=timeout))
-        config = self._json(self.http.get("/config"))
+        page = self.http.get("/")
+        page.raise_for_status()
+        config, _ = json.JSONDecoder().raw_decode(page.text.partition(CONFIG)[2])
         self._events = config["dependencies"]
         self._kinds = {one["id"]: one["type"] for one in config["components"]}
         self._named = {one["props"].get("elem_id"): one["id"] for one in config["components"]}
@@ -37,12 +40,11 @@ class Window:
         self._open.close()
 
     def open(self) -> None:
-        """What a browser asks for when the page is opened: the page, and what the app does as it is loaded.
+        """What the app does as the page is loaded.
 
         As in a browser, a connection then stays until the window is closed: by its end the app knows that it is.
         """
         self._open.enter_context(self.http.stream("GET", f"{API}heartbeat/{self.session}"))
-        self.http.get("/").raise_for_status()
         self._ask([one for one in self._events if any(event == "load" for _, event in one["targets"])])
 
     def type_in(self, element: str, value: Any) -> None:
