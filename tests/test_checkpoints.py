@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from trainer import checkpoints, events, runs, worker
+from trainer.objectives import run_trainer
 from trainer.objectives.run_trainer import RunTrainer
 from trainer.reporting import Reporter
 from trainer.runs import Run
@@ -37,6 +38,7 @@ def stopped_once(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BEDSIDE_HOME", str(home))
+        patch.setattr(run_trainer, "LOGGED", 6)
         patch.setattr(Reporter, "stop_requested", lambda self: self.status.step >= 10)
         run = runs.create(config)
         worker.main(run.folder)
@@ -59,6 +61,12 @@ def names(run: Run) -> list[str]:
 
 def told(run: Run) -> list[str]:
     return [one.message for one in run.events() if isinstance(one, events.WarningEvent)]
+
+
+def test_what_the_trainer_logs_does_not_grow_with_the_run(run: Run):
+    state = json.loads((run.folder / "checkpoints" / "checkpoint-10" / "trainer_state.json").read_text())
+    steps = [one["step"] for one in state["log_history"] if "loss" in one]
+    assert len(state["log_history"]) <= 7 and (steps[0], steps[-3:]) == (1, [8, 9, 10]), "the guard asks for these"
 
 
 def half(file: Path) -> None:

@@ -17,6 +17,7 @@ from served_app import served
 from window import Window
 
 from trainer import jobs, runs
+from trainer.runs import Run
 from trainer.sections import RunConfig
 
 MINUTES = float(os.environ.get("BEDSIDE_SOAK_MINUTES", "20"))
@@ -63,30 +64,36 @@ def test_of_an_app_that_is_used_and_of_a_run_that_trains_beside_it(home: Path, t
     tiny_run.schedule.checkpoint_every = tiny_run.evaluation.every = tiny_run.evaluation.sample_every = EVERY
     set_id = answered_set("ward", 5)
     run = runs.start(runs.create(tiny_run))
+    try:
+        rises = measured(run, home, set_id)
+    finally:
+        jobs.end(runs.get(run.id))
+    assert max(rises) < MOST_MIB
+
+
+def measured(run: Run, home: Path, set_id: str) -> list[float]:
+    """By how many MiB the memory of the app rises that is used meanwhile, and that of this run's process."""
     deadline = time.monotonic() + 300
-    while runs.get(run.id).status.state != "training":
-        assert runs.get(run.id).status.state in jobs.ACTIVE and time.monotonic() < deadline
+    while (status := runs.get(run.id).status).state != "training":
+        assert status.state in jobs.ACTIVE and time.monotonic() < deadline, status
         time.sleep(0.2)
-    pid = runs.get(run.id).status.pid
-    assert pid is not None
+    assert status.pid is not None
     voted: list[str] = []
     windows = 0
     with served(home) as served_app:
-        app, worker = Measured(served_app.process.pid), Measured(pid)
+        app, worker = Measured(served_app.process.pid), Measured(status.pid)
         until = time.monotonic() + 60 * MINUTES
         while time.monotonic() < until:
             app.look()
             worker.look()
             use(served_app.url, set_id, f"Voter {windows}", voted)
             windows += 1
-        steps = runs.get(run.id).status.step
-        rises = (
-            app.rise(f"The app, {windows} windows and {len(voted)} votes"),
-            worker.rise(f"The worker, {steps} steps and {steps // EVERY} checkpoints"),
-        )
-    jobs.end(runs.get(run.id))
-    assert sorted(one.comment for one in kept(set_id)) == sorted(voted)
-    assert windows and steps and max(rises) < MOST_MIB
+    steps = runs.get(run.id).status.step - status.step
+    assert windows and steps > 0 and sorted(one.comment for one in kept(set_id)) == sorted(voted)
+    return [
+        app.rise(f"The app, {windows} windows and {len(voted)} votes"),
+        worker.rise(f"The worker, {steps} steps and {steps // EVERY} checkpoints"),
+    ]
 
 
 def use(url: str, set_id: str, name: str, voted: list[str]) -> None:

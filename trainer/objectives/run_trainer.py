@@ -27,6 +27,7 @@ else:
 
 WEIGHTS = "trained.safetensors"
 STEERING = "steering.json"
+LOGGED = 1000  # steps, that are kept in the trainer's own log at most
 
 
 class RunTrainer(Trainer):
@@ -95,6 +96,15 @@ class RunTrainer(Trainer):
         told: Any = {**metrics, "validation": found}
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, told)
         return metrics
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        super().log(logs, start_time)
+        # All steps are told as events; here a long run's would fill the memory, and each checkpoint. The guard against
+        # divergence asks for the first loss and the latest, and trials, which save nothing, for all.
+        kept = self.state.log_history
+        if self.args.save_strategy != "no" and len(kept) > LOGGED:
+            first = next((place for place, entry in enumerate(kept) if "loss" in entry), 0)
+            del kept[first + 1 : -(LOGGED // 2)]
 
     def measured(self, model: Any, all_rows: bool) -> validation.Validation:
         """What the model, in evaluation mode, does on the validation rows: how likely their own answers are to it."""
