@@ -105,7 +105,7 @@ def _files(checkpoint: Path) -> list[Path]:
 
 
 def _checksum(path: Path) -> int:
-    # Against chance and not against malice: several times as fast as a hash, which large checkpoints would wait for.
+    # Against chance and not against malice: more than twice as fast as a hash, which large checkpoints would wait for.
     found = 0
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

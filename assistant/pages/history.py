@@ -136,7 +136,8 @@ def _cut(points: list, step: int) -> None:
 
 def _thin(points: list) -> None:
     """Keep the last and at most `MOST_KEPT` others, evenly over the steps: a run of days has hundreds of thousands."""
-    width = 1 << (points[-1].step // MOST_KEPT).bit_length()  # powers of two, so that each thinning halves the last
+    # Powers of two: the grid of a later thinning stands on that of an earlier one, and what is left stays even.
+    width = 1 << (points[-1].step // MOST_KEPT).bit_length()
     kept = {one.step // width: one for one in reversed(points[:-1])}
     points[:] = [*reversed(kept.values()), points[-1]]
 
