@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer import config, restarts, storage
-from trainer.errors import UserError
+from trainer.errors import READ_ONLY, UserError, of_the_disk
 
 if TYPE_CHECKING:
     from assistant.access import GuardedBlocks
@@ -43,7 +43,12 @@ def main(arguments: list[str] | None = None) -> int:
     open_to_others = not is_this_machine(host)
     sign_in: SignIn = "hugging face" if on_space else "password" if open_to_others or given.sign_in else "off"
     try:
-        fault = _port_fault(host, port) or _sign_in_fault(sign_in, host) or _tls_fault(given.certificate, given.key)
+        fault = (
+            _home_fault()
+            or _port_fault(host, port)
+            or _sign_in_fault(sign_in, host)
+            or _tls_fault(given.certificate, given.key)
+        )
         storage.days_to_keep()
     except UserError as error:
         fault = str(error)
@@ -59,7 +64,6 @@ def main(arguments: list[str] | None = None) -> int:
             f"{port}."
         )
         print(told, file=sys.stderr)
-    _keep_to_ourselves()
     storage.sweep_passing()
     if open_to_others:  # at such a machine nobody sits who would press Resume
         for sentence in restarts.resume():
@@ -250,6 +254,19 @@ def _keep_to_ourselves() -> None:
     uploads = config.home() / "uploads"
     uploads.mkdir(exist_ok=True, mode=0o700)
     os.environ["GRADIO_TEMP_DIR"] = str(uploads)
+
+
+def _home_fault() -> str:
+    """One sentence where the home cannot be written to: the pages keep there whatever is said and done."""
+    try:
+        home = config.home()
+        if not os.access(home, os.W_OK):
+            return READ_ONLY.format(place=home)
+        _keep_to_ourselves()
+    except OSError as error:
+        cannot = f"{error.filename} cannot be used ({error.strerror}); see that it is there and that you may use it."
+        return of_the_disk(error) or cannot
+    return ""
 
 
 def _port_fault(host: str, port: int) -> str:

@@ -16,6 +16,7 @@ import gradio as gr
 from assistant import fault_log, gate
 from trainer import audit
 from trainer.actor import Actor, NotAllowed, Role, acting_as
+from trainer.errors import of_the_disk
 
 _PAGES = "assistant.pages."
 REVIEWER = (
@@ -75,7 +76,8 @@ def needed(name: str) -> Role:
 
 
 class GuardedBlocks(gr.Blocks):
-    """Gradio's blocks, whose every function is called through the guard where people sign in.
+    """Gradio's blocks, whose every function is called through the guard where people sign in; and where a disk takes no
+    more, whoever looks is told so.
 
     `process_api` is what the queue, direct calls and page loads all go through, each step of a streamed answer too.
     """
@@ -89,7 +91,12 @@ class GuardedBlocks(gr.Blocks):
     async def process_api(self, block_fn: Any, *given: Any, **named: Any) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Call a function for whoever asks, if they may; a sentence where not."""
         if self.sign_in == "off":
-            return await super().process_api(block_fn, *given, **named)
+            try:
+                return await super().process_api(block_fn, *given, **named)
+            except OSError as error:
+                if told := of_the_disk(error):
+                    raise _error(told) from None
+                raise
         block_fn = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
         actor = gate.actor_of(named["request"].request)
         if actor is None or not self.holds(named.get("session_hash"), actor.name):
@@ -111,7 +118,7 @@ class GuardedBlocks(gr.Blocks):
             raise
         except Exception as error:  # which Gradio would print, words and all
             fault_log.write(called(block_fn.fn), error)
-            raise _error("This did not work; what went wrong is in the app's log.") from None
+            raise _error(of_the_disk(error) or "This did not work; what went wrong is in the app's log.") from None
 
     def holds(self, window: str | None, name: str) -> bool:
         """Whether a window is this person's: of whoever it was first."""

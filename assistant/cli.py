@@ -6,7 +6,6 @@ sentence on stderr). Heavy imports stand inside the verbs that need them, so tha
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from pathlib import Path
@@ -54,7 +53,7 @@ from assistant.version_commands import compare_runs, versions_app
 from trainer import config as run_config
 from trainer import events, jobs, model_refs, queue, runs
 from trainer.atomic import write_atomically
-from trainer.errors import ModelError, UserError
+from trainer.errors import ModelError, UserError, of_the_disk
 from trainer.model_refs import ModelRef
 from trainer.runs import Run
 
@@ -201,7 +200,7 @@ def show(run_id: RunId, as_json: Json = False) -> None:
     print(f"{run.id}: {run.status.state}, step {run.status.step} of {run.status.total_steps}, in {run.folder}")
     for sentence in filter(None, (run.status.error, queue.remark(run))):
         print(sentence)
-    for event in run.events():
+    for event, _ in events.each_new(run.folder / "events.jsonl"):
         if isinstance(event, events.EvalEvent):
             print(f"  step {event.step}: validation loss {event.loss:.4f}")
     print_report(run)
@@ -216,9 +215,11 @@ def stop(run_id: RunId, now: Now = False, as_json: Json = False) -> None:
 @runs_app.command()
 def resume(run_id: RunId, detach: bool = False, as_json: Json = False) -> None:
     """Go on with a stopped or failed run from its last checkpoint."""
-    run = runs.start(get_run(run_id))
+    run = get_run(run_id)
+    told = (run.folder / "events.jsonl").stat().st_size  # what happened before was told before
+    run = runs.start(run)
     if not detach:
-        run = follow(run, runs.get)
+        run = follow(run, runs.get, told)
     _finish(run, as_json)
 
 
@@ -380,8 +381,8 @@ def main() -> None:
         say(str(error))
         sys.exit(2)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            say("The disk is full: nothing could be saved. Free some space and try again.")
+        if told := of_the_disk(error):
+            say(told)
         elif error.filename:
             say(f"{error.filename} cannot be used ({error.strerror}); see that it is there and that you may use it.")
         else:

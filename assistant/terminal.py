@@ -106,9 +106,11 @@ def stop(job: J, reread: Callable[[str], J], at_once: bool) -> J:
     return job
 
 
-def follow(job: J, reread: Callable[[str], J]) -> J:
-    """Tell a job's events as they come, until it is no longer active; returns it as it is then."""
-    told = 0
+def follow(job: J, reread: Callable[[str], J], told: int = 0) -> J:
+    """Tell a job's events as they come, until it is no longer active; returns it as it is then.
+
+    `told`: the bytes of its events that need not be told again.
+    """
     while True:
         job = reread(job.id)
         happened, told = events.read_new(job.folder / "events.jsonl", told)

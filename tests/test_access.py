@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import re
 from collections.abc import Iterator
@@ -277,6 +278,20 @@ def test_no_patients_text_comes_into_the_log_by_an_error(
     cause = refused.value.__cause__
     for place in (caplog.text, *capfd.readouterr(), str(refused.value), str(cause), audit.file().read_text()):
         assert "Smith" not in place and "1950" not in place
+
+
+@pytest.mark.parametrize("sign_in", ["off", "password"])
+def test_whoever_meets_a_full_disk_is_told_so(
+    demo: access.GuardedBlocks, monkeypatch: pytest.MonkeyPatch, sign_in: gate.SignIn
+):
+    async def process_api(self: Any, *given: Any, **named: Any) -> dict[str, Any]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("gradio.Blocks.process_api", process_api)
+    monkeypatch.setattr(demo, "sign_in", sign_in)
+    request = SimpleNamespace(request=SimpleNamespace(scope={gate.ACTOR: Actor("Ben Carter", "trainer")}))
+    with pytest.raises(gr.Error, match=r"The disk is full: nothing could be saved\. Free some space"):
+        run_apart(demo.process_api(numbered(demo, "runs._Page._clone"), request=request))
 
 
 def test_what_is_done_beside_a_page_is_done_by_whoever_asked_for_it():

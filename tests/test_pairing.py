@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,9 @@ def test_a_checkpoint_answers_as_the_run_did_then(run: Run, tiny_model: Path):
     sides = last(pair.ask(ASK, SHORT))
     assert pair.together
     assert sides["second"].text.strip() == wanted != sides["first"].text.strip()
+    os.truncate(checkpoint / WEIGHTS, 1000)
+    with pytest.raises(ModelError, match=rf"{checkpoint.name} of the run {run.id} is damaged"):
+        pairing.load(ModelRef(run=run.id), earlier)
     shutil.rmtree(checkpoint)
     with pytest.raises(ModelError, match=rf"{checkpoint.name} of the run {run.id} is not there any more"):
         pairing.load(ModelRef(run=run.id), earlier)

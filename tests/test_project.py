@@ -36,9 +36,9 @@ def test_the_image_holds_what_the_make_file_installs_and_copies_what_there_is():
     assert sent == set(copied)
 
 
-def test_help_and_app_import_nothing_heavy():
+def test_help_the_app_and_the_list_of_exports_import_nothing_heavy():
     code = (
-        "import assistant.cli, app, sys; "
+        "import assistant.cli, app, trainer.export.exports, sys; "
         "heavy = ('torch', 'transformers', 'gradio', 'trl', 'pandas', 'langchain_core'); "
         "print([name for name in heavy if name in sys.modules])"
     )

@@ -1,8 +1,7 @@
 """A run from start to end, mostly in its own process: repeatable, stoppable, and alive after kill -9."""
 
 import json
-import os
-import signal
+import sys
 import time
 from pathlib import Path
 
@@ -76,24 +75,41 @@ def test_the_share_of_general_rows_is_held_in_every_window_and_logged(tiny_run: 
     assert all(abs(event.share - 0.3) <= 0.06 for event in seen), [event.share for event in seen]
 
 
-def test_killed_in_the_middle_it_fails_honestly_and_resumes_to_the_same_end(tiny_run: RunConfig):
+# The working process, which is killed when half of its second checkpoint is written.
+KILLED = """#!{python}
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, os.getcwd())
+from trainer import worker
+from trainer.objectives import run_trainer
+whole = run_trainer.save_file
+def half(state, path):
+    whole(state, path)
+    if path.parent.name == "checkpoint-8":
+        os.truncate(path, path.stat().st_size // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+run_trainer.save_file = half
+sys.exit(worker.main(Path(sys.argv[-1])))
+"""
+
+
+def test_killed_while_it_writes_a_checkpoint_it_fails_honestly_and_resumes_to_the_same_end(
+    tiny_run: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     whole = ran_here(runs.create(tiny_run))
-    run = runs.start(runs.create(tiny_run))
-    run = wait(run, lambda run: any(isinstance(event, events.CheckpointEvent) for event in run.events()))
-    assert run.status.pid is not None
-    os.kill(run.status.pid, signal.SIGKILL)
-    run = wait(run)
+    script = tmp_path / "killed"
+    script.write_text(KILLED.format(python=sys.executable))
+    script.chmod(0o700)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", str(script))
+        run = wait(runs.start(runs.create(tiny_run)))
     assert run.status.state == "failed" and run.status.error is not None and "without a word" in run.status.error
-    # A checkpoint that was cut off while it was written is passed over.
-    (run.folder / "checkpoints" / "checkpoint-11").mkdir()
+    assert (run.folder / "checkpoints" / "checkpoint-8" / "trained.safetensors").exists()
     resumed = wait(runs.start(run))
     assert resumed.status.state == "done", resumed.status.error
     assert resumed.status.step == resumed.status.total_steps == 12
-    assert any(
-        "checkpoint-11 was not written to its end" in e.message
-        for e in resumed.events()
-        if isinstance(e, events.WarningEvent)
-    )
+    told = [one.message for one in resumed.events() if isinstance(one, events.WarningEvent)]
+    assert "checkpoint-8 was not written to its end; training goes on from checkpoint-4." in told
     assert losses(resumed)[12] == pytest.approx(losses(whole)[12], abs=1e-3)
 
 
@@ -128,13 +144,15 @@ def test_what_cannot_be_trained_fails_with_one_sentence(tiny_run: RunConfig, cha
     assert "Traceback" not in run.status.error
 
 
-def test_a_full_disk_is_said_plainly():
+def test_a_full_disk_is_said_plainly(tmp_path: Path):
     import errno
 
     from trainer.worker import _sentence
 
-    assert "The disk is full" in _sentence(OSError(errno.ENOSPC, "No space left on device"))
-    assert "Halve schedule.batch_size" in _sentence(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"))
+    assert "The disk is full" in _sentence(OSError(errno.ENOSPC, "No space left on device"), tmp_path)
+    assert "Halve schedule.batch_size" in _sentence(
+        RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), tmp_path
+    )
 
 
 def test_a_run_that_no_longer_gains_ends_early_and_keeps_the_best(tiny_run: RunConfig):

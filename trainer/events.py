@@ -1,23 +1,25 @@
 """The events of a run: one JSON object a line in `events.jsonl`, only ever appended.
 
-Each event has `time` (Unix seconds), `kind`, `step` (of the optimiser; 0 before training), and its kind's own fields.
+Each event has `time` (Unix seconds, `trainer.clock`), `kind`, `step` (of the optimiser; 0 before training), and its
+kind's own fields.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from evaluators.metrics import paired_difference
+from trainer import clock
 
 
 class _Event(BaseModel):
-    time: float = Field(default_factory=time.time)
+    time: float = Field(default_factory=clock.now)
     step: int = 0
 
 
@@ -319,10 +321,14 @@ _ADAPTER: TypeAdapter[Event] = TypeAdapter(Annotated[Event, Field(discriminator=
 def append(path: Path, event: BaseModel) -> None:
     """Add one event, or another model, as a line; a single write, so that a reader or a kill never leaves half a line
     between two of them."""
-    line = event.model_dump_json() + "\n"
+    line = (event.model_dump_json() + "\n").encode()
     descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        os.write(descriptor, line.encode())
+        written = os.write(descriptor, line)
+        if written < len(line):
+            # On a full disk a part may fit, and the next event would go on in the middle of the line.
+            os.ftruncate(descriptor, os.fstat(descriptor).st_size - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     finally:
         os.close(descriptor)
 
@@ -333,20 +339,29 @@ def read(path: Path) -> list[Event]:
 
 
 def read_new(path: Path, offset: int) -> tuple[list[Event], int]:
-    """The events after `offset` bytes, and the offset to go on from.
+    """The events after `offset` bytes, and the offset to go on from (see `each_new`)."""
+    found: list[Event] = []
+    for event, after in each_new(path, offset):
+        offset = after
+        if event is not None:
+            found.append(event)
+    return found, offset
 
-    A line that is not complete yet is left for the next time; one that was cut off (power, full disk) is passed over.
+
+def each_new(path: Path, offset: int = 0) -> Iterator[tuple[Event | None, int]]:
+    """Each event after `offset` bytes, with the offset behind it; only one is held in memory at a time.
+
+    A line that is not complete yet is left for the next time; of one that was cut off (power, full disk) there is none.
     """
     if not path.exists():
-        return [], offset
+        return
     with path.open("rb") as file:
         file.seek(offset)
-        new = file.read()
-    new = new[: new.rfind(b"\n") + 1]
-    found: list[Event] = []
-    for line in new.splitlines():
-        try:
-            found.append(_ADAPTER.validate_json(line))
-        except ValidationError:
-            continue
-    return found, offset + len(new)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            offset += len(line)
+            try:
+                yield _ADAPTER.validate_json(line), offset
+            except ValidationError:
+                yield None, offset

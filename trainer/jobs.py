@@ -7,7 +7,6 @@ device: `trainer.queue`; how a process is started: `trainer.starting`; whether a
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import re
@@ -20,9 +19,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel
 
-from trainer import actor, audit, events
+from trainer import actor, audit, errors, events
 from trainer.atomic import write_atomically
-from trainer.errors import UserError
+from trainer.errors import UserError, of_the_disk
 from trainer.sections import FORMAT_VERSION
 
 if TYPE_CHECKING:
@@ -201,10 +200,12 @@ def settled(job: J) -> J:
             fcntl.flock(turn, fcntl.LOCK_EX)
             status = _say_that_it_died(job)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        told = of_the_disk(error)
+        if not told:
             raise
         # Nothing can be written, but the truth can be told; the next look writes it down.
-        status = job.status.model_copy(update={"state": "failed", "error": DISK_FULL})
+        reason = DISK_FULL if told == errors.DISK_FULL else told
+        status = job.status.model_copy(update={"state": "failed", "error": reason})
     return job.model_copy(update={"status": status})
 
 
@@ -239,8 +240,8 @@ def _say_that_it_died(job: Job) -> RunState:
             status.state, detail = "stopped", f"It was ended {during}, after a request to stop. {job.goes_on}"
         else:
             detail = (
-                f"The process ended {during} without a word (killed, or out of memory). {job.goes_on} log.txt may say "
-                "more."
+                f"The process ended {during} without a word (killed, out of memory, or on a full disk). {job.goes_on} "
+                "log.txt may say more."
             )
             status.state, status.error = "failed", detail
         write_state(job.folder, status)

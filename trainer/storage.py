@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple, get_args
 
 from pydantic import BaseModel
 
-from trainer import actor, audit, config, jobs
+from trainer import actor, audit, clock, config, jobs
 from trainer.data import kept, recipes
 from trainer.errors import UserError
 
@@ -149,8 +149,9 @@ def count(kinds: Sequence[Kind], older_than_days: float = 0) -> int:
     return sum(len(list(_older(kind, older_than_days))) for kind in kinds)
 
 
-def remove(kinds: Sequence[Kind], older_than_days: float = 0) -> Removed:
-    """Remove the entries of these kinds that were last changed longer ago, for good.
+def remove(kinds: Sequence[Kind], older_than_days: float = 0, now: float | None = None) -> Removed:
+    """Remove the entries of these kinds that were last changed longer ago, for good. `now`: another moment than the
+    clock's, in seconds since 1970.
 
     While a job is active, nothing that it may read is removed, and that is said. Raises `NotAllowed` where somebody is
     signed in who is no administrator, and `StorageError` for kinds that do not go by age.
@@ -164,7 +165,7 @@ def remove(kinds: Sequence[Kind], older_than_days: float = 0) -> Removed:
     active = _active()
     removed = Removed(entries={}, megabytes=0.0, stayed=[])
     for kind in kinds:
-        entries = list(_older(kind, older_than_days))
+        entries = list(_older(kind, older_than_days, now))
         if not entries:
             continue
         if active and ABOUT[kind].read_by_jobs:
@@ -205,7 +206,7 @@ def keep_to_limit() -> None:
     """Every hour, for as long as the app runs: remove what is older than `days_to_keep`."""
     while (days := days_to_keep()) is not None:
         try:
-            remove(BY_THEMSELVES, days)
+            remove(BY_THEMSELVES, days, now=clock.now())  # a clock that is set forward makes everything old at once
         except (OSError, UserError) as error:  # of a full disk, or a database that is away: the next hour may do
             logging.getLogger(__name__).error("What is old could not be removed: %s", error)
         time.sleep(PASSING_SECONDS)
@@ -241,8 +242,8 @@ def sweep_passing() -> int:
     return len(left)
 
 
-def _older(kind: Kind, days: float) -> Iterator[_Entry]:
-    limit = time.time() - days * _DAY
+def _older(kind: Kind, days: float, now: float | None = None) -> Iterator[_Entry]:
+    limit = (time.time() if now is None else now) - days * _DAY
     return (one for one in _entries(kind) if one.changed < limit or not days)
 
 

@@ -15,14 +15,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from sqlalchemy import JSON, Column, Connection, Engine, UniqueConstraint, event, false, inspect, text
+from sqlalchemy import JSON, Column, Connection, Engine, UniqueConstraint, event, false, inspect, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateColumn
 from sqlmodel import Field, Session, SQLModel, create_engine
 
 from trainer import config as run_config
-from trainer.errors import UserError
+from trainer.errors import READ_ONLY, UserError, of_the_disk
 
 WAIT_SECONDS = 30.0
 """For the turn of another writer (SQLite)."""
@@ -269,7 +269,8 @@ def session() -> Iterator[Session]:
             found.commit()
         except SQLAlchemyError as error:
             found.rollback()
-            raise StoreError(f"The database {_shown(url())} did not take it: {_reason(error)}.") from error
+            told = of_the_disk(error) or f"The database {_shown(url())} did not take it: {_reason(error)}."
+            raise StoreError(told) from error
 
 
 def upsert(session: Session, table: type[SQLModel], key: dict[str, Any], values: dict[str, Any]) -> None:
@@ -305,8 +306,10 @@ def _open(where: str) -> Engine:
         return made
     except (SQLAlchemyError, ImportError) as error:
         raise StoreError(
-            f"The database {_shown(where)} cannot be opened: {_reason(error)}. Set BEDSIDE_DATABASE to a database that "
-            "is there, or leave it empty for one in the home."
+            of_the_disk(error)
+            or _read_only(where)
+            or f"The database {_shown(where)} cannot be opened: {_reason(error)}. Set BEDSIDE_DATABASE to a database "
+            "that is there, or leave it empty for one in the home."
         ) from error
 
 
@@ -334,6 +337,14 @@ def _settings(connection: Any, record: Any) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _read_only(where: str) -> str:
+    """That a file of SQLite stands where nothing can be written, in a sentence: SQLite itself only says that it could
+    not be opened, since it writes also to read."""
+    file = make_url(where).database if where.startswith("sqlite") else None
+    folder = os.path.dirname(file) if file else ""
+    return READ_ONLY.format(place=folder) if folder and not os.access(folder, os.W_OK) else ""
 
 
 def _shown(where: str) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer import events, preflight
+from trainer import checkpoints, events, preflight
 from trainer.data.tokenised import Prepared
 from trainer.errors import UserError
 from trainer.launch import deepspeed, launch
@@ -17,7 +16,6 @@ from trainer.methods import saved
 from trainer.objectives.build import build
 from trainer.objectives.settings import Parts
 from trainer.reporting import Reporter
-from trainer.runs import COMPLETE
 from trainer.sections import RunConfig
 from trainer.steering import divergence
 from trainer.steering.divergence import DivergenceGuard
@@ -56,7 +54,8 @@ def train(config: RunConfig, training: Training) -> RunTrainer:
 
     Where memory runs out the batch is halved, and as many rows make a step as before; where the loss is no number any
     more, training goes back to the last checkpoint with half the rate, once. Both are told as events. Raises
-    `TrainingError` where the loss diverges again, and what PyTorch raises where nothing smaller is left.
+    `TrainingError` where the loss diverges again, `RunError` where all checkpoints are damaged, and what PyTorch raises
+    where nothing smaller is left.
     """
     reporter = training.watch.reporter
     start = saved.training_state(training.model)
@@ -67,7 +66,7 @@ def train(config: RunConfig, training: Training) -> RunTrainer:
         config = divergence.slower(config, 0) or config
     while True:
         with launch.main_first():
-            checkpoint = last_checkpoint(training.folder, reporter)
+            checkpoint = checkpoints.last(training.folder, reporter)
         guard = DivergenceGuard()
         try:
             if deepspeed.uses(config):
@@ -105,29 +104,11 @@ def train(config: RunConfig, training: Training) -> RunTrainer:
         with launch.main_first():
             if guard.found:
                 divergence.remove_unsound(training.folder, guard.found)
-            checkpoint = last_checkpoint(training.folder, reporter)
+            checkpoint = checkpoints.last(training.folder, reporter)
         if guard.found:
             _tell_slower(config, guard.found, checkpoint, reporter)
         else:
             _tell_smaller(config, checkpoint, reporter)
-
-
-def last_checkpoint(folder: Path, reporter: Reporter) -> Path | None:
-    """The newest complete checkpoint, or None; one that was cut off while it was written is removed, and said."""
-    for name in remove_unfinished(folder):
-        reporter.warn(f"{name} was not written to its end; the one before it is used.")
-    found = folder.glob("checkpoint-*")
-    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
-
-
-def remove_unfinished(folder: Path) -> list[str]:
-    """Remove the checkpoints in `folder` that were cut off while they were written; returns their names."""
-    names = []
-    for checkpoint in folder.glob("checkpoint-*"):
-        if not (checkpoint / COMPLETE).exists():
-            shutil.rmtree(checkpoint)
-            names.append(checkpoint.name)
-    return names
 
 
 def _trainer(config: RunConfig, training: Training, checkpoint: Path | None, guard: DivergenceGuard) -> RunTrainer:
@@ -160,7 +141,7 @@ def _without_noise(model: Any) -> None:
 
 
 def _tell_slower(config: RunConfig, found: divergence.Divergence, checkpoint: Path | None, reporter: Reporter) -> None:
-    to_step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+    to_step = checkpoints.step_of(checkpoint) if checkpoint else 0
     rate, reason = config.schedule.learning_rate, f"{found.reason[:1].upper()}{found.reason[1:]}."
     reporter.event(events.GuardEvent(to_step=to_step, learning_rate=rate, reason=reason))
 

@@ -13,7 +13,6 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from trainer import events, jobs, readings
 from trainer.launch import launch
 from trainer.reporting import Reporter, peak_memory_gib
-from trainer.runs import COMPLETE
 from trainer.sections import RunConfig
 from trainer.trackers import Trackers
 
@@ -128,6 +127,4 @@ class TrainingEvents(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         checkpoint = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-        (checkpoint / "training_args.bin").unlink(missing_ok=True)  # a pickle that nothing here reads
-        (checkpoint / COMPLETE).touch()
         self.reporter.event(events.CheckpointEvent(path=str(checkpoint.relative_to(self.reporter.folder))))

@@ -20,7 +20,7 @@ from trainer.data.inspection.assignment import assign
 from trainer.data.rows import Row
 from trainer.errors import ModelError
 from trainer.method_sections import LoraMethod, Per
-from trainer.methods import MethodError, full, saved
+from trainer.methods import MethodError, saved
 from trainer.methods.groups import BENEATH, adapter_names
 from trainer.model_refs import TUNED
 from trainer.runs import ADAPTER, CHECKPOINTS, MODEL, Run
@@ -99,6 +99,8 @@ class Tuned:
     def _load(self, tuned: bool) -> Any:
         config = self.run.config
         if self.whole and tuned and self.part == TUNED:
+            from trainer.methods import full
+
             model, self.tokenizer = full.load(self.run.folder / MODEL, config)
         else:
             model, self.tokenizer, _ = models.load_base(config)
@@ -156,6 +158,7 @@ def _as_trained(method: LoraMethod, state: dict[str, Any]) -> LoraMethod:
 
 
 def _state(run: Run, part: str) -> dict[str, Any]:
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from trainer.objectives.run_trainer import WEIGHTS
@@ -167,3 +170,5 @@ def _state(run: Run, part: str) -> dict[str, Any]:
         raise ModelError(
             f"{part} of the run {run.id} is not there any more; a run keeps its last checkpoints alone. Choose another."
         ) from None
+    except SafetensorError as error:
+        raise ModelError(f"{part} of the run {run.id} is damaged ({error}). Choose another.") from None

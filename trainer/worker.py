@@ -6,9 +6,9 @@ Until it is the job's turn on its device nothing heavy is imported, so that many
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
+import shutil
 import sys
 import time
 import traceback
@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer import jobs, pulse
-from trainer.errors import UserError
+from trainer import errors, jobs, pulse
+from trainer.errors import UserError, of_the_disk
 from trainer.jobs import DISK_FULL, RunState
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from trainer.search.searches import Search
 
 STARTED_SECONDS = 5.0
+FULL_BYTES = 1 << 16
+"""A disk with less than this free is full: a file takes pages of 4 KiB, and some systems keep a few back."""
 
 
 def main(folder: Path) -> int:
@@ -117,15 +119,18 @@ def told(reporter: Reporter, work: Callable[[], None], not_ours: Callable[[Excep
     except Exception as error:  # the last stand: whatever a library raises becomes a state and a sentence
         if not_ours and not_ours(error):
             raise
-        sentence = _sentence(error)
+        sentence = _sentence(error, reporter.folder)
         if sentence == DISK_FULL:
-            from trainer import training
+            from trainer import checkpoints
 
             # What was half written is of no use, and its room is needed to say what happened.
-            training.remove_unfinished(reporter.folder / "checkpoints")
+            checkpoints.remove_unfinished(reporter.folder / "checkpoints")
         traceback.print_exc()
     reporter.status.error = sentence
-    reporter.enter("failed", sentence)
+    try:
+        reporter.enter("failed", sentence)
+    except OSError:  # not even this can be written; whoever looks finds the process gone, and why (`jobs.settled`)
+        traceback.print_exc()
     return 1
 
 
@@ -162,15 +167,17 @@ def _evaluate(evaluation: Evaluation, reporter: Reporter) -> None:
     reporter.enter("done")
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: Exception, folder: Path) -> str:
     text = str(error).strip().splitlines()[0] if str(error).strip() else ""
-    if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error) or "os error 28" in str(error):
-        return DISK_FULL
+    if said := of_the_disk(error):
+        return DISK_FULL if said == errors.DISK_FULL else said
     if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
         return (
             "Out of memory. Halve schedule.batch_size and double schedule.accumulation, or switch on "
             "schedule.gradient_checkpointing, and start again."
         )
+    if shutil.disk_usage(folder).free < FULL_BYTES:  # PyTorch does not say what kept it from writing
+        return DISK_FULL
     return f"{type(error).__name__}: {text} (the whole message is in log.txt)"
 
 

@@ -11,6 +11,7 @@ from html import escape
 from typing import Any
 
 from trainer.data.sources import Progress
+from trainer.errors import UserError, of_the_disk
 
 
 @dataclass
@@ -28,8 +29,10 @@ def said(sentence: str, tone: str = "quiet") -> str:
 
 
 def in_a_sentence(error: Exception) -> str:
-    """What a page says of an error that it did not expect: the first line of its text, else its name."""
-    text = str(error).strip()
+    """What a page says of an error: our own sentence, or of an unexpected one the first line, else its name."""
+    if isinstance(error, UserError):
+        return str(error)
+    text = of_the_disk(error) or str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__
 
 

@@ -15,7 +15,7 @@ from typing import Any, get_args
 import gradio as gr
 
 from assistant.pages import data_charts, data_labels, data_preview, data_view, uploads
-from assistant.pages.background import with_progress
+from assistant.pages.background import in_a_sentence, with_progress
 from assistant.pages.data_settings import Settings
 from assistant.pages.data_template import TemplatePart
 from assistant.pages.storage import StoragePart
@@ -229,7 +229,7 @@ class _Page:
         except (DataError, ModelError, OSError) as error:
             # The format can still be set by hand, where that is what is wrong.
             parts = [self.head, self.found, self.see, self.bad]
-            page = self._faults("This data cannot be read", [str(error)]) | dict.fromkeys(parts, "")
+            page = self._faults("This data cannot be read", [in_a_sentence(error)]) | dict.fromkeys(parts, "")
             yield page | {self.body: gr.Column(visible=True), self.licence: gr.HTML(visible=False)}
             return
         columns = "\n".join(f"{column} = {role}" for column, role in source.columns.items())
@@ -270,7 +270,7 @@ class _Page:
         try:
             path = uploads.keep(Path(file))
         except (uploads.UploadError, OSError) as error:
-            yield self._faults("This file cannot be taken", [str(error)])
+            yield self._faults("This file cannot be taken", [in_a_sentence(error)])
             return
         yield from self._new(str(path))
 
@@ -288,7 +288,7 @@ class _Page:
             known = None if located.patient_text else False
             recipes.save(path, DataSection(sources=[source], contains_phi=known, test_share=_TEST_SHARE))
         except (DataError, ConfigError, OSError) as error:
-            yield self._faults("This data cannot be had", [str(error)])
+            yield self._faults("This data cannot be had", [in_a_sentence(error)])
             return
         yield from self.open(path.name)
 
@@ -321,7 +321,7 @@ class _Page:
             data = self._load(name)
             data.sources.append(data.sources[0].model_copy(update={"name": str(path), "rows": None}))
         except (uploads.UploadError, ConfigError, OSError) as error:
-            yield self._faults("These rows cannot be added", [str(error)])
+            yield self._faults("These rows cannot be added", [in_a_sentence(error)])
             return
         recipes.save(recipes.at(name), data)
         gr.Info("The mended rows are read beside the others when the data is prepared.", duration=5)
@@ -346,7 +346,7 @@ class _Page:
         try:
             found, batch = data_preview.surveyed(data.sources[0]), data_preview.first_batch(data.sources[0])
         except (DataError, ModelError, OSError) as error:
-            return self._faults("This data cannot be read", [str(error)])
+            return self._faults("This data cannot be read", [in_a_sentence(error)])
         return {self.see: data_charts.see(found, data, batch)}
 
     def _preview(self, name: str | None) -> Iterator[Updates]:
@@ -357,7 +357,7 @@ class _Page:
         try:
             yield {self.spans: data_view.spans(data_preview.identifiers(data), data)}
         except (DataError, OSError) as error:
-            yield {self.spans: notice("This data cannot be read", [str(error)])}
+            yield {self.spans: notice("This data cannot be read", [in_a_sentence(error)])}
 
     def _prepare(self, name: str | None) -> Iterator[Updates]:
         from trainer.data.prepare import prepare
@@ -373,7 +373,7 @@ class _Page:
                 else:
                     yield {self.prepared: data_view.reading("Preparing", told.text)}
         except (DataError, ModelError, OSError) as error:
-            yield {self.prepared: notice("The data cannot be prepared", [str(error)])}
+            yield {self.prepared: notice("The data cannot be prepared", [in_a_sentence(error)])}
 
     def _use(self, name: str | None) -> Updates:
         if name is None:

@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from assistant.pages import data_preview
+from assistant.pages.background import in_a_sentence
 from assistant.pages.style import QUIET, notice
 from trainer.data import corrections, recipes
 from trainer.data.corrections import Correction
@@ -68,7 +69,7 @@ def connect(part: Labels, recipe: Any, fault: Any, seen: Any, see_again: Callabl
         try:
             rows = _rows(recipes.at(name))
         except (DataError, OSError) as error:
-            return {fault: gr.HTML(notice("This data cannot be read", [str(error)]), visible=True)}
+            return {fault: gr.HTML(notice("This data cannot be read", [in_a_sentence(error)]), visible=True)}
         return {part.table: [row[:-1] for row in rows], part.before: rows}
 
     def keep(name: str | None, before: list[list[Any]], table: Any) -> dict[Any, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from assistant.pages import data_preview
+from assistant.pages.background import in_a_sentence
 from assistant.pages.data_view import rendered
 from assistant.pages.style import QUIET, html, notice
 from trainer.data import recipes, task_templates
@@ -100,4 +101,4 @@ def _rendered(data: DataSection, text: str) -> str:
     try:
         return rendered(task_templates.preview(text, data_preview.records(data.sources[0])))
     except (DataError, OSError) as error:
-        return notice("The template has a fault", [str(error)])
+        return notice("The template has a fault", [in_a_sentence(error)])

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 POINTS = 400  # most points of one curve; a screen shows no more
+MOST_KEPT = 2000  # of each kind that comes with the steps; what is thinned further to `POINTS`
 SAMPLES = 8  # newest sample answers that are shown
 T = TypeVar("T")
 
@@ -42,15 +43,17 @@ class History:
         self.notes: list[events.WarningEvent | events.StopEvent] = []
         self.progress: events.ProgressEvent | None = None
         self.detail = ""
+        self._came = 0
         self._offset = 0
         self._lock = threading.Lock()  # two windows may look at the same run
 
     def update(self) -> History:
         """Read what is new."""
         with self._lock:
-            new, self._offset = events.read_new(self.path, self._offset)
-            for event in new:
-                self._take(event)
+            for event, after in events.each_new(self.path, self._offset):
+                self._offset = after
+                if event is not None:
+                    self._take(event)
         return self
 
     def _take(self, event: events.Event) -> None:
@@ -70,6 +73,9 @@ class History:
             # A resumed run repeats the steps after its checkpoint; what it did before the kill is superseded.
             _cut(points, event.step)
             points.append(event)
+            self._came += 1
+            if len(points) > 2 * MOST_KEPT:
+                _thin(points)
         match event:
             case events.SampleEvent():
                 self.samples = [*self.samples, event][-SAMPLES:]
@@ -100,7 +106,7 @@ class History:
             self.forgetting, self.harm, self.ranks, self.folds, self.guards, self.preferences, self.rewards,
             self.alarms,
         )  # fmt: skip
-        return tuple(map(len, lists))
+        return (self._came, *map(len, lists))
 
     def losses(self) -> pd.DataFrame:
         """Training and validation loss by step, and that of general rows, thinned to `POINTS` points each."""
@@ -126,6 +132,14 @@ class History:
 def _cut(points: list, step: int) -> None:
     while points and points[-1].step >= step:
         points.pop()
+
+
+def _thin(points: list) -> None:
+    """Keep the last and at most `MOST_KEPT` others, evenly over the steps: a run of days has hundreds of thousands."""
+    # Powers of two: the grid of a later thinning stands on that of an earlier one, and what is left stays even.
+    width = 1 << (points[-1].step // MOST_KEPT).bit_length()
+    kept = {one.step // width: one for one in reversed(points[:-1])}
+    points[:] = [*reversed(kept.values()), points[-1]]
 
 
 def thinned(points: Sequence[T], most: int = POINTS) -> list[T]:

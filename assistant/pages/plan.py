@@ -18,6 +18,7 @@ import gradio as gr
 
 from assistant.pages import form as run_form
 from assistant.pages import plan_view, uploads
+from assistant.pages.background import in_a_sentence
 from assistant.pages.markdown import plain
 from assistant.pages.rate_plot import rate_plot
 from assistant.pages.style import QUIET, html, notice, page_title
@@ -197,7 +198,7 @@ class _Page:
             if identity:
                 drafts.delete(identity)
         except (DraftError, OSError) as error:
-            gr.Warning(str(error))
+            gr.Warning(in_a_sentence(error))
         return self.open(None) | self._kept(None)
 
     def say_in(self, identity: str | None, text: str) -> Updates:
@@ -211,7 +212,7 @@ class _Page:
             draft, turn = dialogue.reply(draft, text)
             drafts.save(draft)
         except (DraftError, OSError) as error:
-            gr.Warning(str(error))
+            gr.Warning(in_a_sentence(error))
             return {self.say: text}
         if edited and draft.edited_yaml is None:
             gr.Info("The plan was made anew from your answer; your edits of the run file went with the old one.")
@@ -223,7 +224,7 @@ class _Page:
         try:
             path = uploads.keep(Path(file))
         except (uploads.UploadError, OSError) as error:
-            gr.Warning(str(error))
+            gr.Warning(in_a_sentence(error))
             return {self.say: ""}
         return self.say_in(identity, f"My data is in {path}")
 
@@ -305,7 +306,7 @@ class _Page:
             draft = draft.model_copy(update={"edited_yaml": None if same else text})
             drafts.save(draft)
         except (DraftError, OSError) as error:
-            gr.Warning(str(error))
+            gr.Warning(in_a_sentence(error))
             return {self.known: gr.skip()}
         return self._file(draft, turn, typing_in)
 
@@ -322,7 +323,7 @@ class _Page:
             faults = notice("The run file has faults", [str(fault) for fault in error.faults])
             return {self.faults: gr.HTML(faults, visible=True)}
         except (DraftError, runs.RunError, OSError) as error:
-            return {self.faults: gr.HTML(notice("This run cannot start", [str(error)]), visible=True)}
+            return {self.faults: gr.HTML(notice("This run cannot start", [in_a_sentence(error)]), visible=True)}
         return {self.faults: gr.HTML(visible=False), self.started: run.id}
 
 

@@ -193,7 +193,7 @@ class _Page:
         try:
             path = uploads.keep(Path(file))
         except (uploads.UploadError, OSError) as error:
-            return {self.said: _said(str(error)), self.data: gr.update()}
+            return {self.said: _said(in_a_sentence(error)), self.data: gr.update()}
         return {self.data: str(path), self.said: gr.HTML(visible=False)}
 
     def _evaluate(self, identity: str, data: str, items: float | None, against: str) -> Updates:

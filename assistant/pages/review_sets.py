@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from assistant.pages import review_view, uploads
-from assistant.pages.background import said, with_progress
+from assistant.pages.background import in_a_sentence, said, with_progress
 from assistant.pages.style import QUIET, html
 from trainer import model_refs, runs
 from trainer.data.sources import Progress
@@ -177,7 +177,7 @@ class Sets:
         try:
             return {self.path: str(uploads.keep(Path(file))), self.said: gr.HTML(visible=False)}
         except (uploads.UploadError, OSError) as error:
-            return {self.said: _said(str(error))}
+            return {self.said: _said(in_a_sentence(error))}
 
     def _make(
         self,

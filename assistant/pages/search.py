@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from assistant.pages import search_view
-from assistant.pages.background import said
+from assistant.pages.background import in_a_sentence, said
 from assistant.pages.style import QUIET, empty, html, page_title
 from assistant.planner import advice_search, dialogue, draft_of_run, drafts
 from assistant.search_words import details, value
@@ -276,4 +276,4 @@ def _written(search: Search) -> int:
 
 
 def _said(error: Exception) -> Any:
-    return gr.HTML(said(str(error), "bad"), visible=True)
+    return gr.HTML(said(in_a_sentence(error), "bad"), visible=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -74,7 +75,12 @@ def save(draft: Draft) -> Path:
     folder = _folder(draft.id)
     folder.parent.mkdir(exist_ok=True, mode=0o700)
     folder.mkdir(exist_ok=True, mode=0o700)
-    write_atomically(folder / "draft.json", draft.model_dump_json(indent=1))
+    try:
+        write_atomically(folder / "draft.json", draft.model_dump_json(indent=1))
+    except OSError:
+        with suppress(OSError):  # a new plan's; that of a saved one holds what was saved before
+            folder.rmdir()
+        raise
     return folder / "draft.json"
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from assistant.pages import form as run_form
 from assistant.pages import plan_view, run_view, uploads
-from assistant.pages.history import POINTS, History, thinned
+from assistant.pages.history import MOST_KEPT, POINTS, History, thinned
 from assistant.pages.markdown import plain
 from assistant.planner.advice_models import Reason
 from trainer import config, events
@@ -43,6 +45,23 @@ def test_a_history_reads_only_what_is_new_and_whole(tmp_path: Path) -> None:
     with path.open("a") as file:
         file.write(line[20:] + "\n")
     assert [one.step for one in history.update().steps] == [1, 2]
+
+
+def test_a_day_of_events_is_read_once_and_kept_thinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text("".join(f"{step(number).model_dump_json()}\n" for number in range(1, 20_001)))
+    history = History(path).update()
+    steps = [one.step for one in history.steps]
+    assert (steps[0], steps[-1]) == (1, 20_000) and len(steps) <= 2 * MOST_KEPT
+    assert max(after - before for before, after in pairwise(steps)) <= 2 * 20_000 / MOST_KEPT, "evenly"
+
+    read: list[Any] = []
+    parse = events._ADAPTER.validate_json
+    monkeypatch.setattr(events, "_ADAPTER", SimpleNamespace(validate_json=lambda line: read.append(1) or parse(line)))
+    before = history.update().counts()
+    assert read == []
+    events.append(path, step(20_001))
+    assert history.update().counts() != before and history.steps[-1].step == 20_001 and read == [1]
 
 
 def test_steps_repeated_after_a_resume_replace_the_lost_ones(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from transformers.trainer_utils import rotate_checkpoints
 
+from trainer import checkpoints
 from trainer.data.tokenised import Prepared
 from trainer.launch import deepspeed, fsdp, launch, sharing, wrappers
 from trainer.methods import saved
@@ -25,6 +27,7 @@ else:
 
 WEIGHTS = "trained.safetensors"
 STEERING = "steering.json"
+LOGGED = 1000  # steps, that are kept in the trainer's own log at most
 
 
 class RunTrainer(Trainer):
@@ -94,6 +97,15 @@ class RunTrainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, told)
         return metrics
 
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        super().log(logs, start_time)
+        # All steps are told as events; here a long run's would fill the memory, and each checkpoint. The guard against
+        # divergence asks for the first loss and the latest, and trials, which save nothing, for all.
+        kept = self.state.log_history
+        if self.args.save_strategy != "no" and len(kept) > LOGGED:
+            first = next((place for place, entry in enumerate(kept) if "loss" in entry), 0)
+            del kept[first + 1 : -(LOGGED // 2)]
+
     def measured(self, model: Any, all_rows: bool) -> validation.Validation:
         """What the model, in evaluation mode, does on the validation rows: how likely their own answers are to it."""
         return validation.measure(
@@ -112,7 +124,14 @@ class RunTrainer(Trainer):
         remembered = self.steering.state()
         if launch.is_main():
             (folder / STEERING).write_text(json.dumps(remembered))
-        launch.wait()  # for each process's part: what is whole is marked so next
+        launch.wait()  # for each process's part
+        if launch.is_main():
+            (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle that nothing here reads
+            checkpoints.mark_complete(folder)
+            # By their steps: transformers would go by times, and with a clock that was set back remove the newest.
+            keep, best = self.run.output.keep_checkpoints, self.state.best_model_checkpoint
+            rotate_checkpoints(str(folder.parent), keep, best, use_mtime=False)
+        launch.wait()
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
         state = saved.training_state(self.accelerator.unwrap_model(self.model))
@@ -134,9 +153,13 @@ class RunTrainer(Trainer):
         self.steering.restore(json.loads((checkpoint / STEERING).read_text()))
 
     def _load_best_model(self) -> None:
-        best = self.state.best_model_checkpoint
-        assert best is not None
-        self.take_weights(Path(best))
+        best = Path(str(self.state.best_model_checkpoint))
+        if found := checkpoints.damage(best):
+            told = f"The best checkpoint, {best.name}, is damaged ({found}); the last step's weights are kept instead."
+            self.steering.reporter.warn(told)
+            self.state.best_model_checkpoint = None
+        else:
+            self.take_weights(best)
 
     def take_weights(self, checkpoint: Path) -> None:
         """Go back to the weights of a checkpoint."""

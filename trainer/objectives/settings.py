@@ -84,7 +84,6 @@ class Parts:
             "logging_nan_inf_filter": False,
             "save_strategy": "steps" if self.saves else "no",
             "save_steps": schedule.checkpoint_every,
-            "save_total_limit": config.output.keep_checkpoints,
             "load_best_model_at_end": self.saves and schedule.patience is not None,
             "metric_for_best_model": f"eval_{watched}",
             "greater_is_better": watched in HIGHER_IS_BETTER,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
@@ -153,7 +154,7 @@ def vote(comparison_id: str, reviewer: str, ballot: Ballot, role: Role = "reader
                 "spans": [one.model_dump() | {"side": place_of(one.side, turned)} for one in ballot.spans],
                 "comment": ballot.comment.strip(),
                 "seconds": ballot.seconds,
-                "created": store.now(),
+                "created": _moment(session, comparison_id),
             },
         )
         if role == "reader":
@@ -227,6 +228,12 @@ def disagreements(set_id: str, adjudicator: str = "adjudicator") -> list[Disagre
 def latest(votes: Sequence[Vote]) -> Vote | None:
     """The last of these votes; of the adjudicators' on one comparison it is the one that counts. None without any."""
     return max(votes, key=lambda one: store.as_utc(one.created), default=None)
+
+
+def _moment(session: Session, comparison_id: str) -> datetime:
+    """Now; or just after the last vote on this comparison, where the clock was set back since: the last one counts."""
+    given = session.exec(select(Vote.created).where(Vote.comparison_id == comparison_id))
+    return max([store.now(), *(store.as_utc(one) + timedelta(microseconds=1) for one in given)])
 
 
 def _answered(session: Session, comparison_id: str) -> Comparison:

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from trainer import checkpoints
 from trainer.sections import RunConfig
 
 RUNAWAY = 10.0
@@ -98,7 +99,7 @@ def slower(run: RunConfig, times_before: int) -> RunConfig | None:
 def remove_unsound(folder: Path, found: Divergence) -> None:
     """Remove the checkpoints in `folder` from after `sound_until`, so that the newest left is one to go on from."""
     for checkpoint in folder.glob("checkpoint-*"):
-        if int(checkpoint.name.rpartition("-")[2]) > found.sound_until:
+        if checkpoints.step_of(checkpoint) > found.sound_until:
             shutil.rmtree(checkpoint)
 
 
