@@ -119,32 +119,34 @@ def as_bedside(place: Path, base: Path, precision: str) -> dict[str, Any]:
 def as_harness(place: Path, base: Path, precision: str, batches: list[int]) -> dict[str, Any]:
     """What the harness computes, by its own evaluation of the task in the folder."""
     try:
-        from lm_eval import simple_evaluate
+        from lm_eval import evaluator
         from lm_eval.models import huggingface
         from lm_eval.tasks import TaskManager
     except ImportError as error:
         raise SystemExit("lm-evaluation-harness is not installed; pip install 'bedside[harness]'") from error
+    # Its annotations do not survive its decorators.
+    wrap: Any = huggingface.HFLM
+    evaluate: Any = evaluator.simple_evaluate
+    model = wrap(pretrained=str(base), device="cpu", dtype=TYPES[precision], batch_size=batches[0], add_bos_token=False)
+    own = model.loglikelihood
     timed: dict[str, Any] = {"seconds": []}
 
-    class Timed(huggingface.HFLM):  # pyright: ignore[reportMissingTypeArgument]
-        def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-            super().loglikelihood([request for request in requests if request.doc_id < WARM_UP], True)
-            found = []
-            for batch in batches:
-                self.batch_size_per_gpu = batch
-                began = time.perf_counter()
-                found = super().loglikelihood(requests, True)
-                timed["seconds"].append(time.perf_counter() - began)
-            rows: dict[int, list[float]] = {}
-            for request, (value, _) in zip(requests, found, strict=True):
-                rows.setdefault(request.doc_id, []).append(value)
-            timed["likelihoods"] = list(rows.values())
-            return found
+    def loglikelihood(requests: list[Any]) -> list[tuple[float, bool]]:
+        own([request for request in requests if request.doc_id < WARM_UP], True)
+        found = []
+        for batch in batches:
+            model.batch_size_per_gpu = batch
+            began = time.perf_counter()
+            found = own(requests, True)
+            timed["seconds"].append(time.perf_counter() - began)
+        rows: dict[int, list[float]] = {}
+        for request, (value, _) in zip(requests, found, strict=True):
+            rows.setdefault(request.doc_id, []).append(value)
+        timed["likelihoods"] = list(rows.values())
+        return found
 
-    model = Timed(
-        pretrained=str(base), device="cpu", dtype=TYPES[precision], batch_size=batches[0], add_bos_token=False
-    )
-    evaluated: Any = simple_evaluate(
+    model.loglikelihood = loglikelihood
+    evaluated = evaluate(
         model, tasks=["bench"], task_manager=TaskManager(include_path=str(place)), bootstrap_iters=0, log_samples=False
     )
     return timed | {"accuracy": evaluated["results"]["bench"]["acc,none"]}

@@ -33,6 +33,8 @@ def reply_likelihoods(
     """
     import torch
 
+    from evaluators.branches import can_branch
+
     if not conversations:
         return []
     asked = [tokenizer.apply_chat_template(one, add_generation_prompt=True)["input_ids"] for one in conversations]
@@ -40,10 +42,17 @@ def reply_likelihoods(
     found: list[list[Likelihood]] = []
     with torch.inference_mode(), side(model, tuned) as answering:
         prefix, own = read_shared(answering, asked)
+        core = answering.core
         for chosen in _calls(own, ends, most_tokens):
-            said = iter(_read(answering.core, prefix, own[chosen], ends[chosen]))
-            for replied in ends[chosen]:
-                found.append([Likelihood(sum(islice(said, len(reply))), len(reply)) for reply in replied])
+            prompts, wanted = own[chosen], ends[chosen]
+            if can_branch(core):
+                said = _read(core, prefix, prompts, wanted)
+            else:  # one reply after one prompt is what every model reads, whatever its attention
+                pairs = [(prompt, reply) for prompt, replied in zip(prompts, wanted, strict=True) for reply in replied]
+                said = [token for prompt, reply in pairs for token in _read(core, prefix, [prompt], [[reply]])]
+            rest = iter(said)
+            for replied in wanted:
+                found.append([Likelihood(sum(islice(rest, len(reply))), len(reply)) for reply in replied])
     return found
 
 
@@ -60,24 +69,16 @@ def _calls(prompts: list[list[int]], replies: list[list[list[int]]], most: int) 
 
 
 def _read(core: Any, prefix: Prefix, prompts: list[list[int]], replies: list[list[list[int]]]) -> list[float]:
-    """The log-probability of each token of each reply, one after the other."""
+    """The log-probability of each token of each reply, one after the other, in one call of the model."""
     from evaluators.branches import branching, can_branch, lay_out
 
-    def read(prompts: list[list[int]], replies: list[list[list[int]]]) -> list[float]:
-        call = lay_out(prompts, replies, len(prefix.tokens), prefix.device)
-        kept, which = call.read.unique(return_inverse=True)
-        with branching(core, call) if branches else nullcontext():
-            logits = core(
-                input_ids=call.ids,
-                position_ids=call.places,
-                past_key_values=copy.deepcopy(prefix.cache),
-                logits_to_keep=kept,
-            ).logits[0]
-        return logits.float().log_softmax(-1)[which, call.said].tolist()
-
-    branches = can_branch(core)
-    if branches:
-        return read(prompts, replies)
-    # One reply after one prompt is what every model reads, whatever its attention.
-    pairs = [([prompt], [[reply]]) for prompt, own in zip(prompts, replies, strict=True) for reply in own]
-    return [one for pair in pairs for one in read(*pair)]
+    call = lay_out(prompts, replies, len(prefix.tokens), prefix.device)
+    kept, which = call.read.unique(return_inverse=True)
+    with branching(core, call) if can_branch(core) else nullcontext():
+        logits = core(
+            input_ids=call.ids,
+            position_ids=call.places,
+            past_key_values=copy.deepcopy(prefix.cache),
+            logits_to_keep=kept,
+        ).logits[0]
+    return logits.float().log_softmax(-1)[which, call.said].tolist()
