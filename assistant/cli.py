@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,16 +23,6 @@ from assistant.people_commands import audit, people_app
 from assistant.plan_commands import plans_app
 from assistant.preference_commands import align, preferences_app
 from assistant.queue_commands import move, show_queue
-from assistant.results import (
-    AskResult,
-    Check,
-    Deleted,
-    DoctorResult,
-    RunDetails,
-    RunList,
-    SideAnswer,
-    summary,
-)
 from assistant.review_commands import review_app
 from assistant.search_commands import search_app
 from assistant.serve_commands import serve
@@ -50,12 +40,13 @@ from assistant.terminal import (
     say,
 )
 from assistant.version_commands import compare_runs, versions_app
-from trainer import config as run_config
-from trainer import events, jobs, model_refs, queue, runs
 from trainer.atomic import write_atomically
 from trainer.errors import ModelError, UserError, of_the_disk
-from trainer.model_refs import ModelRef
-from trainer.runs import Run
+
+if TYPE_CHECKING:
+    from trainer import config as run_config
+    from trainer.model_refs import ModelRef
+    from trainer.runs import Run
 
 app = typer.Typer(
     help="Tune a clinical language model by talking to it. Research software, not a medical device.",
@@ -105,6 +96,7 @@ def plan(
 ) -> None:
     """Say what the model is for, what data and what GPU you have; get a run file with a reason for each value."""
     from assistant.planner import dialogue, drafts
+    from trainer import config as run_config
 
     wanted = as_settings(settings or [])
     draft = drafts.load(opened) if opened else dialogue.new_draft()
@@ -153,7 +145,8 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a run file in a process of its own, and show how it goes."""
-    from trainer import cases
+    from trainer import cases, runs
+    from trainer import config as run_config
     from trainer.hardware import detect
     from trainer.readiness import faults
 
@@ -175,6 +168,9 @@ def train(
 @runs_app.command("list")
 def list_all(as_json: Json = False) -> None:
     """All runs, newest first."""
+    from assistant.results import RunList, summary
+    from trainer import queue, runs
+
     found, unreadable = runs.list_runs()
     if as_json:
         print(RunList(runs=[summary(run) for run in found], unreadable=unreadable).model_dump_json(indent=1))
@@ -192,6 +188,9 @@ def list_all(as_json: Json = False) -> None:
 @runs_app.command()
 def show(run_id: RunId, as_json: Json = False) -> None:
     """One run: its state, its losses, and its report once it is done."""
+    from assistant.results import RunDetails, summary
+    from trainer import events, queue
+
     run = get_run(run_id)
     if as_json:
         told = [event.model_dump() for event in run.events()]
@@ -209,12 +208,16 @@ def show(run_id: RunId, as_json: Json = False) -> None:
 @runs_app.command()
 def stop(run_id: RunId, now: Now = False, as_json: Json = False) -> None:
     """Ask a run to end after its current step, with a checkpoint to resume from; one that waits ends at once."""
+    from trainer import runs
+
     _finish(terminal.stop(get_run(run_id), runs.get, now), as_json)
 
 
 @runs_app.command()
 def resume(run_id: RunId, detach: bool = False, as_json: Json = False) -> None:
     """Go on with a stopped or failed run from its last checkpoint."""
+    from trainer import runs
+
     run = get_run(run_id)
     told = (run.folder / "events.jsonl").stat().st_size  # what happened before was told before
     run = runs.start(run)
@@ -226,6 +229,8 @@ def resume(run_id: RunId, detach: bool = False, as_json: Json = False) -> None:
 @runs_app.command()
 def clone(run_id: RunId, as_json: Json = False) -> None:
     """Start a new run from the same run file."""
+    from trainer import runs
+
     _finish(runs.start(runs.clone(get_run(run_id))), as_json)
 
 
@@ -237,6 +242,7 @@ def import_run(
     as_json: Json = False,
 ) -> None:
     """Take in an adapter that was trained elsewhere; it is then asked, compared and measured as any run's."""
+    from assistant.results import summary
     from trainer.imported import import_adapter
 
     run = import_adapter(folder, base, name)
@@ -248,6 +254,9 @@ def delete(
     run_id: RunId, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, as_json: Json = False
 ) -> None:
     """Remove a run and everything in it, for good."""
+    from assistant.results import Deleted
+    from trainer import runs
+
     run = get_run(run_id)
     if not yes and not (sys.stdin.isatty() and typer.confirm(f"Delete {run.id} for good?", err=True)):
         raise BadInput(f"Nothing was deleted; add --yes to delete {run.id} for good.")
@@ -275,8 +284,9 @@ def ask(
     as_json: Json = False,
 ) -> None:
     """Ask two models the same question, side by side: a run's base and its tuned model, or any other two."""
+    from assistant.results import AskResult, SideAnswer
     from evaluators.generation import Sampling
-    from trainer import pairing
+    from trainer import model_refs, pairing
 
     if not question.strip():
         raise BadInput("The question is empty; write what to ask.")
@@ -307,6 +317,8 @@ def ask(
 
 
 def _model(text: str) -> ModelRef:
+    from trainer import model_refs
+
     run, _, part = text.partition(":")
     return model_refs.parse(f"{get_run(run).id}:{part}")
 
@@ -316,6 +328,8 @@ def doctor(as_json: Json = False) -> None:
     """Check what Bedside needs on this machine."""
     import shutil
 
+    from assistant.results import Check, DoctorResult
+    from trainer import config as run_config
     from trainer import models
     from trainer.hardware import detect
 
@@ -366,6 +380,8 @@ def open_app(
     key: Annotated[Path | None, typer.Option(help="Its private key (PEM).")] = None,
 ) -> None:
     """Open the pages in a browser: http://127.0.0.1:7860."""
+    from trainer import jobs
+
     named = {"--host": host, "--certificate": certificate, "--key": key}
     options = [text for name, value in named.items() if value is not None for text in (name, str(value))]
     options += ["--sign-in"] if sign_in else []
@@ -408,6 +424,8 @@ def _scaled_down(config: run_config.RunConfig) -> run_config.RunConfig:
 
 
 def _finish(run: Run, as_json: bool) -> None:
+    from assistant.results import summary
+
     if as_json:
         print(summary(run).model_dump_json(indent=1))
     elif run.status.error:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import shutil
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from assistant.results import DataKept, Deleted, KeptData, PreparedData, PublishedSet, PublishedSets
 from assistant.terminal import BadInput, Json, as_settings, say
-from trainer import config as run_config
-from trainer.data.sources import Progress
-from trainer.data_sections import DataSource
-from trainer.sections import RunConfig
+
+if TYPE_CHECKING:
+    from trainer.data.sources import Progress
+    from trainer.data_sections import DataSource
+    from trainer.sections import RunConfig
 
 data_app = typer.Typer(help="Bring data in, look at it, prepare it, and delete it.", no_args_is_help=True)
 Source = Annotated[
@@ -84,6 +84,8 @@ def prepare(
     as_json: Json = False,
 ) -> None:
     """Read, de-identify, split, grow, balance and mix; the same inputs give the same bytes."""
+    from assistant.results import PreparedData
+    from trainer import config as run_config
     from trainer.data.prepare import prepare as prepare_data
 
     run = run_config.with_values(_run(source), as_settings(settings or []))
@@ -110,6 +112,7 @@ def prepare(
 @data_app.command("sets")
 def published(as_json: Json = False) -> None:
     """The published sets that can be named, each with its licence, size and what it may be used for."""
+    from assistant.results import PublishedSet, PublishedSets
     from trainer.catalogue.datasets import data_sets
 
     rows = [
@@ -128,6 +131,7 @@ def published(as_json: Json = False) -> None:
 @data_app.command("list")
 def list_all(as_json: Json = False) -> None:
     """What is kept of your data: uploads, recipes, fetched sets and prepared data, each with its size."""
+    from assistant.results import DataKept, KeptData
     from trainer.data import kept
 
     found = [KeptData(id=one.id, kind=one.kind, megabytes=one.megabytes) for one in kept.all_kept()]
@@ -149,6 +153,7 @@ def delete(
     """Remove an upload, a recipe, a fetched set or prepared data for good."""
     import sys
 
+    from assistant.results import Deleted
     from trainer.data import kept
 
     one = kept.find(identity)
@@ -159,6 +164,8 @@ def delete(
 
 
 def _source(name: str, format: str | None, columns: list[str]) -> DataSource:
+    from trainer import config as run_config
+
     wrong = [pair for pair in columns if not all(pair.partition("="))]
     if wrong:
         raise BadInput(f"--column {wrong[0]}: expected its name and what it is, such as Frage=question.")
@@ -168,7 +175,9 @@ def _source(name: str, format: str | None, columns: list[str]) -> DataSource:
 
 def _run(name: str) -> RunConfig:
     """The run that a name stands for: a run file's own, or one on this data with everything else at its default."""
+    from trainer import config as run_config
     from trainer.data import recipes
+    from trainer.sections import RunConfig
 
     if recipes.is_recipe(name):
         return RunConfig(data=recipes.load(Path(name)))

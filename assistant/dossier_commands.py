@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assistant.terminal import BadInput, Json, follow, say
-from trainer import runs
 
 if TYPE_CHECKING:
     from trainer.dossier.record import Record
@@ -50,6 +49,7 @@ def reproduce(
     as_json: Json = False,
 ) -> None:
     """Make data and training of a run again and say what is equal and what is not; status 1 where something is not."""
+    from trainer import runs
     from trainer.reproduce import reproduce as make_again
 
     told: list[str] = []

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from assistant import terminal
-from assistant.results import Deleted, EvaluationList, Forgotten, evaluation_summary
 from assistant.terminal import BadInput, Json, Now, RunId, as_settings, follow, get_run, say
 
 if TYPE_CHECKING:
@@ -106,6 +105,7 @@ def attack(
 @evaluations_app.command("list")
 def list_all(as_json: Json = False) -> None:
     """All evaluations, newest first."""
+    from assistant.results import EvaluationList, evaluation_summary
     from trainer.evaluation.evaluations import list_evaluations
 
     found = [evaluation_summary(one) for one in list_evaluations()]
@@ -128,6 +128,7 @@ def show(evaluation_id: EvaluationId, as_json: Json = False) -> None:
 @evaluations_app.command()
 def stop(evaluation_id: EvaluationId, now: Now = False, as_json: Json = False) -> None:
     """Ask an evaluation to stop after the answers that it is at; resume goes on from there."""
+    from assistant.results import evaluation_summary
     from trainer.evaluation import evaluations
 
     evaluation = terminal.stop(_get(evaluation_id), evaluations.get, now)
@@ -152,6 +153,7 @@ def delete(
     as_json: Json = False,
 ) -> None:
     """Remove an evaluation and its cases, for good."""
+    from assistant.results import Deleted
     from trainer.evaluation import evaluations
 
     evaluation = _get(evaluation_id)
@@ -164,6 +166,7 @@ def delete(
 @evaluations_app.command()
 def forget(as_json: Json = False) -> None:
     """Remove the kept answers of base models, for good; a tuned model's go with its run."""
+    from assistant.results import Forgotten
     from trainer.evaluation.respondent import forget_base_answers
 
     files = forget_base_answers()

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from assistant.results import Deleted
 from assistant.terminal import BadInput, Json, say
-from trainer.model_refs import ModelRef
 
 if TYPE_CHECKING:
     from trainer.export.record import Export
+    from trainer.model_refs import ModelRef
 
 exports_app = typer.Typer(help="Look at exports, push and delete them.", no_args_is_help=True)
 ExportId = Annotated[str, typer.Argument(help="Id of an export, or its beginning.")]
@@ -112,6 +111,7 @@ def delete(
     export_id: ExportId, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False, as_json: Json = False
 ) -> None:
     """Remove an export for good; its run stays."""
+    from assistant.results import Deleted
     from trainer.export import exports
 
     found = exports.get(export_id)

@@ -9,7 +9,6 @@ import typer
 from pydantic import BaseModel
 
 from assistant.terminal import BadInput, Json, as_settings, say
-from trainer import config as run_config
 
 On = Literal["slurm", "torchrun", "ray"]
 
@@ -42,6 +41,7 @@ def launch(
     as_json: Json = False,
 ) -> None:
     """Prepare a run for several machines and print what starts it; all of them have to see Bedside's home."""
+    from trainer import config as run_config
     from trainer import runs
     from trainer.launch import ray, slurm, torchrun
 

@@ -12,7 +12,6 @@ from pydantic import BaseModel
 
 from assistant.terminal import BadInput, Json, say
 from trainer.actor import Role
-from trainer.audit import Entry
 
 if TYPE_CHECKING:
     from trainer.store import Person
@@ -44,13 +43,6 @@ class PersonRemoved(BaseModel):
     """`people remove --json`."""
 
     removed: str
-
-
-class AuditLog(BaseModel):
-    """`audit --json`: what was done, the latest last."""
-
-    file: str
-    entries: list[Entry]
 
 
 @people_app.command("list")
@@ -118,6 +110,7 @@ def audit(
     last: Annotated[int, typer.Option(min=1, help="How many of the latest deeds.")] = 50, as_json: Json = False
 ) -> None:
     """What was done by whom: started, stopped, exported, signed, people let in, sign-ins."""
+    from assistant.results import AuditLog
     from trainer import audit as log
 
     found = log.entries(last)

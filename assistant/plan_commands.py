@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from assistant.results import Deleted, PlanConversation, PlanList, PlanSummary
 from assistant.terminal import Json, say
 
 plans_app = typer.Typer(help="Look at saved plans, export and delete them.", no_args_is_help=True)
@@ -17,6 +16,7 @@ PlanId = Annotated[str, typer.Argument(help="Id of a plan, as `bedside plans lis
 def list_all(as_json: Json = False) -> None:
     """All saved plans, newest first; `bedside plan --open ID` goes on with one."""
     from assistant.planner import drafts
+    from assistant.results import PlanList, PlanSummary
 
     found, unreadable = drafts.saved()
     if as_json:
@@ -35,6 +35,7 @@ def list_all(as_json: Json = False) -> None:
 def export(plan_id: PlanId, as_json: Json = False) -> None:
     """The conversation of a plan as Markdown."""
     from assistant.planner import drafts
+    from assistant.results import PlanConversation
 
     text = drafts.as_markdown(drafts.load(plan_id))
     print(PlanConversation(id=plan_id, markdown=text).model_dump_json(indent=1) if as_json else text)
@@ -48,6 +49,7 @@ def delete(
 ) -> None:
     """Remove a plan and its conversation for good."""
     from assistant.planner import drafts
+    from assistant.results import Deleted
 
     title = drafts.load(plan_id).title
     if not yes and not typer.confirm(f"Delete plan {plan_id} ({title}) for good?", err=True):

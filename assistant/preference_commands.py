@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 
-from assistant.results import Deleted, summary
 from assistant.review_commands import teller
 from assistant.terminal import BadInput, Json, RunId, as_settings, follow, get_run, print_report, say
-from trainer import config as run_config
-from trainer import runs
 from trainer.atomic import write_atomically
 
 if TYPE_CHECKING:
@@ -131,6 +128,7 @@ def delete(
     as_json: Json = False,
 ) -> None:
     """Remove a version of preference data, for good; the votes stay."""
+    from assistant.results import Deleted
     from trainer.review import preferences
 
     found = preferences.load(data_id)
@@ -160,6 +158,9 @@ def align(
     from assistant.planner import advice_alignment
     from assistant.planner.advice_models import said
     from assistant.preference_words import Aligned
+    from assistant.results import summary
+    from trainer import config as run_config
+    from trainer import runs
     from trainer.hardware import detect
     from trainer.readiness import faults
     from trainer.review import preferences
@@ -242,7 +243,7 @@ def _from_judge(address: str, sets: list[str] | None, rules: Rules) -> Preferenc
 
 
 def _from_safety(name: str, against: str, items: int, max_new_tokens: int) -> PreferenceData:
-    from trainer import model_refs
+    from trainer import model_refs, runs
     from trainer.data_sections import DataSource
     from trainer.evaluation.respondent import KeptRespondent
     from trainer.review.preference_sources import from_safety

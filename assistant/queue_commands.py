@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from assistant.terminal import Json
-from trainer import queue
-from trainer.queue import Queue, Where
 
+if TYPE_CHECKING:
+    from trainer.queue import Queue
+
+# As in `trainer.queue`, without loading it here.
+Where = Literal["first", "up", "down", "last"]
 JobId = Annotated[str, typer.Argument(help="Id of a run, an evaluation or a search that waits, or its beginning.")]
 
 
 def show_queue(as_json: Json = False) -> None:
     """What is at work and what waits for its turn: runs, evaluations and searches, in their order."""
+    from trainer import queue
+
     _print(queue.now(), as_json)
 
 
@@ -24,6 +29,8 @@ def move(
     as_json: Json = False,
 ) -> None:
     """Give a waiting job another place in the queue; to take it out, stop it."""
+    from trainer import queue
+
     _print(queue.move(job_id, where), as_json)
 
 

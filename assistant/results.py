@@ -8,8 +8,10 @@ from pydantic import BaseModel
 
 from trainer import config as run_config
 from trainer import queue
+from trainer.audit import Entry
 from trainer.data.manifest import Manifest
 from trainer.runs import Run
+from trainer.storage import Stored
 
 if TYPE_CHECKING:
     from trainer.evaluation.evaluations import Evaluation
@@ -159,6 +161,22 @@ class DoctorResult(BaseModel):
 
     ok: bool
     checks: list[Check]
+
+
+class AuditLog(BaseModel):
+    """`audit --json`: what was done, the latest last."""
+
+    file: str
+    entries: list[Entry]
+
+
+class StorageList(BaseModel):
+    """`storage list --json`: what is kept, by kind."""
+
+    home: str
+    stored: list[Stored]
+    by_itself: str
+    """What is removed without anybody asking, in a sentence."""
 
 
 def evaluation_summary(evaluation: Evaluation) -> EvaluationSummary:

@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 import typer
 from pydantic import ValidationError
 
-from assistant.results import Deleted
 from assistant.terminal import BadInput, Json, say
 
 review_app = typer.Typer(help="Let reviewers judge two models' answers, blind.", no_args_is_help=True)
@@ -235,6 +234,7 @@ def delete(
     as_json: Json = False,
 ) -> None:
     """Remove a set with its answers and votes, for good."""
+    from assistant.results import Deleted
     from trainer.review import queue
 
     found = queue.get_set(set_name)

@@ -10,11 +10,8 @@ import typer
 from typer.core import TyperGroup
 
 from assistant import terminal
-from assistant.results import Deleted
 from assistant.terminal import BadInput, Json, Now, as_settings, follow, get_run, say
-from trainer import config as run_config
 from trainer.atomic import write_atomically
-from trainer.jobs import ACTIVE
 
 if TYPE_CHECKING:
     from assistant.planner.advice_search import Proposal
@@ -171,6 +168,7 @@ def resume(search_id: SearchId, detach: Detach = False, as_json: Json = False) -
 @search_app.command()
 def work(search_id: SearchId, as_json: Json = False) -> None:
     """Make trials of a running search in this terminal too, until it is done; from any machine that sees its home."""
+    from trainer.jobs import ACTIVE
     from trainer.search import searches
     from trainer.search.work import help_with
 
@@ -193,6 +191,7 @@ def promote(
 ) -> None:
     """Write the run file with the values that were found, to be planned with and trained."""
     from assistant.search_words import Promoted
+    from trainer import config as run_config
     from trainer.search import searches
 
     search = _get(search_id)
@@ -233,6 +232,7 @@ def delete(
     as_json: Json = False,
 ) -> None:
     """Remove a search and its trials, for good."""
+    from assistant.results import Deleted
     from trainer.search import searches
 
     search = _get(search_id)
@@ -245,6 +245,7 @@ def delete(
 def _proposed(source: str, minutes: float | None, settings: list[str] | None) -> Proposal:
     """The search that a file, a run or a search file leads to; a search file is taken as it is."""
     from assistant.planner import advice_search
+    from trainer import config as run_config
     from trainer.hardware import detect
     from trainer.search import request as requests
 

@@ -9,7 +9,6 @@ import typer
 from pydantic import BaseModel
 
 from assistant.terminal import Json, say, tell
-from trainer import audit, events
 
 # As `trainer.server_process.Engine`, without loading what that imports.
 Engine = Literal["transformers", "vllm", "llama.cpp"]
@@ -49,7 +48,7 @@ def serve(
     as_json: Json = False,
 ) -> None:
     """Answer an OpenAI-compatible API with one model, until Ctrl-C."""
-    from trainer import server_process, serving
+    from trainer import audit, server_process, serving
 
     chosen = serving.find(model)
     chosen_engine = serving.engine_for(chosen, engine)
@@ -89,5 +88,7 @@ def serve(
 
 
 def _told(stage: str, done: int, total: int) -> None:
+    from trainer import events
+
     if done in (0, total):  # a model's layers are many
         tell(events.ProgressEvent(stage=stage, done=done, total=total))

@@ -6,28 +6,17 @@ import sys
 from typing import Annotated
 
 import typer
-from pydantic import BaseModel
 
 from assistant.terminal import BadInput, Json, say
-from trainer import storage
-from trainer.storage import Stored
 
 storage_app = typer.Typer(help="See what is kept on this machine, and delete it.", no_args_is_help=True)
-
-
-class StorageList(BaseModel):
-    """`storage list --json`: what is kept, by kind."""
-
-    home: str
-    stored: list[Stored]
-    by_itself: str
-    """What is removed without anybody asking, in a sentence."""
 
 
 @storage_app.command("list")
 def list_all(as_json: Json = False) -> None:
     """All that is kept, by kind: how much, since when, and whether patients' text may be in it."""
-    from trainer import config
+    from assistant.results import StorageList
+    from trainer import config, storage
 
     found = StorageList(home=str(config.home()), stored=storage.stored(), by_itself=storage.by_itself())
     if as_json:
@@ -53,6 +42,8 @@ def delete(
     as_json: Json = False,
 ) -> None:
     """Remove what is kept, for good: some kinds, or everything."""
+    from trainer import storage
+
     if bool(kinds) == everything:
         raise BadInput("Name the kinds that `bedside storage list` shows, or say --everything.")
     if unknown := [kind for kind in kinds or [] if kind not in storage.KINDS]:

@@ -6,17 +6,19 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from typing import Annotated, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, TypeVar
 
 import typer
 
-from trainer import events, jobs, pulse, runs
 from trainer.errors import UserError
-from trainer.jobs import ACTIVE, Job
-from trainer.runs import Run
+
+if TYPE_CHECKING:
+    from trainer import events
+    from trainer.jobs import Job
+    from trainer.runs import Run
 
 STOP_SECONDS = 60.0
-J = TypeVar("J", bound=Job)
+J = TypeVar("J", bound="Job")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Now = Annotated[bool, typer.Option("--now", help="End it at once, not after what it is at.")]
 RunId = Annotated[str, typer.Argument(help="Id of a run, its beginning, or 'latest'.")]
@@ -73,6 +75,8 @@ def say(text: str) -> None:
 
 def get_run(identity: str) -> Run:
     """The run of this id or its beginning, or the newest for 'latest'; raises `BadInput` and `RunError`."""
+    from trainer import runs
+
     if identity == "latest":
         found, _ = runs.list_runs()
         if not found:
@@ -86,6 +90,9 @@ def stop(job: J, reread: Callable[[str], J], at_once: bool) -> J:
 
     `at_once`, and where its process does not react, it is ended without waiting for what it is at.
     """
+    from trainer import jobs, pulse
+    from trainer.jobs import ACTIVE
+
     if at_once or not pulse.reacts(job.folder):
         jobs.end(job)
     else:
@@ -111,6 +118,9 @@ def follow(job: J, reread: Callable[[str], J], told: int = 0) -> J:
 
     `told`: the bytes of its events that need not be told again.
     """
+    from trainer import events
+    from trainer.jobs import ACTIVE
+
     while True:
         job = reread(job.id)
         happened, told = events.read_new(job.folder / "events.jsonl", told)
@@ -123,6 +133,8 @@ def follow(job: J, reread: Callable[[str], J], told: int = 0) -> J:
 
 def tell(event: events.Event) -> None:
     """One event of a run, on stderr."""
+    from trainer import events
+
     if isinstance(event, events.StateEvent):
         say(f"[{event.state}] {event.detail}".rstrip())
     elif isinstance(event, events.ProgressEvent):

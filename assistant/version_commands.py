@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from assistant.terminal import BadInput, Json, get_run, say
-from trainer import config as run_config
-from trainer import events
 from trainer.atomic import write_atomically
-from trainer.runs import Run
 
 if TYPE_CHECKING:
+    from trainer.runs import Run
     from trainer.store import ABTest, Deployment
 
 versions_app = typer.Typer(
@@ -174,6 +172,7 @@ def update(
 ) -> None:
     """Write the run file that teaches a version new rows, with its earlier rows and general ones replayed."""
     from assistant import version_words
+    from trainer import config as run_config
     from trainer.data_sections import DataSource
     from trainer.versions import registry, updates
 
@@ -300,6 +299,8 @@ def compare_runs(
 
 
 def _last_loss(run: Run) -> float | None:
+    from trainer import events
+
     losses = [event.loss for event in run.events() if isinstance(event, events.EvalEvent)]
     return losses[-1] if losses else None
 

@@ -11,6 +11,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict
 
+try:
+    from yaml import CSafeLoader as Loader  # reads the tables in a tenth of the time
+except ImportError:  # PyYAML was built without libyaml
+    from yaml import SafeLoader as Loader
+
 _FOLDER = Path(__file__).resolve().parent
 # Words of a driver's name that say nothing about the chip: the maker, the line, the memory and what it is sold as.
 _PLAIN_WORD = re.compile(r"nvidia|geforce|tesla|generation|workstation|edition|hbm\d\w*|\d+gb")
@@ -214,4 +219,4 @@ def plain_name(name: str) -> str:
 
 def table(file: str) -> list[dict[str, Any]]:
     """The rows of a table beside this file, as they stand in it."""
-    return yaml.safe_load((_FOLDER / file).read_text(encoding="utf-8"))
+    return yaml.load((_FOLDER / file).read_text(encoding="utf-8"), Loader)  # a safe one
