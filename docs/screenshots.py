@@ -66,7 +66,8 @@ def fill() -> None:
         _bedside("review", "answer", "ward-1")
         _vote("ward-1")
     if not registry.lines():
-        _bedside("versions", "register", "clinic", run.id, "--change", "data", "--note", "Reads lab values.")
+        said = ["--note", "Reads lab values.", "--despite", "Shown in the guide; not for use."]
+        _bedside("versions", "register", "clinic", run.id, "--change", "data", *said)
 
 
 def take(page: Page, pictures: dict[str, Callable[[Page], None]], ending: str = "") -> None:

@@ -24,7 +24,7 @@ class ImportFold:
             self._file = gr.File(
                 label="A zip archive with adapter_config.json and adapter_model.safetensors (LoRA or IA3)",
                 file_types=[".zip"],
-                height=120,
+                height=180,
                 elem_id="play-bring-file",
             )
             with gr.Row():
