@@ -28,8 +28,8 @@ def open_playground(page: Page, app: App, run: Run) -> None:
     page.wait_for_selector("#plan-chip-0", state="visible")
     page.get_by_role("tab", name="Playground", exact=True).click()
     page.wait_for_selector("#play-question", state="visible")
-    choose(page, "second", f"{runs.label(run)} · tuned")
-    choose(page, "first", f"{runs.label(run)} · base")
+    choose(page, "second", f"tuned · {runs.label(run)}")
+    choose(page, "first", f"base · {runs.label(run)}")
     page.click("#play-settings > button")
     page.fill("#play-max input", "6")
     page.click("#play-settings > button")
@@ -149,7 +149,7 @@ def test_an_adapter_from_elsewhere_and_questions_of_a_file(
     page.fill("#play-bring-name input, #play-bring-name textarea", "Theirs")
     page.click("#play-bring-take")
     expect(page.locator("#play-bring-said")).to_contain_text("Theirs is a run now", timeout=60_000)
-    expect(page.locator("#play-second input")).to_have_value(re.compile(r"^Theirs · .* · tuned$"))
+    expect(page.locator("#play-second input")).to_have_value(re.compile(r"^tuned · Theirs · "))
 
     questions = tmp_path / "questions.txt"
     questions.write_text("Is 1 even?\nIs 2 even?\n")
