@@ -85,18 +85,22 @@ def go(page: Page, *tabs: str) -> None:
 
 
 def findings(page: Page, name: str, first: str = "light") -> list[str]:
-    """Serious and critical findings of what is shown now, all folds open, in its colours and in the others."""
-    page.evaluate(UNFOLD)
-    page.wait_for_timeout(300)  # what unfolds moves, and colours in between are no colours of ours
+    """Serious and critical findings of what is shown now, in its colours and in the others."""
     found = [f"{name}: {one}" for one in page.evaluate(FIND, None)]
     other = "dark" if first == "light" else "light"
     for scheme, rules in ((other, ["color-contrast"]), (first, None)):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         page.wait_for_function("dark => document.body.classList.contains('dark') === dark", arg=scheme == "dark")
         if rules:
-            page.wait_for_timeout(300)
+            page.wait_for_timeout(200)
             found += [f"{name}, {other}: {one}" for one in page.evaluate(FIND, rules)]
     return found
+
+
+def unfold(page: Page) -> None:
+    """Open all folds that are shown."""
+    page.evaluate(UNFOLD)
+    page.wait_for_timeout(300)  # what unfolds moves, and colours in between are no colours of ours
 
 
 def press_until(page: Page, selector: str, key: str = "Tab") -> None:
@@ -118,30 +122,12 @@ def open_by_keyboard(page: Page, *tabs: str) -> None:
         page.wait_for_selector(f"[role=tab][data-tab-id={tab}][aria-selected=true]")
 
 
-def test_nothing_serious_is_found_on_a_plan_and_on_a_run_that_failed(
+def test_a_plan_and_a_failed_run_are_used_by_keyboard_alone_and_nothing_serious_is_found_there(
     page: Page, app: App, tiny_run: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BEDSIDE_HOME", str(app.home))
     run = full_home.failed(tiny_run)
     page.evaluate(AXE_SCRIPT)
-    page.fill("#plan-say textarea", SAY)
-    page.click("#plan-send")
-    page.wait_for_selector("#plan-table")
-    page.click("#plan-edit > button")
-    page.wait_for_selector("#plan-yaml .cm-content")
-    found = findings(page, "plan")
-    go(page, "runs")
-    expect(page.locator("#runs-state")).to_contain_text("failed")
-    found += findings(page, "runs")
-    runs.delete(run)
-    assert found == []
-
-
-def test_plan_data_and_runs_are_used_by_keyboard_alone(
-    page: Page, app: App, tiny_run: RunConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("BEDSIDE_HOME", str(app.home))
-    run = full_home.failed(tiny_run)
     press_until(page, "#plan-say textarea")
     page.keyboard.type("summarise notes of real patients, 3000 of them, on this machine")
     page.keyboard.press("Enter")
@@ -151,27 +137,23 @@ def test_plan_data_and_runs_are_used_by_keyboard_alone(
     expect(page.locator("#plan-faults")).to_contain_text("No data is chosen")
     press_until(page, "#plan-edit > button")
     page.keyboard.press("Enter")
-    page.wait_for_selector("#plan-yaml .cm-content")
+    page.wait_for_selector("#plan-yaml .cm-content[tabindex]")
     press_until(page, "#plan-yaml .cm-content")
     page.keyboard.press("Escape")
     page.keyboard.press("Tab")
     assert not page.evaluate("document.activeElement.matches('.cm-content')"), "the editor does not keep the focus"
+    found = findings(page, "plan")
 
-    open_by_keyboard(page, "data")
-    press_until(page, "#data-source input")
-    page.keyboard.type("starter/lab")
-    page.keyboard.press("Enter")
-    press_until(page, "#data-read")
-    page.keyboard.press("Space")
-    expect(page.locator("#data-head")).to_contain_text("rows that can be used")
-
-    open_by_keyboard(page, "runs", "training")
+    open_by_keyboard(page, "runs")
     expect(page.locator("#runs-state")).to_contain_text("failed")
+    found += findings(page, "runs")
     press_until(page, "#runs-delete")
     page.keyboard.press("Enter")
+    page.wait_for_selector("#runs-really", state="visible")
     press_until(page, "#runs-really")
     page.keyboard.press("Space")
-    expect(page.locator("#runs-state")).not_to_be_visible()
+    expect(page.locator("#runs-state")).not_to_contain_text("failed")
+    assert found == []
     with pytest.raises(jobs.RunError, match="There is no run"):
         runs.get(run.id)
 
@@ -241,6 +223,7 @@ def test_nothing_serious_is_found_on_any_full_page(browser: Browser, full: App, 
                 page.click("#runs-select input")
                 page.get_by_role("option", name=re.compile(f"^{shown} ")).first.click()
                 expect(page.locator("#runs-state .bs-big")).to_have_text(shown)
+            unfold(page)
             found += findings(page, "/".join((*tabs, shown)), scheme)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, tabs
     page.context.close()
@@ -266,14 +249,27 @@ def test_nothing_serious_is_found_on_any_empty_page(
         for tabs, drawn in EMPTY.items():
             go(page, *tabs)
             expect(page.locator(drawn).first).to_be_visible()
+            unfold(page)
             found += findings(page, "/".join(tabs), scheme)
         context.close()
     assert found == []
 
 
 @pytest.mark.soak
-def test_playground_review_release_and_people_are_used_by_keyboard_alone(browser: Browser, full: App) -> None:
+def test_every_other_page_is_used_by_keyboard_alone(browser: Browser, full: App) -> None:
     page = _signed_in(browser, full, 1280, "light")
+    open_by_keyboard(page, "data")
+    press_until(page, "#data-source input")
+    page.keyboard.type("starter/lab")
+    page.keyboard.press("Enter")
+    press_until(page, "#data-read")
+    page.keyboard.press("Space")
+    expect(page.locator("#data-head")).to_contain_text("rows that can be used")
+    open_by_keyboard(page, "split")
+    press_until(page, "#data-prepare")
+    page.keyboard.press("Enter")
+    expect(page.locator("#data-prepared-card")).to_contain_text("nothing leaks", timeout=120_000)
+
     open_by_keyboard(page, "playground")
     press_until(page, "#play-question textarea")
     page.keyboard.type("Is 4 even?")
@@ -314,8 +310,7 @@ def test_whatever_the_tab_key_reaches_shows_that_it_has_the_focus(browser: Brows
     for tabs in FULL:
         go(page, *tabs)
         page.wait_for_selector(FULL[tabs], state="visible")
-        page.evaluate(UNFOLD)
-        page.wait_for_timeout(300)
+        unfold(page)
         page.focus("#tour-begin")
         for _ in range(120):
             page.keyboard.press("Tab")
