@@ -133,6 +133,7 @@ def build(sign_in: SignIn = "off") -> GuardedBlocks:
         release,
         review,
         runs,
+        screen_reader,
         search,
         style,
         tour,
@@ -143,17 +144,18 @@ def build(sign_in: SignIn = "off") -> GuardedBlocks:
     with GuardedBlocks(title="Bedside", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
         demo.sign_in = sign_in
         tour.draw()
+        screen_reader.draw()
         who = style.html(visible=False, elem_id="who")
         if sign_in == "hugging face":
             gr.LoginButton(visible=False)  # it is what makes Gradio take part in Hugging Face's sign-in
-        with gr.Tabs(elem_id="pages") as pages:
+        with gr.Tabs(elem_id="pages", overflow_behavior="wrap") as pages:
             with gr.Tab("Plan", id="plan", elem_id="page-plan", visible=alone) as plan_tab:
                 plan_page = plan.build()
             with gr.Tab("Data", id="data", elem_id="page-data", visible=alone) as data_tab:
                 data_page = data.build()
             with (
                 gr.Tab("Runs", id="runs", elem_id="page-runs", visible=alone) as runs_tab,
-                gr.Tabs(elem_id="runs-tabs") as run_tabs,
+                gr.Tabs(elem_id="runs-tabs", overflow_behavior="wrap") as run_tabs,
             ):
                 with gr.Tab("Training", id="training"):
                     runs_page = runs.build()
@@ -165,7 +167,7 @@ def build(sign_in: SignIn = "off") -> GuardedBlocks:
                 review_page = review.build()
             with (
                 gr.Tab("Release", id="release", elem_id="page-release") as release_tab,
-                gr.Tabs(elem_id="release-tabs"),
+                gr.Tabs(elem_id="release-tabs", overflow_behavior="wrap"),
             ):
                 with gr.Tab("Evaluation", id="evaluation"):
                     release_page = release.build()

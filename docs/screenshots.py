@@ -29,14 +29,15 @@ WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 390, "height": 800}
 COLOURS = 96  # of a picture: the pages are flat, and nobody sees the difference
 WAIT_MS = 600_000  # for what a page computes: a model is loaded, or a data set read
 SAY = "a test interpretation assistant with the starter data, on this machine"
-QUESTIONS = [
-    "Potassium 6.1 mmol/L (reference 3.5-5.1): low, normal or high?",
-    "Phosphate 1.4 mg/dL (reference 2.5-4.5): low, normal or high?",
-    "Sodium 138 mmol/L (reference 135-145): low, normal or high?",
-    "What does a raised troponin mean?",
-    "When is a low TSH a reason to act the same day?",
-    "Haemoglobin 9.8 g/dL (reference 12-16): low, normal or high?",
-]
+QUESTIONS = {
+    "Potassium 6.1 mmol/L (reference 3.5-5.1): low, normal or high?": "high",
+    "Phosphate 1.4 mg/dL (reference 2.5-4.5): low, normal or high?": "low",
+    "Sodium 138 mmol/L (reference 135-145): low, normal or high?": "normal",
+    "Calcium 2.9 mmol/L (reference 2.2-2.6): low, normal or high?": "high",
+    "TSH 0.1 mIU/L (reference 0.4-4.0): low, normal or high?": "low",
+    "Haemoglobin 9.8 g/dL (reference 12-16): low, normal or high?": "low",
+}
+"""Each with the word in which a right answer ends."""
 NOTES = """question,answer
 "Mr Alfred Winter, born 3 May 1951, MRN 4471902, seen on 12 February 2024. What is the next step?",Repeat the potassium.
 "Call Ms Rosa Lindner at 555-013-2290 about her INR of 4.1 on warfarin. What do you say?",Hold the next dose.
@@ -66,7 +67,8 @@ def fill() -> None:
         _bedside("review", "answer", "ward-1")
         _vote("ward-1")
     if not registry.lines():
-        _bedside("versions", "register", "clinic", run.id, "--change", "data", "--note", "Reads lab values.")
+        said = ["--note", "Reads lab values.", "--despite", "Shown in the guide; not for use."]
+        _bedside("versions", "register", "clinic", run.id, "--change", "data", *said)
 
 
 def take(page: Page, pictures: dict[str, Callable[[Page], None]], ending: str = "") -> None:
@@ -152,7 +154,7 @@ def _ask(page: Page) -> None:
     _go(page, "playground")
     page.wait_for_selector("#play-question", state="visible")
     if page.locator("#play-left .prose").count() == 0 or not page.locator("#play-left").inner_text().strip():
-        page.fill("#play-question textarea", QUESTIONS[1])
+        page.fill("#play-question textarea", list(QUESTIONS)[1])
         page.click("#play-ask")
     page.wait_for_selector("#play-vote", state="visible")
     _top(page, "#play-question")
@@ -252,9 +254,12 @@ def _vote(name: str) -> None:
     found = queue.get_set(name)
     for reviewer in REVIEWERS:
         while (shown := queue.next_case(found.id, reviewer)) is not None:
-            longer = "left" if len(shown.left) > len(shown.right) else "right"
-            last = reviewer == REVIEWERS[1] and shown.done == shown.total - 1
-            queue.vote(shown.comparison_id, reviewer, Ballot.model_validate({"choice": "both_bad" if last else longer}))
+            right = QUESTIONS[shown.messages[-1]["content"]]
+            good = [side for side in ("left", "right") if getattr(shown, side).lower().rstrip(".").endswith(right)]
+            choice = good[0] if len(good) == 1 else "tie" if good else "both_bad"
+            if reviewer == REVIEWERS[1] and shown.done == shown.total - 1:
+                choice = "both_bad"
+            queue.vote(shown.comparison_id, reviewer, Ballot.model_validate({"choice": choice}))
 
 
 @contextmanager

@@ -274,7 +274,7 @@ def test_without_blindness_the_names_stand_above_the_answers(models: tuple[Model
     seen = queue.reveal(case.comparison_id, "Ada")
     assert seen.choice is None and seen.names == case.names
     base = case.names[0 if case.left == SECOND else 1]
-    assert base.endswith("base") and "secret-name" in base
+    assert base.startswith("base") and "secret-name" in base
 
 
 def test_what_was_compared_in_the_playground_is_judged_the_same_way(models: tuple[ModelRef, ModelRef]):

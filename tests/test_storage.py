@@ -155,7 +155,7 @@ def test_uploads_and_answers_go_by_themselves_where_that_is_set(home: Path, monk
     storage.keep_to_limit()
     assert path.exists() and "set BEDSIDE_KEEP_DAYS to a number of days" in storage.by_itself()
     monkeypatch.setenv(storage.VARIABLE, "30")
-    assert "uploads, prepared, answers after 30 days" in storage.by_itself()
+    assert "After 30 days (BEDSIDE_KEEP_DAYS): uploads, prepared, answers" in storage.by_itself()
     # The hour's wait is the end of this test.
     monkeypatch.setattr(storage.time, "sleep", lambda _: monkeypatch.delenv(storage.VARIABLE))
     storage.keep_to_limit()

@@ -62,5 +62,10 @@ def known() -> list[ModelRef]:
 
 
 def label(ref: ModelRef) -> str:
-    """What a list shows: "lab-tests · 25 Nov 2026, 07:44 · checkpoint 120". Raises `RunError` where the run is gone."""
-    return f"{runs.label(runs.get(ref.run))} · {ref.part.replace('-', ' ')}"
+    """What a list shows: "checkpoint 120 · lab-tests · 25 Nov 2026, 07:44". Raises `RunError` where the run is gone."""
+    return part_label(ref.part, runs.get(ref.run))
+
+
+def part_label(part: str, run: Run) -> str:
+    """The same of a run at hand; the part comes first, since lists cut off what is long on a telephone."""
+    return f"{part.replace('-', ' ')} · {runs.label(run)}"

@@ -214,13 +214,13 @@ def keep_to_limit() -> None:
 
 def by_itself() -> str:
     """What is removed without anybody asking, in a sentence."""
-    days = days_to_keep()
+    days, kinds = days_to_keep(), ", ".join(BY_THEMSELVES)
     rule = (
-        f"{', '.join(BY_THEMSELVES)} after {days:g} days ({VARIABLE})"
+        f"After {days:g} days ({VARIABLE}): {kinds}"
         if days
-        else f"nothing else: set {VARIABLE} to a number of days, and {', '.join(BY_THEMSELVES)} go after them"
+        else f"Nothing else goes by itself: set {VARIABLE} to a number of days, and {kinds} go after them"
     )
-    return f"Removed by itself: passing after an hour; {rule}."
+    return f"Removed without asking: copies for the browser (passing) after an hour. {rule}."
 
 
 def told(removed: Removed) -> list[str]:

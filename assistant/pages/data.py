@@ -66,7 +66,7 @@ class _Page:
         with gr.Column(visible=False, elem_id="data-body") as self.body:
             self.head = html(elem_id="data-head")
             self.settings = Settings()
-            with gr.Tabs(elem_id="data-tabs"):
+            with gr.Tabs(elem_id="data-tabs", overflow_behavior="wrap"):
                 with gr.Tab("Source", id="source"):
                     self._draw_what()
                 with gr.Tab("See", id="see"):

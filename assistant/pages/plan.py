@@ -138,6 +138,7 @@ class _Page:
                         buttons=["copy", "download"],
                         elem_id="plan-yaml",
                     )
+                    html('<p class="bs-soft">By keyboard: Escape, then Tab, leaves the editor.</p>')
                 with gr.Tab("Form", elem_id="plan-edit-form"):
                     self.form = run_form.entries()
                     run_form.draw(self.form)

@@ -35,7 +35,7 @@ class CasesFold:
                 self._file = gr.File(
                     label="or a file with questions",
                     file_types=list(ACCEPTED),
-                    height=120,
+                    height=180,
                     min_width=260,
                     elem_id="play-cases-file",
                 )

@@ -21,10 +21,11 @@ class ImportFold:
 
     def __init__(self) -> None:
         with gr.Accordion("Bring in an adapter that was trained elsewhere", open=False, elem_id="play-bring"):
+            html('<p class="bs-soft">It needs adapter_config.json and adapter_model.safetensors (LoRA or IA3).</p>')
             self._file = gr.File(
-                label="A zip archive with adapter_config.json and adapter_model.safetensors (LoRA or IA3)",
+                label="A zip archive",
                 file_types=[".zip"],
-                height=120,
+                height=180,
                 elem_id="play-bring-file",
             )
             with gr.Row():

@@ -68,8 +68,7 @@ class Models:
         """
         choices: list[tuple[str, str]] = []
         for run in runs.list_runs()[0]:
-            label = runs.label(run)
-            choices += [(f"{label} · {one.part.replace('-', ' ')}", str(one)) for one in model_refs.of_run(run)]
+            choices += [(model_refs.part_label(one.part, run), str(one)) for one in model_refs.of_run(run)]
         known = [value for _, value in choices]
         stays = first in known and second in known
         if not stays or (identity in known and identity not in (ref(first).run, ref(second).run)):

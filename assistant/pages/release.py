@@ -67,6 +67,7 @@ class _Page:
                         label="Data of your own",
                         info="A file or folder; empty: the sets that Bedside brings and those that the run holds back",
                         placeholder="/path/to/data",
+                        min_width=240,
                         elem_id="release-data",
                     )
                     self.upload = gr.UploadButton(

@@ -69,7 +69,7 @@ class _Page:
                     [], label="Set", info="Questions that two models answered", filterable=False,
                     elem_id="review-select", min_width=240,
                 )  # fmt: skip
-            with gr.Tabs(elem_id="review-tabs"):
+            with gr.Tabs(elem_id="review-tabs", overflow_behavior="wrap"):
                 with gr.Tab("Judge", id="judge") as judge:
                     self.judging = Judging()
                 with gr.Tab("Results", id="results") as results:

@@ -85,6 +85,7 @@ class Sets:
                 info="Text, one a line; or rows as the Data page reads them. Reviewers see it as it is: take out what "
                 "identifies patients on the Data page first",
                 placeholder="/path/to/questions",
+                min_width=240,
                 elem_id="review-path",
             )
             self.upload = gr.UploadButton(

@@ -15,7 +15,7 @@ from trainer.search.outcome import TrialRecord
 from trainer.search.request import Objective, SearchRequest
 from trainer.search.space import Parameter
 
-TAKEN, OTHERS, ENDED = "#0f766e", "#8fb8b3", "#d98324"
+TAKEN, OTHERS, ENDED = "var(--bs-accent)", "#8fb8b3", "#d98324"
 _MOST_PAIRS = 3
 
 

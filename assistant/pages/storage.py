@@ -38,7 +38,7 @@ class StoragePart:
                 self.days = gr.Number(
                     0, label="Older than, in days", minimum=0, scale=1, min_width=150, elem_id="storage-days"
                 )
-            with gr.Row():
+            with gr.Row(elem_id="storage-confirm"):
                 self.typed = gr.Textbox(
                     label=f"To delete it for good, type: {WORD}", max_lines=1, scale=3, elem_id="storage-typed"
                 )

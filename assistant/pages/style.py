@@ -107,6 +107,12 @@ def theme() -> themes.Base:
         button_cancel_border_color_dark="#6b3a33",
         button_cancel_text_color="#a13325",
         button_cancel_text_color_dark="#f0a196",
+        checkbox_border_radius="4px",
+        checkbox_background_color_dark="#11181b",
+        input_placeholder_color="#66777c",
+        input_placeholder_color_dark="#84969b",
+        table_even_background_fill_dark="#161e21",
+        table_odd_background_fill_dark="#1b2529",
         link_text_color="#0f766e",
         link_text_color_dark="#5cc7bb",
     )

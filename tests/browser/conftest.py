@@ -68,14 +68,14 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def _served(home: Path) -> Iterator[App]:
-    """`python app.py` with this home; what it writes to stderr is shown where it does not start."""
+def _served(home: Path, *arguments: str) -> Iterator[App]:
+    """`python app.py` with this home and these arguments; what it writes to stderr is shown where it does not start."""
     port, said = free_port(), home.parent / "stderr.txt"
     environment = {**os.environ, "BEDSIDE_HOME": str(home), "HF_HUB_OFFLINE": "1"}
     environment.pop("SPACE_ID", None)
     with said.open("w") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "app.py", "--port", str(port)], cwd=ROOT, env=environment, stderr=stderr
+            [sys.executable, "app.py", "--port", str(port), *arguments], cwd=ROOT, env=environment, stderr=stderr
         )
     one = App(f"http://127.0.0.1:{port}", home, port)
     try:
@@ -87,8 +87,8 @@ def _served(home: Path) -> Iterator[App]:
 
 
 @pytest.fixture(scope="session")
-def serve() -> Callable[[Path], AbstractContextManager[App]]:
-    """Serves a home of a test's own, as long as the `with` lasts."""
+def serve() -> Callable[..., AbstractContextManager[App]]:
+    """Serves a home of a test's own (the folder, then arguments of `app.py`), as long as the `with` lasts."""
     return _served
 
 

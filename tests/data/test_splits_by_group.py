@@ -72,7 +72,7 @@ def test_many_small_specialties_make_up_the_share_together():
     assert (sides == VALIDATION).sum() == 20
     assert max(Counter(s for s, side in zip(strata, sides, strict=True) if side == VALIDATION).values()) == 1
     assert len(notes) == 1
-    assert notes[0].startswith("Not on the validation side, having too few rows or groups: specialty 0")
+    assert notes[0].startswith("Too few rows or groups to divide; the validation side has none of: specialty 0")
     assert notes[0].endswith(" and 25 more.")
 
 
@@ -87,7 +87,7 @@ def test_a_group_too_large_for_its_share_is_trained_on_and_said():
         "patient, a document, near-duplicates) are not divided.",
         "One group, that of row 1, holds 30 of 100 rows: one patient or document, or rows that share most of their "
         "words.",
-        "Not on the validation side, having too few rows or groups: allergy (30).",
+        "Too few rows or groups to divide; the validation side has none of: allergy (30).",
     ]
 
 

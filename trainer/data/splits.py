@@ -231,4 +231,4 @@ def _describe(
         if absent:
             more = f" and {len(absent) - _LISTED} more" if len(absent) > _LISTED else ""
             shown = ", ".join(absent[:_LISTED]) + more
-            notes.append(f"Not on the {SIDES[side]} side, having too few rows or groups: {shown}.")
+            notes.append(f"Too few rows or groups to divide; the {SIDES[side]} side has none of: {shown}.")
