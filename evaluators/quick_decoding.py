@@ -115,13 +115,14 @@ class QuickDecoding:
         self._rows = list(adapters)
         self._length = cache.get_seq_length()
         rows, width = len(self._rows), weights.width
-        # In fp32: attention's small products are quicker in it. The memory of tokens that are never said is not touched.
+        # In fp32: attention's small products are quicker in it. Memory of tokens that are never said is not touched.
         self._keys, self._values = (
             torch.empty(len(weights.layers), rows, weights.groups, self._length + more, width) for _ in range(2)
         )
+        layer: Any
         for number, layer in enumerate(cache.layers):
-            self._keys[number, :, :, : self._length] = layer.keys  # pyright: ignore[reportArgumentType]
-            self._values[number, :, :, : self._length] = layer.values  # pyright: ignore[reportArgumentType]
+            self._keys[number, :, :, : self._length] = layer.keys
+            self._values[number, :, :, : self._length] = layer.values
         self._places = mask.sum(-1, keepdim=True) if mask is not None else torch.full((rows, 1), self._length)
         self._unseen: torch.Tensor | None = None
         if mask is not None:
@@ -159,7 +160,10 @@ class QuickDecoding:
             out = layer.asked(_normed(layer.before_attention, hidden), asked)[:rows].view(rows, -1, width)
             queries_keys, values = out[:, : heads + groups], out[:, heads + groups :]
             if layer.of_heads:
-                normed = (_normed(norm, one) for norm, one in zip(layer.of_heads, queries_keys.split([heads, groups], 1), strict=True))
+                normed = (
+                    _normed(norm, one)
+                    for norm, one in zip(layer.of_heads, queries_keys.split([heads, groups], 1), strict=True)
+                )
                 queries_keys = torch.cat(list(normed), 1)
             queries_keys = queries_keys.float()
             halves = queries_keys.view(rows, -1, 2, width // 2).flip(2).view(rows, -1, width)
@@ -248,7 +252,7 @@ def _base_layer(part: Any) -> nn.Linear:
 
 def _product(*parts: Any) -> _Product:
     layers = [_base_layer(part) for part in parts]
-    packed = torch.ops.mkldnn._reorder_linear_weight(torch.cat([one.weight for one in layers]), _ROWS)
+    packed = torch.ops.mkldnn._reorder_linear_weight(torch.cat([one.weight.data for one in layers]), _ROWS)
     biases = [one.bias for one in layers if one.bias is not None]
     return _Product(list(parts), packed, torch.cat(biases) if biases else None)
 
