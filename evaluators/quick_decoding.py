@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MODELS = {"llama", "qwen2", "qwen3"}
 """Decoders that are built of RMS norms, a gated SiLU, and full causal attention."""
+_multiply = torch.ops.mkldnn._linear_pointwise.default
+_multiply_and_add = torch.ops.mkldnn._linear_pointwise.binary
 _ROWS = 4
 """Of a product in bf16: oneDNN multiplies four rows in less time than one, two or three."""
 
@@ -36,14 +38,17 @@ class _Product:
     packed: torch.Tensor
     bias: torch.Tensor | None
 
-    def __call__(self, x: torch.Tensor, low_rank: _LowRank | None) -> torch.Tensor:
-        """(rows, in) to (rows, out)."""
-        out = torch.ops.mkldnn._linear_pointwise.default(x, self.packed, self.bias, "none", [], "")
+    def __call__(self, x: torch.Tensor, low_rank: _LowRank | None, added: torch.Tensor | None = None) -> torch.Tensor:
+        """(rows, in) to (rows, out); `added` (rows, out): what the result is added to."""
+        if added is None:
+            out = _multiply(x, self.packed, self.bias, "none", [], "")
+        else:
+            out = _multiply_and_add(x, added, self.packed, self.bias, "add")
         if low_rank is not None:
             inner = F.linear(x[low_rank.rows].float(), low_rank.first)
             if low_rank.own is not None:
                 inner *= low_rank.own
-            out[low_rank.rows] += F.linear(inner, low_rank.second)
+            out[low_rank.rows].add_(F.linear(inner, low_rank.second))
         return out
 
 
@@ -116,24 +121,21 @@ class QuickDecoding:
         self._length = cache.get_seq_length()
         rows, width = len(self._rows), weights.width
         # In fp32: attention's small products are quicker in it. Memory of tokens that are never said is not touched.
-        self._keys, self._values = (
-            torch.empty(len(weights.layers), rows, weights.groups, self._length + more, width) for _ in range(2)
-        )
+        self._kept = torch.empty(len(weights.layers), 2, rows, weights.groups, self._length + more, width)
         layer: Any
-        for number, layer in enumerate(cache.layers):
-            self._keys[number, :, :, : self._length] = layer.keys
-            self._values[number, :, :, : self._length] = layer.values
+        for kept, layer in zip(self._kept, cache.layers, strict=True):
+            kept[..., : self._length, :] = torch.stack([layer.keys, layer.values])
         self._places = mask.sum(-1, keepdim=True) if mask is not None else torch.full((rows, 1), self._length)
         self._unseen: torch.Tensor | None = None
         if mask is not None:
-            self._unseen = torch.zeros(rows, 1, 1, self._length + more)
-            self._unseen[:, 0, 0, : self._length].masked_fill_(mask == 0, float("-inf"))
+            self._unseen = torch.zeros(rows, 1, self._length + more)
+            self._unseen[:, 0, : self._length].masked_fill_(mask == 0, float("-inf"))
         self._set_low_rank()
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         """Go on with these rows alone; called as a cache's method of this name is."""
         self._rows = [self._rows[row] for row in indices.tolist()]
-        self._keys, self._values = self._keys[:, indices], self._values[:, indices]
+        self._kept = self._kept[:, :, indices]
         self._places = self._places[indices]
         if self._unseen is not None:
             self._unseen = self._unseen[indices]
@@ -145,42 +147,36 @@ class QuickDecoding:
         self._length = length = at + 1
         heads, groups, width = weights.heads, weights.groups, weights.width
         hidden = weights.core.model.embed_tokens(tokens[:, 0])
-        cos, sin = weights.core.model.rotary_emb(hidden, self._places)
-        cos, sin = cos.float(), sin.float()
+        cos, sin = (one.float() for one in weights.core.model.rotary_emb(hidden, self._places))
         sin[..., : width // 2].neg_()  # which halves turn against each other
         self._places = self._places + 1
         unseen = None
         if self._unseen is not None:
-            seen = (rows, groups, heads // groups, length)
-            unseen = self._unseen[..., :length].expand(seen).reshape(-1, *seen[2:])
+            unseen = self._unseen[..., :length].repeat_interleave(groups, 0)
         empty = -rows % _ROWS if weights.dtype == torch.bfloat16 else 0
         hidden = F.pad(hidden, (0, 0, 0, empty))
-        for number, layer in enumerate(weights.layers):
-            asked, mixed, gate_and_up, down = self._low_rank[number]
-            out = layer.asked(_normed(layer.before_attention, hidden), asked)[:rows].view(rows, -1, width)
-            queries_keys, values = out[:, : heads + groups], out[:, heads + groups :]
+        found = torch.zeros(len(hidden), heads * width)
+        by_heads = found[:rows].view(rows * groups, -1, width)
+        for kept, layer, (asked, mixed, gate_and_up, down) in zip(
+            self._kept, weights.layers, self._low_rank, strict=True
+        ):
+            out = layer.asked(_normed(layer.before_attention, hidden), asked)[:rows].view(rows, -1, width).float()
+            turned = out[:, : heads + groups]
             if layer.of_heads:
-                normed = (
-                    _normed(norm, one)
-                    for norm, one in zip(layer.of_heads, queries_keys.split([heads, groups], 1), strict=True)
-                )
-                queries_keys = torch.cat(list(normed), 1)
-            queries_keys = queries_keys.float()
-            halves = queries_keys.view(rows, -1, 2, width // 2).flip(2).view(rows, -1, width)
-            queries_keys = torch.addcmul(queries_keys * cos, halves, sin)
-            self._keys[number, :, :, at] = queries_keys[:, heads:]
-            self._values[number, :, :, at] = values
-            queries = queries_keys[:, :heads].reshape(rows * groups, -1, width)
-            keys, kept = (
-                one[number, :, :, :length].view(rows * groups, length, width) for one in (self._keys, self._values)
-            )
-            scores = torch.bmm(queries, keys.transpose(1, 2)).mul_(weights.scale)
+                for norm, one in zip(layer.of_heads, turned.split([heads, groups], 1), strict=True):
+                    one.copy_(_normed(norm, one.to(weights.dtype)))
+            halves = turned.unflatten(-1, (2, -1)).flip(2).flatten(2)
+            turned.mul_(cos).addcmul_(halves, sin)
+            kept[..., at, :] = out[:, heads:].view(rows, 2, groups, width).transpose(0, 1)
+            queries = (out[:, :heads] * weights.scale).view(rows * groups, -1, width)
+            keys, values = kept[..., :length, :].flatten(1, 2)
+            scores = torch.bmm(queries, keys.mT)
             if unseen is not None:
                 scores += unseen
-            found = torch.bmm(scores.softmax(-1), kept).view(rows, -1).to(weights.dtype)
-            hidden = hidden + layer.mixed(F.pad(found, (0, 0, 0, empty)), mixed)
+            torch.bmm(scores.softmax(-1), values, out=by_heads)
+            hidden = layer.mixed(found.to(weights.dtype), mixed, hidden)
             gate, up = layer.gate_and_up(_normed(layer.before_mlp, hidden), gate_and_up).chunk(2, -1)
-            hidden = hidden + layer.down(F.silu(gate) * up, down)
+            hidden = layer.down(F.silu(gate).mul_(up), down, hidden)
         return weights.head(_normed(weights.core.model.norm, hidden), self._of_head)[:rows, None]
 
     def _set_low_rank(self) -> None:
