@@ -270,7 +270,7 @@ def _norms_of_heads(attention: Any) -> tuple[_Norm, _Norm]:
 def _product(*parts: Any) -> _Product:
     layers = [_base_layer(part) for part in parts]
     packed = torch.ops.mkldnn._reorder_linear_weight(torch.cat([one.weight.data for one in layers]), _ROWS)
-    biases = [one.bias for one in layers if one.bias is not None]
+    biases = [one.bias.data for one in layers if one.bias is not None]
     return _Product(list(parts), packed, torch.cat(biases) if biases else None)
 
 
