@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from versions_made import evaluated
 
 from assistant import cli
 from evaluators.gates import Gate
-from trainer import pairing, runs
+from trainer import pairing, room, runs
 from trainer.errors import UserError
 from trainer.export import ExportError, exports, hub
 from trainer.export.default_system import with_default_system
@@ -150,6 +151,18 @@ def test_a_full_disk_is_told_before_anything_is_made(finished_run: Run, monkeypa
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10))
     with pytest.raises(ExportError, match=r"takes up to 0\.0 GiB .* Free some space, or name another folder with --to"):
         exports.make(ref(finished_run), "merged")
+
+
+def test_nothing_is_made_where_a_job_needs_the_memory(finished_run: Run, monkeypatch: pytest.MonkeyPatch):
+    asked: list[Any] = []
+    monkeypatch.setattr(room, "_no_room", lambda device, needed: asked.append((device, needed)) or "A run needs it.")
+    with pytest.raises(room.NoRoomError, match="A run needs it"):
+        exports.make(ref(finished_run), "merged")
+    assert [device for device, _ in asked] == ["cpu"] and exports.list_exports() == []
+    monkeypatch.undo()
+    exports.make(ref(finished_run), "adapter")
+    with room._open("cpu", "models") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # what was held is given back
 
 
 def test_a_failing_gate_is_written_into_the_card_and_forbids_nothing(finished_run: Run):

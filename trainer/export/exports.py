@@ -11,21 +11,22 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from trainer import actor, audit, catalogue, jobs, models, runs
+from trainer import actor, audit, catalogue, jobs, models, room, runs
 from trainer import config as run_config
 from trainer.atomic import write_atomically
+from trainer.expected_memory import answering_gib
 from trainer.export import ExportError
 from trainer.export.card import card, failing
 from trainer.export.default_system import with_default_system
 from trainer.export.gguf import Type
-from trainer.export.merge import Precision, cannot_merge, merge
+from trainer.export.merge import Precision, cannot_merge, in_full, merge, own_precision
 from trainer.export.parity import check
 from trainer.export.prompts import own_tokenizer
 from trainer.export.record import CARD, RECORD, Export, File, What
@@ -38,7 +39,9 @@ from trainer.tuned import adapter_folder
 GGUF_TYPE: Type = "q8_0"
 """What is written where no type is named: half of f16, and the least loss of those that are smaller."""
 _COPIES: dict[What, float] = {"merged": 1.0, "gguf": 2.0, "ollama": 2.0, "adapter": 0.1}
-"""How many times the base's size an export needs while it is made."""
+"""How many times the base's size an export needs on the disk while it is made."""
+_LOADED = 2
+"""Copies of the base in memory."""
 
 
 def folder() -> Path:
@@ -63,13 +66,17 @@ def make(
 
     `adapter` and `precision`: as in `merge`. `types`: of the GGUF files; one for Ollama. `items`: held-out questions
     that their loss is measured on, none for 0. `to`: a folder of its own instead of the home's. Raises `ExportError`
-    where it cannot be exported, or does not answer as the run does; nothing is in place then.
+    where it cannot be exported, or does not answer as the run does, and `NoRoomError` where it does not fit beside a
+    job that is at work; nothing is in place then.
     """
     run = runs.get(model.run)
     target = (to.expanduser().absolute() if to else folder() / _name(model, what, adapter)).resolve()
     _check(run, model, what, types, target)
     told = gates(model)
-    with _placed(target) as place:
+    # The run's model and what is written of it stand in memory beside each other while their answers are compared.
+    whole = in_full(run.config, precision or own_precision(run))
+    room_for = {"cpu": answering_gib(whole, copies=_LOADED)}
+    with room.loading(room_for) as held, closing(held), _placed(target) as place:
         made = Export(
             id=target.name,
             folder=place,
