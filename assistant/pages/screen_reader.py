@@ -28,6 +28,10 @@ const mend = () => {
     set(it, 'aria-label', 'cannot be changed');
   });
 };
+// Gradio opens a list at every key, so that it would stay open, over what follows it, behind whoever goes on by Tab.
+document.addEventListener('keydown', (event) => {
+  if (event.key === 'Tab' && event.target.matches('input[role=combobox]')) event.stopPropagation();
+}, true);
 let due = false;
 const soon = () => {
   if (!due) requestAnimationFrame(() => { due = false; mend(); });

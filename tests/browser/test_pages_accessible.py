@@ -150,6 +150,7 @@ def test_a_plan_and_a_failed_run_are_used_by_keyboard_alone_and_nothing_serious_
     expect(page.locator("#runs-state")).to_contain_text("failed")
     found += findings(page, "runs")
     press_until(page, "#runs-delete")
+    expect(page.locator("ul[role=listbox]")).to_have_count(0)  # the list of runs is closed behind us
     page.keyboard.press("Enter")
     page.wait_for_selector("#runs-really", state="visible")
     press_until(page, "#runs-really")
