@@ -10,7 +10,7 @@ import gradio as gr
 
 from assistant.gate import SignIn
 from assistant.pages.background import said
-from assistant.pages.style import QUIET, html
+from assistant.pages.style import QUIET, html, page_title
 from trainer import audit
 from trainer.actor import ROLES
 from trainer.errors import UserError
@@ -19,7 +19,7 @@ SHOWN = 200  # deeds; all of them: `bedside audit`
 MAY = {
     "reviewer": "asks in the Playground, judges answers, reads reports, signs dossiers",
     "trainer": "also plans, prepares data, runs, evaluates and exports",
-    "administrator": "also lets people in, puts versions into use, deletes what is others'",
+    "administrator": "also lets people in, puts versions into use, deletes what others made",
 }
 Updates = dict[Any, Any]
 
@@ -35,6 +35,7 @@ class _Page:
 
     def __init__(self, sign_in: SignIn) -> None:
         self.passwords = sign_in == "password"
+        page_title("People")
         self.list = html(elem_id="people-list")
         self.told = html(visible=False, elem_id="people-said")
         with gr.Row(elem_id="people-new"):

@@ -150,7 +150,7 @@ def _judged(found: EvaluationReport) -> str:
 def verdict(report: EvaluationReport) -> str:
     """What a reader should know after ten seconds: better, worse or unknown, on what, and whether the gates pass."""
     rows = "".join(_suite_row(suite) for suite in report.suites)
-    so_far = "" if report.complete else '<p class="bs-soft">So far; more is being measured.</p>'
+    so_far = "" if report.complete else '<p class="bs-soft">So far: not all of it has been measured.</p>'
     decision = (
         f'<div class="bs-row"><span>Release gates</span>{badge(report.decision, DECISION_TONES[report.decision])}</div>'
         if report.gates

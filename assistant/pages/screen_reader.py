@@ -17,6 +17,8 @@ const mend = () => {
     set(it, 'tabindex', '0');
     set(it, 'aria-label', 'Run file as YAML. Escape, then Tab, leaves the editor.');
   });
+  // A list of choices scrolls, so that the Tab key would stop in it and lose its place when it closes.
+  each('ul[role=listbox]', (it) => set(it, 'tabindex', '-1'));
   // A check box in a table stands in what calls itself a button, and neither has a name.
   each('#data-labels :is(.bool-cell, .select-all-checkbox)[role=button]', (it) => it.removeAttribute('role'));
   each('#data-labels .bool-cell input', (it) => set(it, 'aria-label', 'Checked by an expert'));
@@ -26,6 +28,10 @@ const mend = () => {
     set(it, 'aria-label', 'cannot be changed');
   });
 };
+// Gradio opens a list at every key, so that it would stay open, over what follows it, behind whoever goes on by Tab.
+document.addEventListener('keydown', (event) => {
+  if (event.key === 'Tab' && event.target.matches('input[role=combobox]')) event.stopPropagation();
+}, true);
 let due = false;
 const soon = () => {
   if (!due) requestAnimationFrame(() => { due = false; mend(); });
