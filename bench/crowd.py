@@ -189,7 +189,8 @@ class _Crowd:
         all_of_them = [one for found in self.waits.values() for one in found]
         print(
             f"{wall:.0f} s; of {len(os.sched_getaffinity(0))} cores the app used {app / wall:.2f} and the clients "
-            f"{mine / wall:.2f}, without the browsers; load of the machine {os.getloadavg()[0]:.1f}."
+            f"{mine / wall:.2f}, without the browsers; load of the machine {os.getloadavg()[0]:.1f}.",
+            flush=True,
         )
         self.waits.clear()
         return p95(all_of_them)

@@ -52,7 +52,8 @@ class Measured:
         print(
             f"\n{what}, {len(self.points)} times in {self.points[-1][0] / 60:.1f} min: {self.points[0][1]:.0f} MiB at "
             f"first, {late[0][1]:.0f} after a third of the time, {late[-1][1]:.0f} at the end, "
-            f"{max(mib for _, mib in self.points):.0f} at most; the line rises by {rise:+.1f} MiB."
+            f"{max(mib for _, mib in self.points):.0f} at most; the line rises by {rise:+.1f} MiB.",
+            flush=True,
         )
         return rise
 

@@ -6,6 +6,7 @@ import json
 import secrets
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
+from functools import lru_cache
 from typing import Any
 
 import httpx
@@ -27,7 +28,7 @@ class Window:
         self.http = self._open.enter_context(httpx.Client(base_url=url, timeout=timeout))
         page = self.http.get("/")
         page.raise_for_status()
-        config, _ = json.JSONDecoder().raw_decode(page.text.partition(CONFIG)[2])
+        config = _config(page.text.partition(CONFIG)[2].partition("</script>")[0].rstrip("; "))
         self._events = config["dependencies"]
         self._kinds = {one["id"]: one["type"] for one in config["components"]}
         self._named = {one["props"].get("elem_id"): one["id"] for one in config["components"]}
@@ -96,6 +97,12 @@ class Window:
     def _json(answer: httpx.Response) -> Any:
         answer.raise_for_status()
         return answer.json()
+
+
+@lru_cache(maxsize=4)
+def _config(text: str) -> dict[str, Any]:
+    """What the page is made of: read once for all windows, or a crowd of them would be busier than the app."""
+    return json.loads(text)
 
 
 def _messages(stream: httpx.Response) -> Iterator[dict[str, Any]]:
