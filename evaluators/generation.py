@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
@@ -16,12 +17,15 @@ if TYPE_CHECKING:
     import torch
     from transformers import DynamicCache
 
+    from evaluators.quick_decoding import QuickDecoding, QuickWeights
+
 # A transformers model, bare or wrapped by PEFT, and its tokenizer. Their annotations are unions (a text or a list of
 # them, ...) that say less than the library does.
 Model = Any
 Tokenizer = Any
 Messages = list[dict[str, str]]
 BASE = "__base__"  # PEFT's name, in a mixed batch, for a row without an adapter
+_NUCLEUS = 1024  # tokens that are looked at first for a nucleus
 PROMPTED = "prompted base"  # the side of a base that sees worked examples in its prompt
 
 
@@ -56,13 +60,15 @@ def stream(
     adapters: Sequence[str],
     sampling: Sampling,
     seeds: Sequence[int] = (),
+    quick: QuickWeights | None = None,
 ) -> Iterator[list[Answer]]:
     """Answer with several adapters of one PEFT model in one batch, yielding after every token.
 
     `conversations` and `adapters` name a side each (`BASE`: the adapter off). Sides that see the same prompt are not
     padded; different ones are, on the left, and masked: a side's answer does not depend on the others but for rounding.
     Each side draws from a generator of its own, with its own of `seeds` or all with that of `sampling`: sides whose
-    logits agree sample the same text. Close the iterator to stop.
+    logits agree sample the same text. `quick`: the model's weights as `quick_decoding.prepare` gave them, where it did.
+    Close the iterator to stop.
     """
     from transformers import DynamicCache
 
@@ -77,11 +83,18 @@ def stream(
         ).logits
 
     seeds = seeds or [sampling.seed] * len(adapters)
-    yield from _stream(model, tokenizer, conversations, DynamicCache(), read, sampling, seeds)
+    after = partial(quick.after, adapters=adapters) if quick else None
+    yield from _stream(model, tokenizer, conversations, DynamicCache(), read, sampling, seeds, after)
 
 
 def stream_alone(
-    model: Model, tokenizer: Tokenizer, messages: Messages, tuned: bool, sampling: Sampling, seeds: Sequence[int] = ()
+    model: Model,
+    tokenizer: Tokenizer,
+    messages: Messages,
+    tuned: bool,
+    sampling: Sampling,
+    seeds: Sequence[int] = (),
+    quick: QuickWeights | None = None,
 ) -> Iterator[list[Answer]]:
     """As `stream`, with one side, base or tuned, for methods whose sides cannot share a batch; an answer for each seed.
 
@@ -97,7 +110,8 @@ def stream_alone(
         with _switched(model, tuned) as core:
             return core(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=last_position(core)).logits
 
-    yield from _stream(model, tokenizer, [messages] * len(seeds), start, read, sampling, seeds)
+    after = partial(quick.after, adapters=[_active(model) if tuned else BASE] * len(seeds)) if quick else None
+    yield from _stream(model, tokenizer, [messages] * len(seeds), start, read, sampling, seeds, after)
 
 
 def _stream(
@@ -108,8 +122,12 @@ def _stream(
     read: Callable[[torch.Tensor, DynamicCache, list[int], dict[str, Any]], torch.Tensor],
     sampling: Sampling,
     seeds: Sequence[int],
+    after: Callable[..., QuickDecoding] | None,
 ) -> Iterator[list[Answer]]:
-    """The answers of several sides after each token; `read` gives the next logits of those that are still running."""
+    """The answers of several sides after each token; `read` gives the next logits of those that are still running.
+
+    With `after`, it gives the first alone, and what that makes of the cache gives all others.
+    """
     import torch
 
     device = model.device
@@ -121,10 +139,13 @@ def _stream(
     running = list(range(len(seeds)))
     step, mask = _prompts(tokenizer, conversations)
     step = step.to(device)
+    quick = None
     start = time.perf_counter()
-    for _ in range(sampling.max_new_tokens):
+    for number in range(sampling.max_new_tokens):
         with torch.inference_mode():
-            logits = read(step, cache, running, _places(mask, step))
+            logits = quick.read(step) if quick else read(step, cache, running, _places(mask, step))
+            if after and number == 0:
+                quick = after(cache, mask=mask, longest=sampling.max_new_tokens)
         rows = logits[:, -1].float().cpu()
         chosen = [choose(row, sampling, generators[one]) for one, row in zip(running, rows, strict=True)]
         elapsed = time.perf_counter() - start
@@ -144,7 +165,7 @@ def _stream(
         if not kept:
             return
         if len(kept) < len(running):
-            cache.batch_select_indices(torch.tensor(kept, device=device))
+            (quick or cache).batch_select_indices(torch.tensor(kept, device=device))
         running = [running[row] for row in kept]
         step = torch.tensor([[chosen[row]] for row in kept], device=device)
         if mask is not None:
@@ -172,6 +193,11 @@ def _places(mask: torch.Tensor | None, step: torch.Tensor) -> dict[str, Any]:
     return {"attention_mask": mask.to(step.device), "position_ids": places.to(step.device)}
 
 
+def _active(model: Model) -> str:
+    """The adapter that answers; a bare model has none, and virtual tokens are none for what reads them from a cache."""
+    return BASE if has_virtual_tokens(model) or not hasattr(model, "peft_config") else model.active_adapters[0]
+
+
 @contextmanager
 def _switched(model: Model, tuned: bool) -> Iterator[Any]:
     # What `side` does, without reading the virtual tokens anew: those are in the cache already.
@@ -188,10 +214,16 @@ def choose(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator)
 
     if sampling.temperature == 0:
         return int(logits.argmax())
-    shares, order = torch.softmax(logits / sampling.temperature, -1).sort(descending=True)
+    shares = torch.softmax(logits / sampling.temperature, -1)
+    if sampling.top_p == 1:
+        return int(torch.multinomial(shares, 1, generator=generator))
+    # Sorting a whole vocabulary takes a sixth of a small model's time for a token; the nucleus is rarely so large.
+    likeliest, order = shares.topk(min(_NUCLEUS, len(shares)))
+    if likeliest.sum() < sampling.top_p:
+        likeliest, order = shares.sort(descending=True)
     # A token stays while the tokens before it hold less than top_p, so that one always stays.
-    shares[shares.cumsum(-1) - shares >= sampling.top_p] = 0
-    return int(order[torch.multinomial(shares, 1, generator=generator)])
+    likeliest[likeliest.cumsum(-1) - likeliest >= sampling.top_p] = 0
+    return int(order[torch.multinomial(likeliest, 1, generator=generator)])
 
 
 def answer_all(
