@@ -74,6 +74,22 @@ def test_every_two_models_of_one_base_share_a_batch_and_answer_as_each_alone(run
         assert pair.answer_all([ASK, LONGER], 10)[0] == (expected[one], expected[two])
 
 
+def test_without_memory_to_spare_the_answers_are_the_same(run: Run, monkeypatch: pytest.MonkeyPatch):
+    refs = ModelRef(run=run.id, part="base"), ModelRef(run=run.id)
+    pair = pairing.load(*refs)
+    assert all(half.quick for half in pair.halves.values()), "a copy of the weights, for quick answers"
+    quick = last(pair.ask(ASK, SHORT))
+    monkeypatch.setattr("trainer.room.spare_gib", lambda device: 1e-6)
+    slow = pairing.load(*refs)
+    assert not any(half.quick for half in slow.halves.values())
+    answers = last(slow.ask(ASK, SHORT))
+    assert {name: one.text for name, one in answers.items()} == {name: one.text for name, one in quick.items()}
+    answering, weights = pair.ask(ASK, SHORT), pair.halves["first"].quick
+    next(answering)
+    pair.close()
+    assert weights and not weights.layers, "an answer that was left in the middle would keep its memory"
+
+
 def test_the_base_in_a_pair_of_adapters_is_the_base_to_the_bit(run: Run):
     second = another(run, "second", 2)
     plain, _, _ = models.load_base(run.config)

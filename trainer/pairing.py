@@ -27,10 +27,12 @@ from trainer.model_refs import BASE as BASE_PART
 from trainer.model_refs import TUNED, ModelRef
 from trainer.room import Held
 from trainer.runs import Run
-from trainer.tuned import Tuned, adapter_folder
+from trainer.tuned import Tuned, adapter_folder, quick_weights
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from evaluators.quick_decoding import QuickWeights
 
 Answers = dict[str, Answer]
 TURNS = "These two cannot share one batch: they take turns, token by token."
@@ -38,13 +40,17 @@ TURNS = "These two cannot share one batch: they take turns, token by token."
 
 @dataclass
 class Half:
-    """One of the two. `adapters`: the names of what its run trained, and what each is called within `model`."""
+    """One of the two. `adapters`: the names of what its run trained, and what each is called within `model`.
+
+    `quick`: what answers sooner than `model` does, where there is such a thing (`evaluators.quick_decoding`).
+    """
 
     ref: ModelRef
     run: Run
     model: Any
     tokenizer: PreTrainedTokenizerBase
     adapters: dict[str, str] = field(default_factory=dict)
+    quick: QuickWeights | None = None
 
     @property
     def tuned(self) -> bool:
@@ -90,12 +96,17 @@ class Pairing:
         """Answer there from now on."""
         for half in self.halves.values():
             half.model.to(device)
+            half.quick = None
 
     def close(self) -> None:
         """Give its memory back now, even where an answer was left in the middle; it answers nothing more."""
         for half in self.halves.values():
             for tensor in (*half.model.parameters(), *half.model.buffers()):
                 tensor.data = tensor.data.new_empty(0)
+        for quick in {half.quick for half in self.halves.values() if half.quick}:
+            quick.close()
+        for half in self.halves.values():
+            half.quick = None
         if self.held:
             self.held.close()
 
@@ -159,12 +170,20 @@ class Pairing:
             rows = [one[0] if one else BASE for one in names.values()]
             of_rows = [seed for seed in seeds for _ in rows]
             count = len(seeds)
-            batch = stream(first.model, first.tokenizer, list(asked.values()) * count, rows * count, sampling, of_rows)
+            batch = stream(
+                first.model,
+                first.tokenizer,
+                list(asked.values()) * count,
+                rows * count,
+                sampling,
+                of_rows,
+                first.quick,
+            )
             for answers in batch:
                 yield [dict(zip(asked, answers[at : at + 2], strict=True)) for at in range(0, len(answers), 2)]
             return
         streams = {
-            name: stream_alone(half.model, half.tokenizer, asked[name], half.tuned, sampling, seeds)
+            name: stream_alone(half.model, half.tokenizer, asked[name], half.tuned, sampling, seeds, half.quick)
             for name, half in self.halves.items()
         }
         last: dict[str, list[Answer]] = {}
@@ -215,11 +234,13 @@ class Pairing:
         # Of the set that comes first in the run: what somebody would paste in before they tried to tune.
         examples = scoring.worked_examples(self._leads.run.config, _first_set(self._leads.run))
         asked = with_examples(Item(prompt=conversation(list(messages), self.system), reference=""), examples)
-        return stream_alone(base.model, base.tokenizer, asked, False, sampling)
+        return stream_alone(base.model, base.tokenizer, asked, False, sampling, quick=base.quick)
 
 
 def load(first: ModelRef, second: ModelRef) -> Pairing:
     """Load both models (a second or two for the embedded one; a checkpoint takes about twice that).
+
+    On a CPU with memory to spare their weights are held a second time, as it reads them fastest.
 
     Raises `RunError` and `ModelError` where one of them is not there, cannot be had, or gives no answers, and
     `NoRoomError` where they do not fit beside a job that is at work.
@@ -237,6 +258,11 @@ def load(first: ModelRef, second: ModelRef) -> Pairing:
                 halves = [loaded[ref] for ref, _ in found]
         except MethodError as error:
             raise ModelError(str(error)) from None
+        quick = {}
+        for half in halves:
+            if id(half.model) not in quick:
+                quick[id(half.model)] = quick_weights(half.model)
+            half.quick = quick[id(half.model)]
     return Pairing(*halves, together=can_mix, held=held)
 
 

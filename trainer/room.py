@@ -95,6 +95,16 @@ def loading(needs: Mapping[str, Range | None]) -> Iterator[Held]:
             raise
 
 
+def spare_gib(device: str) -> float:
+    """What is free on a device beyond what a job that is at work there may still take; 0 where nobody knows."""
+    memory = hardware.memory(device)
+    if memory is None:
+        return 0.0
+    holder = queue.holder(queue.lock_file(device))
+    coming = _still_to_come(holder, device, memory) if holder else 0.0
+    return max(0.0, memory.free_gib - coming - RESERVE_SHARE * memory.total_gib)
+
+
 def make(job: Job, turn: Turn, reporter: Reporter) -> None:
     """Before a job begins: where what it is expected to take is not free, let models that answer leave its devices.
 
