@@ -15,6 +15,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel
@@ -26,6 +27,8 @@ from evaluators.sides import last_position, side
 
 if TYPE_CHECKING:
     import torch
+
+    from evaluators.quick_decoding import QuickWeights
 
 Way = Literal["queue", "batch"]
 LIMIT = 2.0  # seconds, lecture L3.17
@@ -80,14 +83,15 @@ def measure_latency(
     seconds: float = 60.0,
     clock: Clock = time.perf_counter,
     progress: Progress = silent,
+    quick: QuickWeights | None = None,
 ) -> LatencyReport:
     """Greedy answers to `conversations` (with their system prompts, taken in turn), for each number of users.
 
     `rounds` are the most for each number and way: 60 can show that 95 % are fast enough, and fewer than 59 cannot. That
     a model is far too slow shows in two. So that such a one does not take an hour, as many rounds are played as will
     fit into `seconds`, and at least 2; their number is set from answers that are not counted, before the first that
-    are, and so the bounds on what is found stay exact. `memory` gives the peak of the process in GiB. Raises
-    `ValueError` without a conversation.
+    are, and so the bounds on what is found stay exact. `memory` gives the peak of the process in GiB. `quick`: as
+    in `generation.stream`. Raises `ValueError` without a conversation.
     """
     if not conversations:
         raise ValueError("latency needs a conversation to answer: give at least one")
@@ -95,7 +99,7 @@ def measure_latency(
 
     def play(count: int, way: Way) -> _Round:
         found = _Round(count, max_new_tokens, clock)
-        serve = _queue if way == "queue" else _batch
+        serve = partial(_queue, quick=quick) if way == "queue" else _batch
         serve(model, tokenizer, [next(asked) for _ in range(count)], tuned, found)
         return found
 
@@ -145,10 +149,17 @@ class _Round:
             self.complete[user] = now - self.start
 
 
-def _queue(model: Model, tokenizer: Tokenizer, asked: Sequence[Messages], tuned: bool, found: _Round) -> None:
+def _queue(
+    model: Model,
+    tokenizer: Tokenizer,
+    asked: Sequence[Messages],
+    tuned: bool,
+    found: _Round,
+    quick: QuickWeights | None,
+) -> None:
     sampling = Sampling(max_new_tokens=found.longest)
     for user, conversation in enumerate(asked):
-        for (answer,) in stream_alone(model, tokenizer, conversation, tuned, sampling):
+        for (answer,) in stream_alone(model, tokenizer, conversation, tuned, sampling, quick=quick):
             found.step({user: answer.finished})
 
 

@@ -10,7 +10,7 @@ from evaluators.latency import LatencyReport, measure_latency
 from trainer.data.prepare import prepare
 from trainer.data.tokens import conversation
 from trainer.reporting import Reporter, peak_memory_gib
-from trainer.tuned import Tuned
+from trainer.tuned import Tuned, quick_weights
 
 QUESTIONS = 16
 TOKENS = 64  # of an answer; longer ones are cut, and the report says how many were
@@ -24,6 +24,7 @@ def measure(tuned: Tuned, side: bool, name: str, reporter: Reporter) -> LatencyR
     config = tuned.run.config
     tuned.choose([])
     questions = _questions(tuned)
+    quick = quick_weights(tuned.side(side))  # as the Playground answers
 
     def of(users: tuple[int, ...], rounds: int) -> LatencyReport:
         return measure_latency(
@@ -37,6 +38,7 @@ def measure(tuned: Tuned, side: bool, name: str, reporter: Reporter) -> LatencyR
             rounds=rounds,
             seconds=SECONDS,
             progress=partial(reporter.progress, f"latency, {name}, {' and '.join(map(str, users))} at once"),
+            quick=quick,
         )
 
     one, many = of((1,), ROUNDS), of(CROWDS, FEW_ROUNDS)
