@@ -124,6 +124,11 @@ class QuickWeights:
         """
         return QuickDecoding(self, cache, adapters, mask, longest)
 
+    def close(self) -> None:
+        """Give their memory back now, even where an answer was left in the middle; it cannot go on."""
+        self.layers.clear()
+        del self.head
+
 
 class QuickDecoding:
     """Conversations under way: their keys and values, each with its adapter."""
@@ -226,6 +231,7 @@ def _is_known(core: Any) -> bool:
         or core.device.type != "cpu"
         or core.dtype not in (torch.bfloat16, torch.float32)
         or not torch.backends.mkldnn.is_available()
+        or (core.dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported())
     ):
         return False
     norms = [norm for layer in core.model.layers for norm in (layer.input_layernorm, layer.post_attention_layernorm)]
@@ -274,6 +280,7 @@ def _product(*parts: Any) -> _Product:
     return _Product(list(parts), packed, torch.cat(biases) if biases else None)
 
 
+@torch.inference_mode()
 def _low_rank(product: _Product, rows: Sequence[str]) -> _LowRank | None:
     """What the adapters of `rows` add to a product; None where none adds anything."""
     tuned = [row for row, name in enumerate(rows) if name != BASE]

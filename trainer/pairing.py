@@ -103,6 +103,9 @@ class Pairing:
         for half in self.halves.values():
             for tensor in (*half.model.parameters(), *half.model.buffers()):
                 tensor.data = tensor.data.new_empty(0)
+        for quick in {half.quick for half in self.halves.values() if half.quick}:
+            quick.close()
+        for half in self.halves.values():
             half.quick = None
         if self.held:
             self.held.close()
