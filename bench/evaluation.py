@@ -106,9 +106,9 @@ def compare(way: str, model: Any, tokenizer: Any, documents: list[dict[str, Any]
         for _ in range(rounds):
             seconds, found["likelihoods"] = timed(lambda: ours(documents))
             found["ours"].append(seconds)
-            seconds, answers = timed(lambda: ask(requests, True))
+            seconds, found["answers"] = timed(lambda: ask(requests, True))
             found["theirs"].append(seconds)
-        return answers
+        return found["answers"]
 
     harness.loglikelihood = loglikelihood
     evaluated = evaluate(
