@@ -53,6 +53,17 @@ def test_help_loads_nothing_of_what_the_verbs_use():
     assert shown.strip() == "[]"
 
 
+def test_the_first_plan_waits_for_no_library():
+    # langchain-core takes longer to import than all of a plan to make.
+    code = (
+        "from assistant.planner import dialogue; import sys; "
+        "_, turn = dialogue.reply(dialogue.new_draft(), 'question answering, 2,000 rows, no patient data, RTX 4090'); "
+        "print([name for name in ('langchain_core', 'torch') if name in sys.modules], turn.config is None)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True).stdout
+    assert shown.strip() == "[] False"
+
+
 def test_no_file_names_a_package_registry():
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], capture_output=True, text=True, cwd=ROOT, check=True

@@ -68,7 +68,7 @@ def new_draft() -> Draft:
 
 def reply(draft: Draft, say: str) -> tuple[Draft, Turn]:
     """Answer one message; returns the draft with both messages in it (not saved), and the turn."""
-    return planner().invoke({"draft": draft, "say": say})
+    return _respond(_advise(_merge(_read({"draft": draft, "say": say}))))
 
 
 def show(draft: Draft) -> Turn:
@@ -82,7 +82,7 @@ def show(draft: Draft) -> Turn:
 def planner() -> Runnable[TurnInput, tuple[Draft, Turn]]:
     """The same as `reply`, as a langchain-core Runnable: {"draft", "say"} → (draft, turn).
 
-    langchain-core takes over half a second to import, so it is imported here and not before.
+    langchain-core takes over half a second to import, so it is imported here and not before, and `reply` does without.
     """
     from langchain_core.runnables import RunnableLambda
 

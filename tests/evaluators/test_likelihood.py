@@ -1,11 +1,13 @@
 """Likelihoods of replies are those of a plain reading, one reply at a time, and nothing is computed twice for them."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from evaluators.likelihood import reply_likelihoods
+from trainer.methods import quick_layers
 
 CHATS = [
     [{"role": "system", "content": "You are a clinical assistant."}, {"role": "user", "content": text}]
@@ -121,3 +123,12 @@ def test_attention_of_another_kind_reads_reply_by_reply(model: tuple[Any, Any]):
         assert close(totals(tuned, tokenizer, True), expected)
     finally:
         tuned.get_base_model().set_attn_implementation("sdpa")
+
+
+def test_layers_for_training_read_the_same(model: tuple[Any, Any]):
+    tuned, tokenizer = model
+    expected = plainly(tuned, tokenizer)
+    quick = copy.deepcopy(tuned)
+    quick_layers.quicken(quick)
+    assert close(totals(quick, tokenizer, True), expected)
+    assert quick_layers.is_quick(quick.get_base_model())  # as before
