@@ -25,9 +25,10 @@ from trainer.errors import ModelError
 from trainer.methods import MethodError, saved
 from trainer.model_refs import BASE as BASE_PART
 from trainer.model_refs import TUNED, ModelRef
+from trainer.quick_weights import quick_weights
 from trainer.room import Held
 from trainer.runs import Run
-from trainer.tuned import Tuned, adapter_folder, quick_weights
+from trainer.tuned import Tuned, adapter_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

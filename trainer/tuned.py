@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer import config as run_config
-from trainer import models, room
+from trainer import models
 from trainer.data.inspection.assignment import assign
 from trainer.data.rows import Row
 from trainer.errors import ModelError
@@ -27,8 +27,6 @@ from trainer.runs import ADAPTER, CHECKPOINTS, MODEL, Run
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-    from evaluators.quick_decoding import QuickWeights
 
 
 class Tuned:
@@ -115,16 +113,6 @@ class Tuned:
             with adapter_folder(self.run, self.part) as folder:
                 model = saved.load(model, folder)
         return model.eval()
-
-
-def quick_weights(model: Any) -> QuickWeights | None:
-    """A copy of its weights that answers sooner on a CPU, where the model is of a kind that is known and half of the
-    memory to spare holds it."""
-    if model.device.type != "cpu":
-        return None
-    from evaluators import quick_decoding
-
-    return quick_decoding.prepare(model, int(room.spare_gib("cpu") * 2**30 / 2))
 
 
 @contextmanager

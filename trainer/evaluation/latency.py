@@ -9,8 +9,9 @@ from evaluators.cases import Messages
 from evaluators.latency import LatencyReport, measure_latency
 from trainer.data.prepare import prepare
 from trainer.data.tokens import conversation
+from trainer.quick_weights import quick_weights
 from trainer.reporting import Reporter, peak_memory_gib
-from trainer.tuned import Tuned, quick_weights
+from trainer.tuned import Tuned
 
 QUESTIONS = 16
 TOKENS = 64  # of an answer; longer ones are cut, and the report says how many were
