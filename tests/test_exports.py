@@ -155,11 +155,11 @@ def test_a_full_disk_is_told_before_anything_is_made(finished_run: Run, monkeypa
 
 def test_nothing_is_made_where_a_job_needs_the_memory(finished_run: Run, monkeypatch: pytest.MonkeyPatch):
     asked: list[Any] = []
-    monkeypatch.setattr(room, "_no_room", lambda device, needed: asked.append((device, needed)) or "A run needs it.")
-    with pytest.raises(room.NoRoomError, match="A run needs it"):
-        exports.make(ref(finished_run), "merged")
+    with monkeypatch.context() as patch:
+        patch.setattr(room, "_no_room", lambda device, needed: asked.append((device, needed)) or "A run needs it.")
+        with pytest.raises(room.NoRoomError, match="A run needs it"):
+            exports.make(ref(finished_run), "merged")
     assert [device for device, _ in asked] == ["cpu"] and exports.list_exports() == []
-    monkeypatch.undo()
     exports.make(ref(finished_run), "adapter")
     with room._open("cpu", "models") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # what was held is given back

@@ -24,6 +24,12 @@ from trainer.store import Comparison, ReviewSet, SignOff, Version, Vote
 PATIENT = "Olga Sternberg, born 3 May 1951"
 
 
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The converted model that other tests share is none of these."""
+    monkeypatch.delenv("BEDSIDE_CACHE", raising=False)
+
+
 def write(path: Path, text: str = PATIENT) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)

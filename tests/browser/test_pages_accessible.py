@@ -129,6 +129,8 @@ def test_a_plan_and_a_failed_run_are_used_by_keyboard_alone_and_nothing_serious_
 ) -> None:
     monkeypatch.setenv("BEDSIDE_HOME", str(app.home))
     run = full_home.failed(tiny_run)
+    page.reload()  # or another run that the page knows already would be shown
+    page.wait_for_selector("#plan-chip-0", state="visible")
     page.evaluate(AXE_SCRIPT)
     press_until(page, "#plan-say textarea")
     page.keyboard.type("summarise notes of real patients, 3000 of them, on this machine")

@@ -112,7 +112,7 @@ def test_what_goes_wrong_is_one_sentence_and_the_button_is_there_again(
     fold: WordsFold, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gone(*refs_and_work: Any) -> Any:
-        raise RunError("There is no run <gone>.\nMore of it")
+        raise RunError("There is no run <gone>.")
 
     monkeypatch.setattr(attribution_view.loaded, "use", gone)
     *_, last = list(fold._show(talked(), "gradient_x_input"))

@@ -76,7 +76,9 @@ def make(
     # The run's model and what is written of it stand in memory beside each other while their answers are compared.
     whole = in_full(run.config, precision or own_precision(run))
     room_for = {"cpu": answering_gib(whole, copies=_LOADED)}
-    with room.loading(room_for) as held, closing(held), _placed(target) as place:
+    with room.loading(room_for) as held:
+        pass  # they are loaded one after the other, in minutes: others need not wait for that
+    with closing(held), _placed(target) as place:
         made = Export(
             id=target.name,
             folder=place,

@@ -34,17 +34,21 @@ LONGEST = 640
 
 
 def fits(run: RunConfig, settings: Any) -> bool:
-    """Whether this run's model, of these settings (transformers'), is one that `quicken` knows.
+    """Whether `quicken` is for this run, whose model has these settings (transformers'). Several processes wrap it."""
+    return knows(run, settings) and run.hardware.processes * run.hardware.machines == 1
 
-    Several processes wrap the model, of a 4-bit base the products are bitsandbytes' own, and EWC asks for gradients of
-    the frozen weights too.
+
+def knows(run: RunConfig, settings: Any) -> bool:
+    """Whether this run's model is one that `quicken` knows, however many processes train it: what goes by this is the
+    same with one as with two.
+
+    Of a 4-bit base the products are bitsandbytes' own, and EWC asks for gradients of the frozen weights too.
     """
     plain = isinstance(run.method, LoraMethod) and not run.method.dora and run.model.quantization == "none"
     return (
         plain
         and run.hardware.device == "cpu"
         and not run.steering.ewc
-        and run.hardware.processes * run.hardware.machines == 1
         and settings.model_type in MODELS
         and settings.hidden_act == "silu"
         and "sliding_attention" not in (getattr(settings, "layer_types", None) or ())

@@ -88,7 +88,7 @@ def assemble(config: RunConfig, model: Any, prepared: Prepared, reporter: Report
     Raises `DataError` and `MethodError` where rows or method do not allow it.
     """
     asked = config.steering
-    padding_costs = not quick_layers.is_quick(bare(model))
+    padding_costs = not quick_layers.knows(config, bare(model).config)
     steering = Steering(order.build(config, prepared, padding_costs), reporter)
     if isinstance(steering.order, SteeredOrder):
         steering.remembering["order"] = steering.order
