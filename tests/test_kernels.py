@@ -128,7 +128,7 @@ def test_virtual_tokens_need_a_batch():
     assert not kernels.reads_without_padding(model, core), "PyTorch's own attention reads a batch"
     core.config._attn_implementation = kernels.FLASH
     assert kernels.reads_without_padding(model, core)
-    prefixed = get_peft_model(tiny(adapter=False), PrefixTuningConfig(num_virtual_tokens=2, task_type="CAUSAL_LM"))
+    prefixed: Any = get_peft_model(tiny(adapter=False), PrefixTuningConfig(num_virtual_tokens=2, task_type="CAUSAL_LM"))
     prefixed.get_base_model().config._attn_implementation = kernels.FLASH
     assert not kernels.reads_without_padding(prefixed, prefixed.get_base_model())
 

@@ -239,7 +239,7 @@ def test_nothing_serious_is_found_on_any_full_page(browser: Browser, full: App, 
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_serious_is_found_on_any_empty_page(
-    browser: Browser, serve: Callable[..., AbstractContextManager[App]], tmp_path: Path, width: int, scheme: str
+    browser: Browser, serve: Callable[..., AbstractContextManager[App]], tmp_path: Path, width: int, scheme: Scheme
 ) -> None:
     with serve(tmp_path / "home") as app:
         context = browser.new_context(
