@@ -133,7 +133,7 @@ def trl(folder: Path, base: Path) -> Trained:
     """TRL's SFTTrainer, in a process of its own (`--as-trl` of this file)."""
     told = folder / "steps.jsonl"
     command = [sys.executable, __file__, "--as-trl", str(folder), str(base), str(told)]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=_plain_environment())
     found = [json.loads(line) for line in told.read_text().splitlines()]
     return [one["time"] for one in found], [one["loss"] for one in found], folder / "adapter", all_tokens(folder, base)
 
@@ -193,7 +193,9 @@ def llama_factory(folder: Path, base: Path) -> Trained:
     }  # fmt: skip
     (folder / "run.yaml").write_text(yaml.safe_dump(settings))
     with (folder / "log.txt").open("w") as log:
-        process = subprocess.Popen([LLAMA_FACTORY, "train", str(folder / "run.yaml")], stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [LLAMA_FACTORY, "train", str(folder / "run.yaml")], stdout=log, stderr=log, env=_plain_environment()
+        )
         times: list[float] = []
         while process.poll() is None:
             times += [time.time()] * (len(_logged(folder)) - len(times))
@@ -202,6 +204,11 @@ def llama_factory(folder: Path, base: Path) -> Trained:
         raise SystemExit(f"LLaMA-Factory failed; the end of its log:\n{(folder / 'log.txt').read_text()[-2000:]}")
     losses = _logged(folder)[: len(times)]
     return times[: len(losses)], losses, folder / "adapter", all_tokens(folder, base)
+
+
+def _plain_environment() -> dict[str, str]:
+    """The others run as their users start them: how memory is given back (`trainer.starting`) is Bedside's own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
 
 
 def _logged(folder: Path) -> list[float]:
