@@ -188,8 +188,8 @@ def llama_factory(folder: Path, base: Path) -> Trained:
         "template": "smollm2", "cutoff_len": MOST_TOKENS, "output_dir": str(folder / "adapter"),
         "per_device_train_batch_size": BATCH, "gradient_accumulation_steps": 1, "learning_rate": RATE,
         "num_train_epochs": 1, "lr_scheduler_type": "cosine_with_min_lr", "lr_scheduler_kwargs": {"min_lr_rate": 0.1},
-        "warmup_ratio": 0.05, "weight_decay": 0.01, "bf16": True, "use_cpu": True, "logging_steps": 1, "save_strategy": "no",
-        "report_to": "none", "overwrite_output_dir": True,
+        "warmup_ratio": 0.05, "weight_decay": 0.01, "bf16": True, "use_cpu": True, "logging_steps": 1,
+        "save_strategy": "no", "report_to": "none", "overwrite_output_dir": True,
     }  # fmt: skip
     (folder / "run.yaml").write_text(yaml.safe_dump(settings))
     with (folder / "log.txt").open("w") as log:
