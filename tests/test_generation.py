@@ -146,6 +146,7 @@ def test_option_likelihood_equals_reading_each_option_by_itself(pair):
     assert forgetting.choose_options(model, tokenizer, questions, "S", tuned=True, batch_size=2) == expected
 
 
+@pytest.mark.soak
 def test_embedded_model_knows_more_than_chance(embedded_cache: Path):
     from trainer.scoring import _starter
 

@@ -107,6 +107,7 @@ def test_an_identifier_at_the_edge_of_a_message_stays_in_it():
     assert texts(deidentify_row(row, spans, Replacer("mask", SECRET)))[0] == "Who is it? MRN:"
 
 
+@pytest.mark.soak
 def test_the_same_rows_in_order_on_one_process_and_on_two():
     rows: list[Row] = [
         {"text": f"Mr. Halloran, room {n}, seen 3/{n % 28 + 1}/2017.", "about": {"patient": f"p{n % 7}"}}
