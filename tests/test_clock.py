@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from reviewing import answered_set
 
 from assistant.pages import run_queue, run_view
 from assistant.pages.history import history
@@ -20,7 +21,6 @@ from trainer.data import recipes
 from trainer.review import queue
 from trainer.review.ballots import Ballot
 from trainer.sections import RunConfig
-from trainer.store import Comparison, ReviewSet
 from trainer.training_events import TrainingEvents
 
 SET = {4: -3600.0, 8: 86_400.0, 10: -400 * 86_400.0}
@@ -75,12 +75,9 @@ def test_a_run_trains_on_and_tells_nothing_negative(
 
 
 def test_the_last_vote_counts_whatever_the_clock_said(monkeypatch: pytest.MonkeyPatch):
-    with store.session() as session:
-        made = ReviewSet(name="ward", first="a", second="b")
-        session.add(made)
-        session.flush()
-        case = Comparison(set_id=made.id, prompt=[], first="a", second="b", first_answer="x", second_answer="y")
-        session.add(case)
+    made = answered_set("ward", 1)
+    case = queue.next_case(made, "Ada")
+    assert case is not None
     now = store.now()
     given = (
         ("Ada", "tie", "reader"),
@@ -90,8 +87,8 @@ def test_the_last_vote_counts_whatever_the_clock_said(monkeypatch: pytest.Monkey
     )
     for hours, (name, choice, role) in enumerate(given):
         monkeypatch.setattr(store, "now", lambda hours=hours: now - timedelta(hours=hours))
-        queue.vote(case.id, name, Ballot.model_validate({"choice": choice}), role=role)  # pyright: ignore
-    (found,) = queue.disagreements(made.id)
+        queue.vote(case.comparison_id, name, Ballot.model_validate({"choice": choice}), role=role)  # pyright: ignore
+    (found,) = queue.disagreements(made)
     assert found.decision is not None and found.decision.choice == "tie", "of the adjudicators Di came last"
 
 

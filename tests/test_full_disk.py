@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from reviewing import answered_set
 from small_disk import fill, make_room, mounted
 from sqlmodel import select
 
@@ -18,7 +19,7 @@ from trainer.errors import DISK_FULL
 from trainer.review import queue
 from trainer.review.ballots import Ballot
 from trainer.sections import RunConfig
-from trainer.store import Assignment, Comparison, ReviewSet, Vote
+from trainer.store import Assignment, Vote
 from trainer.training_events import TrainingEvents
 
 
@@ -85,24 +86,20 @@ def test_an_event_that_does_not_fit_leaves_no_part_of_a_line(disk: Path):
 
 
 def test_a_vote_is_told_not_to_be_kept_and_is_not_and_can_be_given_again(disk: Path):
-    with store.session() as session:
-        made = ReviewSet(name="ward", first="a", second="b")
-        session.add(made)
-        session.flush()
-        case = Comparison(set_id=made.id, prompt=[], first="a", second="b", first_answer="x", second_answer="y")
-        session.add(case)
-    assert queue.next_case(made.id, "Ada") is not None
+    made = answered_set("ward", 1)
+    case = queue.next_case(made, "Ada")
+    assert case is not None
     fill(disk)
     ballot = Ballot(choice="tie", comment="c" * 20_000, correction="d" * 20_000)
     with pytest.raises(store.StoreError) as told:
-        queue.vote(case.id, "Ada", ballot)
+        queue.vote(case.comparison_id, "Ada", ballot)
     assert str(told.value) == in_a_sentence(told.value) == DISK_FULL
-    assert queue.next_case(made.id, "Ada") is not None, "what is there can still be read"
+    assert queue.next_case(made, "Ada") is not None, "what is there can still be read"
     make_room(disk)
     with store.session() as session:
         assert (session.exec(select(Vote)).all(), session.exec(select(Assignment)).all()) == ([], [])
-    queue.vote(case.id, "Ada", ballot)
-    assert [one.done for one in queue.progress(made.id)] == [1]
+    queue.vote(case.comparison_id, "Ada", ballot)
+    assert [one.done for one in queue.progress(made)] == [1]
     with sqlite3.connect(disk / "home" / "bedside.db") as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 

@@ -145,13 +145,13 @@ def test_a_model_takes_them_on_and_one_that_liger_does_not_know_is_refused(monke
     compiled: list[Any] = []
     monkeypatch.setattr(torch.nn.Module, "compile", lambda part, **options: compiled.append((part, options)))
     model = tiny()
-    kernels.take(model, run_with("liger", "compile"))
     core = model.get_base_model()
+    kernels.take(core, run_with("liger", "compile"))
     assert given == [(core, {"cross_entropy": False, "fused_linear_cross_entropy": False})]
     assert [part for part, _ in compiled] == list(core.model.layers)
     assert all(options == {"dynamic": True} for _, options in compiled)
     with pytest.raises(MethodError, match=r"liger has no kernels for models of the type qwen2; take it out\."):
-        kernels.take(tiny("qwen2"), run_with("liger"))
+        kernels.take(tiny("qwen2").get_base_model(), run_with("liger"))
 
 
 @pytest.mark.soak
@@ -160,7 +160,7 @@ def test_compiled_layers_compute_the_same_for_rows_of_any_length(monkeypatch: py
     """On a CPU, where compiling does not pay, it is the same code; minutes, most of them the compiler's."""
     monkeypatch.setattr(kernels, "lacking", lambda run: {})
     plain, compiled = tiny().train(), tiny().train()
-    kernels.take(compiled, run_with("compile"))
+    kernels.take(compiled.get_base_model(), run_with("compile"))
     ids = torch.randint(1, 50, (2, 11))
     for length in (11, 8):
         inputs = {"input_ids": ids[:, :length], "attention_mask": torch.ones(2, length, dtype=torch.long)}
@@ -187,7 +187,7 @@ def test_on_a_gpu_the_kernels_compute_what_pytorch_does():
         if with_kernels:
             if chosen := kernels.attention(run):
                 model.get_base_model().set_attn_implementation(chosen["attn_implementation"])
-            kernels.take(model, run)
+            kernels.take(model.get_base_model(), run)
         losses, _ = answer_loss.read(model, inputs).losses(labels)
         losses.mean().backward()
         found.append(losses.detach().float())

@@ -36,21 +36,26 @@ def test_the_image_holds_what_the_make_file_installs_and_copies_what_there_is():
     assert sent == set(copied)
 
 
+def printed(code: str) -> str:
+    """What a process of its own prints, in which nothing is loaded yet."""
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True
+    ).stdout.strip()
+
+
 def test_help_the_app_and_the_list_of_exports_import_nothing_heavy():
     code = (
         "import assistant.cli, app, trainer.export.exports, sys; "
         "heavy = ('torch', 'transformers', 'gradio', 'trl', 'pandas', 'langchain_core'); "
         "print([name for name in heavy if name in sys.modules])"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True).stdout
-    assert shown.strip() == "[]"
+    assert printed(code) == "[]"
 
 
 def test_help_loads_nothing_of_what_the_verbs_use():
     # Run files alone take 0.1 s to define.
     code = "import assistant.cli, sys; print([name for name in ('trainer.sections', 'yaml') if name in sys.modules])"
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True).stdout
-    assert shown.strip() == "[]"
+    assert printed(code) == "[]"
 
 
 def test_the_first_plan_waits_for_no_library():
@@ -60,8 +65,7 @@ def test_the_first_plan_waits_for_no_library():
         "_, turn = dialogue.reply(dialogue.new_draft(), 'question answering, 2,000 rows, no patient data, RTX 4090'); "
         "print([name for name in ('langchain_core', 'torch') if name in sys.modules], turn.config is None)"
     )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True).stdout
-    assert shown.strip() == "[] False"
+    assert printed(code) == "[] False"
 
 
 def test_no_file_names_a_package_registry():

@@ -189,6 +189,12 @@ def delete(job: Job) -> None:
     audit.record("deleted", f"{job.noun.lower()} {job.id}")
 
 
+def of_a_jobs_disk(error: BaseException) -> str:
+    """As `errors.of_the_disk`, for somebody whose job it ended: with what is there to go on from."""
+    told = of_the_disk(error)
+    return DISK_FULL if told == errors.DISK_FULL else told
+
+
 def settled(job: J) -> J:
     """The job, failed and with the reason where its process is gone without having said so; stopped, if it was asked
     to."""
@@ -200,12 +206,11 @@ def settled(job: J) -> J:
             fcntl.flock(turn, fcntl.LOCK_EX)
             status = _say_that_it_died(job)
     except OSError as error:
-        told = of_the_disk(error)
+        told = of_a_jobs_disk(error)
         if not told:
             raise
         # Nothing can be written, but the truth can be told; the next look writes it down.
-        reason = DISK_FULL if told == errors.DISK_FULL else told
-        status = job.status.model_copy(update={"state": "failed", "error": reason})
+        status = job.status.model_copy(update={"state": "failed", "error": told})
     return job.model_copy(update={"status": status})
 
 

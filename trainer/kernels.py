@@ -59,14 +59,13 @@ def reads_without_padding(model: Any, core: Any) -> bool:
     )
 
 
-def take(model: Any, run: RunConfig) -> None:
-    """Let a model that is about to be trained use the run's kernels; it is changed in place.
+def take(core: Any, run: RunConfig) -> None:
+    """Let transformers' own model, which is about to be trained, use the run's kernels; it is changed in place.
 
     Raises `MethodError` where Liger does not know this type of model.
     """
     missing = lacking(run)
     kernels = [one for one in run.hardware.kernels if one not in missing]
-    core = model.get_base_model() if hasattr(model, "get_base_model") else model
     if "liger" in kernels:
         from liger_kernel.transformers import monkey_patch  # pyright: ignore[reportMissingImports]
 

@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer import errors, jobs, pulse
-from trainer.errors import UserError, of_the_disk
+from trainer import jobs, pulse
+from trainer.errors import UserError
 from trainer.jobs import DISK_FULL, RunState
 
 if TYPE_CHECKING:
@@ -169,8 +169,8 @@ def _evaluate(evaluation: Evaluation, reporter: Reporter) -> None:
 
 def _sentence(error: Exception, folder: Path) -> str:
     text = str(error).strip().splitlines()[0] if str(error).strip() else ""
-    if said := of_the_disk(error):
-        return DISK_FULL if said == errors.DISK_FULL else said
+    if said := jobs.of_a_jobs_disk(error):
+        return said
     if "out of memory" in str(error).lower() or isinstance(error, MemoryError):
         return (
             "Out of memory. Halve schedule.batch_size and double schedule.accumulation, or switch on "

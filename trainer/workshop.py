@@ -15,6 +15,7 @@ from trainer.methods import quick_layers
 from trainer.methods.answering import evaluating
 from trainer.methods.apply import apply
 from trainer.objectives import settings
+from trainer.objectives.answer_loss import bare
 from trainer.reporting import Reporter
 from trainer.sections import RunConfig
 
@@ -58,7 +59,7 @@ class Workshop:
         )
         if quick_layers.fits(config, self.model.config):
             quick_layers.quicken(self.model)
-        kernels.take(self.model, config)
+        kernels.take(bare(self.model), config)
         return self.model
 
     def clear(self) -> None:

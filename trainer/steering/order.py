@@ -25,12 +25,14 @@ def build(run: RunConfig, prepared: Prepared, padding_costs: bool = True) -> Sim
     weight as one on long ones, and rows of one length are often of one task.
     """
     rows = prepared.train
-    lengths, general = rows["length"][:], rows["general"][:]
-    if "label" in rows.column_names:
-        # Good answers are often the longer ones: by their own length, batches would hold good or bad ones alone.
-        lengths = [len(one) for one in rows["prompt_ids"]]
+    general = rows["general"][:]
     if not padding_costs:
         lengths = [0] * len(rows)
+    elif "label" in rows.column_names:
+        # Good answers are often the longer ones: by their own length, batches would hold good or bad ones alone.
+        lengths = [len(one) for one in rows["prompt_ids"]]
+    else:
+        lengths = rows["length"][:]
     size, seed, steering = run.schedule.batch_size, run.schedule.seed, run.steering
     with_levels, dynamic = steering.curriculum != "off", steering.mixing == "dynamic"
     if not (with_levels or dynamic or prepared.groups):
