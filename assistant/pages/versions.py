@@ -88,6 +88,7 @@ class _Page:
                 self.use = gr.Button("Put into use", elem_id="versions-use", min_width=110)
                 self.back = gr.Button("Roll back", variant="stop", elem_id="versions-back", min_width=110)
                 self.beside = gr.Button("Try on users", elem_id="versions-try", min_width=110)
+                self.end = gr.Button("End the A/B test", visible=False, elem_id="versions-end", min_width=110)
             with gr.Column(visible=False, elem_id="versions-confirm") as self.confirm:
                 self.ask = html(elem_id="versions-ask")
                 with gr.Row(elem_id="versions-confirm-row"):
@@ -98,7 +99,6 @@ class _Page:
                     self.keep = gr.Button("Leave it", scale=0, elem_id="versions-leave", min_width=110)
             self.compared = html(elem_id="versions-compared", visible=False)
             self.test = html(elem_id="versions-test", visible=False)
-            self.end = gr.Button("End the A/B test", visible=False, scale=0, elem_id="versions-end", min_width=160)
         self.asked = gr.State("")  # what the confirmation is of: "use", "back", "try" or "end"
         self.outputs = [
             self.nothing, self.told, self.form, self.model, self.to, self.draft, self.despite, self.body,
@@ -114,7 +114,7 @@ class _Page:
     def connect(self) -> None:
         """Every event of the section."""
         form = [self.model, self.to, self.change, self.note, self.known, self.despite]
-        chosen, asking = [self.line, self.number], [self.confirm, self.ask, self.asked]
+        chosen, asking = [self.line, self.number], [self.confirm, self.ask, self.why, self.asked]
         self.line.input(self._line, self.line, self._of_a_line(), **QUIET)
         self.number.input(self._one, chosen, self._of_one(), **QUIET)
         self.preview.click(self._preview, form, [self.told, self.draft], **QUIET)
@@ -222,7 +222,7 @@ class _Page:
         return self._asking(
             f"Begin an A/B test? Half of the users get {number}, the others keep {in_use.number}. Such a test finds a "
             f"difference that is not there in {100 * design.alpha:g} % of cases, and misses one of "
-            f"{100 * design.smallest:g} points in {100 * design.beta:g} %; `bedside versions ab begin` takes others.",
+            f"{100 * design.smallest:g} points in {100 * design.beta:g} %; in a terminal other numbers can be given.",
             "try",
         )
 
@@ -239,6 +239,7 @@ class _Page:
         return {
             self.confirm: gr.Column(visible=True),
             self.ask: gr.HTML(f'<p class="bs-ask">{escape(question)}</p>'),
+            self.why: gr.Textbox(visible=what != "try"),
             self.asked: what,
         }
 

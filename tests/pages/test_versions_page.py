@@ -83,13 +83,16 @@ def test_a_version_is_tried_on_users_and_the_test_ended(page: versions._Page, fi
 
     asked = page._ask_try("labs", "1.0.1")
     assert "Half of the users get 1.0.1, the others keep 1.0.0" in words(shown(asked, page.ask)[0])
+    assert asked[page.why].visible is False, "no reason is kept of it"
     begun = page._do("labs", "1.0.1", asked[page.asked], "")
     test = ab_test.running("labs")
     assert test is not None and test.second == "1.0.1"
     assert "Undecided after 0 pairs" in shown(begun, page.test)[0] and shown(begun, page.end)[1]
     assert not shown(page._one("labs", "1.0.1"), page.beside)[1], "one test at a time"
 
-    ending = page._ask_end("labs")[page.asked]
+    asked = page._ask_end("labs")
+    ending = asked[page.asked]
+    assert asked[page.why].visible is True
     refused = page._do("labs", "1.0.1", ending, "")
     assert "Say why it is to end now" in words(shown(refused, page.told)[0]) and ab_test.running("labs")
     ended = page._do("labs", "1.0.1", ending, "too few users")
