@@ -58,7 +58,7 @@ REST = Assumption(
     low=1.1,
     high=1.5,
     unit="times",
-    source="GPUs were 74 % of a server's energy in Dodge et al. 2022, which is 1.35 times",
+    source="GPUs were 74 % of a server's power in Dodge et al. 2022 (table 1), which is 1.35 times",
 )
 BOARD = Assumption(
     name="whole machine over processor and memory",

@@ -13,7 +13,7 @@ import re
 import shutil
 import time
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
@@ -32,6 +32,7 @@ DISK_FULL = "The disk is full: nothing more could be saved. Free some space and 
 ACTIVE: tuple[State, ...] = ("queued", "preparing", "training", "evaluating")
 LIFE_LOCK = ".lock"  # in a job's folder, held by its process for as long as that lives
 STOP, PULSE = "stop", "pulse.json"  # in a job's folder: the request to stop; signs of life (`trainer.pulse`)
+_STAMP = "%Y%m%d-%H%M%S"  # how a job's id begins
 TERM_SECONDS = 10.0  # that a process has between being asked to end by the system and being killed
 CODE_ROOT = Path(__file__).resolve().parent.parent
 
@@ -113,9 +114,15 @@ def write_state(folder: Path, status: RunState) -> None:
 
 
 def new_folder(parent: Path, name: str) -> Path:
-    """A folder of its own for a new job: the time and the name; raises `RunError` where none is free."""
+    """A folder of its own for a new job: the time and the name; raises `RunError` where none is free.
+
+    Its id sorts behind those that are there, also in the hour that summer time gives back or after a clock was set.
+    """
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "run"
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    stamp = datetime.now().strftime(_STAMP)
+    newest = max((one.name[: len(stamp)] for one in parent.iterdir() if _stamped(one.name)), default="")
+    if newest >= stamp:
+        stamp = (datetime.strptime(newest, _STAMP) + timedelta(seconds=1)).strftime(_STAMP)
     for attempt in range(1, 1000):
         folder = parent / (f"{stamp}-{slug}" + (f"-{attempt}" if attempt > 1 else ""))
         try:
@@ -124,6 +131,12 @@ def new_folder(parent: Path, name: str) -> Path:
             continue
         return folder
     raise RunError(f"{parent}: no free name for {stamp}-{slug}; choose another name.")
+
+
+def _stamped(name: str) -> bool:
+    with suppress(ValueError):
+        return bool(datetime.strptime(name[:15], _STAMP))
+    return False
 
 
 def find(known: list[str], identity: str, noun: str, command: str) -> str:

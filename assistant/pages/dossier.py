@@ -7,20 +7,22 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from assistant import fault_log
-from assistant.pages import dossier_view, uploads
+from assistant.pages import uploads
 from assistant.pages.background import in_a_sentence, said
 from assistant.pages.style import QUIET, html
 from trainer import runs
-from trainer.dossier import DossierError, checklist, evidence, record, signoffs
-from trainer.dossier.evidence import Evidence
-from trainer.dossier.record import Record
+from trainer.dossier import DossierError
 from trainer.errors import UserError
 from trainer.model_refs import ModelRef
+
+if TYPE_CHECKING:  # the database is loaded when somebody opens a dossier, as on the section of versions
+    from trainer.dossier.evidence import Evidence
+    from trainer.dossier.record import Record
 
 Updates = dict[Any, Any]
 _FILES = {"PDF": "dossier.pdf", "HTML": "dossier.html", "Markdown": "dossier.md"}
@@ -68,12 +70,9 @@ class _Part:
                         label="Your first and last name", elem_id="dossier-name", min_width=220, max_length=120
                     )
                     self.role = gr.Dropdown(
-                        list(signoffs.ROLES), value=None, label="Your profession", elem_id="dossier-role",
-                        filterable=False, min_width=220,
-                    )  # fmt: skip
-                self.looked_at = gr.CheckboxGroup(
-                    list(signoffs.LOOKED_AT), label="I have looked at", elem_id="dossier-looked-at"
-                )
+                        [], value=None, label="Your profession", elem_id="dossier-role", filterable=False, min_width=220
+                    )
+                self.looked_at = gr.CheckboxGroup([], label="I have looked at", elem_id="dossier-looked-at")
                 self.statement = gr.Textbox(
                     label="What you conclude, in your words", lines=3, elem_id="dossier-statement", max_length=2000
                 )
@@ -122,12 +121,16 @@ class _Part:
     def _sign(
         self, identity: str, seen: str, name: str, role: str | None, looked_at: list[str], statement: str
     ) -> Updates:
+        from trainer.dossier import evidence, signoffs
+
         def sign() -> None:
             signoffs.give(evidence.gather(ModelRef(run=identity)), seen, name, role or "", looked_at, statement)
 
         return self._after(identity, "Signed; the dossier was made again with it.", sign)
 
     def _take_back(self, identity: str, which: int | None, who: str, why: str) -> Updates:
+        from trainer.dossier import evidence, signoffs
+
         def take_back() -> None:
             signoffs.withdraw(evidence.gather(ModelRef(run=identity)), which or 0, who, why)
 
@@ -149,6 +152,9 @@ class _Part:
 
     def _shown(self, identity: str) -> Updates:
         """The dossier that there is, beside the evidence as it is now."""
+        from assistant.pages import dossier_view
+        from trainer.dossier import checklist, evidence, signoffs
+
         found = evidence.gather(ModelRef(run=identity))
         made, when, folder = _made(found)
         changed = made is not None and made.evidence_sha256 != found.sha256
@@ -168,8 +174,8 @@ class _Part:
             # Who signs has had the document to read.
             self.form: gr.Column(visible=made is not None and not changed),
             self.name: gr.Textbox(value=""),
-            self.role: gr.Dropdown(value=None),
-            self.looked_at: gr.CheckboxGroup(value=[]),
+            self.role: gr.Dropdown(list(signoffs.ROLES), value=None),
+            self.looked_at: gr.CheckboxGroup(list(signoffs.LOOKED_AT), value=[]),
             self.statement: gr.Textbox(value=""),
             self.back_fold: gr.Accordion(visible=bool(open_), open=False),
             self.which: gr.Dropdown([(f"{one.reviewer}, {one.given:%-d %b %Y, %H:%M}", one.id) for one in open_],
@@ -191,7 +197,7 @@ class _Part:
 
 def _made(found: Evidence) -> tuple[Record | None, datetime | None, Path]:
     """The record of the dossier in the home, when it was made, and its folder; None where there is none to be read."""
-    from trainer.dossier import dossier
+    from trainer.dossier import dossier, record
 
     folder = dossier.default_folder(found.ref)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
@@ -17,6 +17,9 @@ from trainer.jobs import ACTIVE, RunError
 from trainer.runs import Run
 
 REFRESH_SECONDS = 2.0
+PARTS_DRAWN = 50
+"""Curves are drawn anew when they have grown by one of so many parts: drawing takes a browser longer than a short step
+takes, and nobody would see more."""
 _SMALL = (
     ("runs-rate", "learning_rate", "learning rate", ".1e"),
     ("runs-speed", "tokens_per_second", "tokens per second", "d"),
@@ -24,6 +27,19 @@ _SMALL = (
     ("runs-norm", "gradient_norm", "gradient norm", ".1f"),
 )
 Updates = dict[Any, Any]
+
+
+class Shown(NamedTuple):
+    """What the page shows already: parts that have not changed are not drawn again, so that nothing flickers."""
+
+    run: str = ""
+    state: str = ""
+    counts: tuple[int, ...] = ()
+    drawn: int = 0
+    """The curves, up to this step."""
+
+
+NOTHING = Shown()
 
 
 @dataclass
@@ -106,8 +122,7 @@ class _Page:
             self.steering = html(elem_id="runs-steering", visible=False)
             self.samples = html(elem_id="runs-samples", visible=False)
         self.timer = gr.Timer(REFRESH_SECONDS, active=False)
-        # What the page shows already: parts that have not changed are not drawn again, so that nothing flickers.
-        self.shown = gr.State(())
+        self.shown = gr.State(NOTHING)
         self.outputs = [self.unreadable, self.nothing, self.select, *self.queue.outputs, *self._of_a_run()]
 
     def _of_a_run(self) -> list[Any]:
@@ -144,9 +159,9 @@ class _Page:
         }
         return page | self.queue.show(chosen=f"runs/{chosen}") | self.show(chosen)
 
-    def show(self, identity: str | None, shown: tuple = ()) -> Updates:
+    def show(self, identity: str | None, shown: Shown = NOTHING) -> Updates:
         """One run's part of the page; `shown` is what it shows already."""
-        hidden: Updates = {self.body: gr.Column(visible=False), self.timer: gr.Timer(active=False), self.shown: ()}
+        hidden: Updates = {self.body: gr.Column(visible=False), self.timer: gr.Timer(active=False), self.shown: NOTHING}
         if not identity:
             return hidden
         try:
@@ -156,7 +171,11 @@ class _Page:
             return hidden
         past = history(run.folder)
         active = run.status.state in ACTIVE
-        now = (run.id, run.status.state, *past.counts())
+        last = past.steps[-1].step if past.steps else 0
+        other = (run.id, run.status.state) != (shown.run, shown.state)
+        # After a resume the last step may be one before those that are drawn.
+        draw = other or abs(last - shown.drawn) * PARTS_DRAWN > last
+        now = Shown(run.id, run.status.state, past.counts(), last if draw else shown.drawn)
         stuck, offered = run_queue.stuck(run)
         page: Updates = {
             self.body: gr.Column(visible=True),
@@ -166,13 +185,12 @@ class _Page:
             self.timer: gr.Timer(active=active or bool(queue.now().waiting)),
             self.shown: now,
         }
-        if now == tuple(shown):
+        if now == shown:
             return page
         notes, samples = run_view.notes(run, past), run_view.samples(past)
         steering = run_alignment.cards(past) + run_steering.cards(past)
         found = run.report()
         report = run_view.report(found) + run_alignment.outcome(found)
-        curves = past.curves([(field, name) for _, field, name, _ in _SMALL]) if past.steps else []
         page |= {
             self.notes: gr.HTML(notes, visible=bool(notes)),
             self.samples: gr.HTML(samples, visible=bool(samples)),
@@ -183,17 +201,20 @@ class _Page:
             self.resume: gr.Button(visible=run.status.state in ("stopped", "failed") or _never_started(run)),
             self.delete: gr.Button(visible=not active or _never_started(run)),
         }
-        if past.steps:
-            page[self.loss] = past.losses()
-            page |= dict(zip(self.small, curves, strict=True))
-        if not shown or shown[0] != run.id:
+        if past.steps and draw:
+            losses = past.losses()
+            # Of just these lines: one that is new to a plot is drawn by Gradio only where the colours change.
+            colors = {name: SERIES[name] for name in losses["measured on"].unique()}
+            page[self.loss] = gr.LinePlot(losses, color_map=colors)
+            page |= dict(zip(self.small, past.curves([(field, name) for _, field, name, _ in _SMALL]), strict=True))
+        if shown.run != run.id:
             others = [(runs.label(one), one.id) for one in runs.list_runs()[0] if one.id != run.id]
             page[self.confirm] = gr.Row(visible=False)
             page[self.beside] = gr.Dropdown([("None", ""), *others], value="", visible=bool(others))
             page[self.compared] = gr.HTML(visible=False)
         return page
 
-    def _tick(self, identity: str | None, shown: tuple, queue_shown: str, chosen: str | None) -> Updates:
+    def _tick(self, identity: str | None, shown: Shown, queue_shown: str, chosen: str | None) -> Updates:
         return self.show(identity, shown) | self.queue.show(queue_shown, chosen)
 
     def _compare(self, identity: str, other: str) -> Updates:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from assistant.pages import versions_view
 from assistant.pages.background import said
 from assistant.pages.style import QUIET, empty, html, page_title
 from evaluators.sequential import Design
 from trainer import model_refs, runs
 from trainer.errors import UserError
 from trainer.model_refs import ModelRef
-from trainer.store import StoreError, Version
-from trainer.versions import ab_test, compatibility, numbering, registry
+from trainer.versions import numbering
+
+if TYPE_CHECKING:  # the database is loaded when somebody opens the section: a third of what drawing all pages takes
+    from trainer.store import Version
 
 Updates = dict[Any, Any]
 
@@ -128,6 +129,9 @@ class _Page:
 
     def open(self, identity: str | None, line: str | None = None) -> Updates:
         """The section with every line; a run's model is chosen to be registered, and `line`, or the first, shown."""
+        from trainer.store import StoreError
+        from trainer.versions import registry
+
         try:
             lines = registry.lines()
         except StoreError as error:
@@ -150,6 +154,9 @@ class _Page:
         }
 
     def _line(self, line: str | None) -> Updates:
+        from assistant.pages import versions_view
+        from trainer.versions import ab_test, registry
+
         found = registry.versions(line) if line else []
         in_use = registry.in_use(line) if line else None
         chosen = in_use.number if in_use else next((one.number for one in found), None)
@@ -165,6 +172,9 @@ class _Page:
 
     def _one(self, line: str | None, number: str | None) -> Updates:
         """A version's own part, with what it can no longer do beside the one that it goes on from."""
+        from assistant.pages import versions_view
+        from trainer.versions import ab_test, registry
+
         hidden: Updates = {
             self.one: gr.HTML(""),
             self.compared: gr.HTML(visible=False),
@@ -190,6 +200,9 @@ class _Page:
         }
 
     def _preview(self, model: str, line: str, change: numbering.Change, note: str, known: str, _: str) -> Updates:
+        from assistant.pages import versions_view
+        from trainer.versions import registry
+
         try:
             found = registry.draft(_name(line), _ref(model), change, note, knowledge=known.strip() or None)
         except UserError as error:
@@ -199,6 +212,8 @@ class _Page:
     def _register(
         self, model: str, line: str, change: numbering.Change, note: str, known: str, despite: str
     ) -> Updates:
+        from trainer.versions import registry
+
         try:
             kept = registry.register(
                 _name(line), _ref(model), change, note, knowledge=known.strip() or None, despite=despite
@@ -214,9 +229,13 @@ class _Page:
         return self._asking(f"Put {line} {number} into use?", "use")
 
     def _ask_back(self, line: str) -> Updates:
+        from trainer.versions import registry
+
         return self._asking(f"Roll {line} back to {registry.before_that(line)}, which was in use before?", "back")
 
     def _ask_try(self, line: str, number: str) -> Updates:
+        from trainer.versions import registry
+
         in_use, design = registry.in_use(line), Design()
         assert in_use is not None
         return self._asking(
@@ -227,6 +246,8 @@ class _Page:
         )
 
     def _ask_end(self, line: str) -> Updates:
+        from trainer.versions import ab_test
+
         running = ab_test.running(line)
         assert running is not None
         return self._asking(
@@ -244,6 +265,8 @@ class _Page:
         }
 
     def _do(self, line: str, number: str, what: str, why: str) -> Updates:
+        from trainer.versions import ab_test, registry
+
         try:
             match what:
                 case "back":
@@ -262,6 +285,9 @@ class _Page:
 
 def _compared(version: Version) -> str:
     """Beside its parent; why not, where a run is gone. Empty for the first of a line."""
+    from assistant.pages import versions_view
+    from trainer.versions import compatibility, registry
+
     if version.parent is None:
         return ""
     try:
