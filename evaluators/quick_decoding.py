@@ -2,7 +2,7 @@
 
 What a token costs on a CPU is reading the weights. Here they are read once for all rows, base and tuned, in the order
 in which oneDNN multiplies them (a second copy of the weights); layers that read the same input are one product, a row's
-low-rank adapter is added to that row alone, and keys and values stand in a cache whose size is known beforehand. What
+low-rank adapter works on that row alone, and keys and values stand in a cache whose size is known beforehand. What
 is computed is what transformers and PEFT compute, to the rounding of the base's precision; the rest of an answer, from
 reading its prompt to choosing its tokens, is `evaluators.generation`'s.
 """
@@ -17,8 +17,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from evaluators.generation import BASE
-
 if TYPE_CHECKING:
     from transformers import DynamicCache
 
@@ -28,39 +26,62 @@ _multiply = torch.ops.mkldnn._linear_pointwise.default
 _multiply_and_add = torch.ops.mkldnn._linear_pointwise.binary
 _ROWS = 4
 """Of a product in bf16: oneDNN multiplies four rows in less time than one, two or three."""
+_COLUMNS = 32
+"""Of a product: oneDNN reads weights in blocks of so many."""
 
 
 @dataclass
 class _Product:
-    """Linear layers that read the same input, as one: their weights one beneath the other."""
+    """Linear layers that read the same input, as one: their weights one beneath the other.
 
-    parts: list[Any]
+    Beside them stand the second matrices of their LoRA adapters, which are multiplied by what the first ones (`first`,
+    in fp32 as PEFT computes it) make of the input: so an adapter costs a fifteenth of the product and not a third.
+    """
+
     packed: torch.Tensor
+    """(out, in + rank), filled up to whole blocks"""
     bias: torch.Tensor | None
+    first: torch.Tensor | None
+    """(rank, in), of all layers and adapters one beneath the other; None where no layer has an adapter."""
+    owners: list[str]
+    """The adapter that each of `first`'s rows is of."""
+    width: int
+    """in"""
 
-    def __call__(self, x: torch.Tensor, low_rank: _LowRank | None, added: torch.Tensor | None = None) -> torch.Tensor:
+    def __call__(self, given: _Input, added: torch.Tensor | None = None) -> torch.Tensor:
         """(rows, in) to (rows, out); `added` (rows, out): what the result is added to."""
+        if self.first is not None and given.tuned is not None:
+            inner = F.linear(given.tuned.float(), self.first)
+            if given.own is not None:
+                inner *= given.own
+            given.inner.copy_(inner)
         if added is None:
-            out = _multiply(x, self.packed, self.bias, "none", [], "")
-        else:
-            out = _multiply_and_add(x, added, self.packed, self.bias, "add")
-        if low_rank is not None:
-            inner = F.linear(x[low_rank.rows].float(), low_rank.first)
-            if low_rank.own is not None:
-                inner *= low_rank.own
-            out[low_rank.rows].add_(F.linear(inner, low_rank.second))
-        return out
+            return _multiply(given.whole, self.packed, self.bias, "none", [], "")
+        return _multiply_and_add(given.whole, added, self.packed, self.bias, "add")
 
 
-@dataclass
-class _LowRank:
-    """What adapters add to a product, in fp32 as PEFT computes it: those of all its layers and of all rows as one."""
+class _Input:
+    """What products of the same width and adapters read: the input, and behind it what adapters make of it."""
 
-    rows: slice
-    first: torch.Tensor
-    second: torch.Tensor
-    own: torch.Tensor | None
-    """(rows, rank): 1 where a number is of the row's own adapter; None where all rows have the same."""
+    def __init__(self, product: _Product, rows: Sequence[str], count: int, dtype: torch.dtype):
+        width, owners = product.width, product.owners
+        self.whole = torch.zeros(count, width + len(owners) + _empty(owners), dtype=dtype)
+        self.plain = self.whole[:, :width]
+        tuned = [row for row, name in enumerate(rows) if name in owners]
+        self.tuned: torch.Tensor | None = None
+        self.own: torch.Tensor | None = None
+        """(rows, rank): 1 where a number is of the row's own adapter; None where all rows have the same."""
+        if not tuned:
+            return
+        span = slice(tuned[0], tuned[-1] + 1)
+        self.tuned, self.inner = self.plain[span], self.whole[span, width : width + len(owners)]
+        own = torch.tensor([[float(name == owner) for owner in owners] for name in rows[span]])
+        self.own = None if own.all() else own
+
+
+def _empty(owners: Sequence[str]) -> int:
+    """Columns that fill up the last block."""
+    return -len(owners) % _COLUMNS
 
 
 class _Norm:
@@ -70,11 +91,12 @@ class _Norm:
         self.weight: torch.Tensor = norm.weight
         self.least = torch.tensor(norm.variance_epsilon)
 
-    def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """(..., width) to the same."""
-        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+    def __call__(self, x: torch.Tensor, out: torch.Tensor) -> None:
+        """(..., width) to the same, into `out`."""
+        exact = x.float()
+        length = torch.linalg.vector_norm(exact, dim=-1, keepdim=True)
         scale = torch.addcmul(self.least, length, length, value=1 / x.shape[-1]).rsqrt_()
-        return (x * scale).to(x.dtype).mul_(self.weight)
+        torch.mul((exact * scale).to(x.dtype), self.weight, out=out)
 
 
 @dataclass
@@ -150,7 +172,7 @@ class QuickDecoding:
         if mask is not None:
             self._unseen = torch.zeros(rows, 1, self._length + more)
             self._unseen[:, 0, : self._length].masked_fill_(mask == 0, float("-inf"))
-        self._set_low_rank()
+        self._set_inputs()
 
     def batch_select_indices(self, indices: torch.Tensor) -> None:
         """Go on with these rows alone; called as a cache's method of this name is."""
@@ -159,7 +181,7 @@ class QuickDecoding:
         self._places = self._places[indices]
         if self._unseen is not None:
             self._unseen = self._unseen[indices]
-        self._set_low_rank()
+        self._set_inputs()
 
     def read(self, tokens: torch.Tensor) -> torch.Tensor:
         """The logits (rows, 1, vocabulary) after each row's next token (rows, 1)."""
@@ -173,40 +195,55 @@ class QuickDecoding:
         unseen = None
         if self._unseen is not None:
             unseen = self._unseen[..., :length].repeat_interleave(groups, 0)
-        empty = -rows % _ROWS if weights.dtype == torch.bfloat16 else 0
-        hidden = F.pad(hidden, (0, 0, 0, empty))
+        hidden = F.pad(hidden, (0, 0, 0, self._count - rows))
         found = torch.zeros(len(hidden), heads * width)
         by_heads = found[:rows].view(rows * groups, -1, width)
         # Of all layers at once: each view of a tensor costs a microsecond or two.
         places = self._kept[..., at, :].unbind()
         keys = self._kept[:, 0, ..., :length, :].flatten(1, 2).mT.unbind()
         values = self._kept[:, 1, ..., :length, :].flatten(1, 2).unbind()
-        for number, layer in enumerate(weights.layers):
-            asked, mixed, gate_and_up, down = self._low_rank[number]
-            out = layer.asked(layer.before_attention(hidden), asked)[:rows].view(rows, -1, width).float()
+        for layer, given, place, key, value in zip(weights.layers, self._inputs, places, keys, values, strict=True):
+            asked, mixed, gate_and_up, down = given
+            layer.before_attention(hidden, asked.plain)
+            out = layer.asked(asked)[:rows].view(rows, -1, width).float()
             turned = out[:, : heads + groups]
             if layer.of_heads:
                 for norm, one in zip(layer.of_heads, turned.split([heads, groups], 1), strict=True):
-                    one.copy_(norm(one.to(weights.dtype)))
+                    norm(one.to(weights.dtype), one)
             halves = turned.unflatten(-1, (2, -1)).flip(2).flatten(2)
             turned.mul_(cos).addcmul_(halves, sin)
-            places[number].copy_(out[:, heads:].view(rows, 2, groups, width).transpose(0, 1))
+            place.copy_(out[:, heads:].view(rows, 2, groups, width).transpose(0, 1))
             queries = (out[:, :heads] * weights.scale).view(rows * groups, -1, width)
-            scores = torch.bmm(queries, keys[number])
+            scores = torch.bmm(queries, key)
             if unseen is not None:
                 scores += unseen
-            torch.bmm(scores.softmax(-1), values[number], out=by_heads)
-            hidden = layer.mixed(found.to(weights.dtype), mixed, hidden)
-            gate, up = layer.gate_and_up(layer.before_mlp(hidden), gate_and_up).chunk(2, -1)
-            hidden = layer.down(F.silu(gate).mul_(up), down, hidden)
-        return weights.head(weights.last(hidden), self._of_head)[:rows, None]
+            torch.bmm(scores.softmax(-1), value, out=by_heads)
+            mixed.plain.copy_(found)
+            hidden = layer.mixed(mixed, hidden)
+            layer.before_mlp(hidden, gate_and_up.plain)
+            gate, up = layer.gate_and_up(gate_and_up).chunk(2, -1)
+            torch.mul(F.silu(gate), up, out=down.plain)
+            hidden = layer.down(down, hidden)
+        weights.last(hidden, self._of_head.plain)
+        return weights.head(self._of_head)[:rows, None]
 
-    def _set_low_rank(self) -> None:
-        self._low_rank = [
-            [_low_rank(one, self._rows) for one in (layer.asked, layer.mixed, layer.gate_and_up, layer.down)]
-            for layer in self._weights.layers
+    def _set_inputs(self) -> None:
+        """Where the products' inputs are written; one place for all layers whose adapters are alike."""
+        rows, weights = self._rows, self._weights
+        self._count = len(rows) + (-len(rows) % _ROWS if weights.dtype == torch.bfloat16 else 0)
+        known: dict[tuple[object, ...], _Input] = {}
+
+        def given(product: _Product) -> _Input:
+            key = (product.width, *product.owners)
+            if key not in known:
+                known[key] = _Input(product, rows, self._count, weights.dtype)
+            return known[key]
+
+        self._inputs = [
+            [given(one) for one in (layer.asked, layer.mixed, layer.gate_and_up, layer.down)]
+            for layer in weights.layers
         ]
-        self._of_head = _low_rank(self._weights.head, self._rows)
+        self._of_head = given(weights.head)
 
 
 def prepare(model: Any, spare: int) -> QuickWeights | None:
@@ -275,27 +312,26 @@ def _norms_of_heads(attention: Any) -> tuple[_Norm, _Norm]:
 
 def _product(*parts: Any) -> _Product:
     layers = [_base_layer(part) for part in parts]
-    packed = torch.ops.mkldnn._reorder_linear_weight(torch.cat([one.weight.data for one in layers]), _ROWS)
+    weight = torch.cat([one.weight.data for one in layers])
     biases = [one.bias.data for one in layers if one.bias is not None]
-    return _Product(list(parts), packed, torch.cat(biases) if biases else None)
-
-
-@torch.inference_mode()
-def _low_rank(product: _Product, rows: Sequence[str]) -> _LowRank | None:
-    """What the adapters of `rows` add to a product; None where none adds anything."""
-    tuned = [row for row, name in enumerate(rows) if name != BASE]
-    outs = [_base_layer(part).out_features for part in product.parts]
+    outs = [one.out_features for one in layers]
     firsts, seconds, owners = [], [], []
-    for name in dict.fromkeys(rows[row] for row in tuned):
-        for number, part in enumerate(product.parts):
+    for name in dict.fromkeys(name for part in parts for name in getattr(part, "lora_A", ())):
+        for number, part in enumerate(parts):
             if name not in getattr(part, "lora_A", ()):
                 continue
-            firsts.append(part.lora_A[name].weight.float())
-            second = part.lora_B[name].weight.float() * part.scaling[name]
+            firsts.append(part.lora_A[name].weight.data.float())
+            second = part.lora_B[name].weight.data.float() * part.scaling[name]
             seconds.append(F.pad(second, (0, 0, sum(outs[:number]), sum(outs[number + 1 :]))))
             owners += [name] * second.shape[1]
-    if not firsts:
-        return None
-    span = slice(tuned[0], tuned[-1] + 1)
-    own = torch.tensor([[float(name == owner) for owner in owners] for name in rows[span]])
-    return _LowRank(span, torch.cat(firsts), torch.cat(seconds, 1), None if own.all() else own)
+    first = None
+    if firsts:
+        first = torch.cat(firsts)
+        weight = torch.cat([weight, F.pad(torch.cat(seconds, 1), (0, _empty(owners))).to(weight.dtype)], 1)
+    return _Product(
+        packed=torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS),
+        bias=torch.cat(biases) if biases else None,
+        first=first,
+        owners=owners,
+        width=layers[0].in_features,
+    )

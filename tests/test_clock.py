@@ -7,7 +7,7 @@ import itertools
 import os
 import re
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from reviewing import answered_set
 from assistant.pages import run_queue, run_view
 from assistant.pages.history import history
 from assistant.terminal import tell
-from trainer import energy, events, pulse, runs, storage, store, worker
+from trainer import energy, events, jobs, pulse, runs, storage, store, worker
 from trainer.data import recipes
 from trainer.review import queue
 from trainer.review.ballots import Ballot
@@ -111,3 +111,18 @@ def test_a_clock_that_is_set_forward_makes_nothing_old(home: Path, monkeypatch: 
     with pytest.raises(KeyboardInterrupt):
         storage.keep_to_limit()
     assert young.exists()
+
+
+def test_what_is_made_after_the_clock_was_set_back_is_still_the_newest(
+    tiny_run: RunConfig, monkeypatch: pytest.MonkeyPatch
+):
+    class AnHourEarlier(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.now(tz) - timedelta(hours=1)
+
+    first = runs.create(tiny_run)
+    monkeypatch.setattr(jobs, "datetime", AnHourEarlier)
+    (runs.runs_folder() / "99999999-999999-mine").mkdir()  # no job's
+    second, third = runs.create(tiny_run), runs.create(tiny_run)
+    assert [one.id for one in runs.list_runs()[0]] == [third.id, second.id, first.id]
