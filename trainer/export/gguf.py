@@ -27,9 +27,10 @@ Type = Literal["f16", "q8_0", "q5_0", "q4_0"]
 TYPES: tuple[Type, ...] = get_args(Type)
 """From the largest to the smallest; bits a weight: 16, 8.5, 5.5, 4.5.
 
-q4_1 and q5_1 are left out. Of the embedded model they hold the weights as well as these (q4_1 was 0.02 of their spread
-off, q4_0 0.09), but as llama.cpp reads them the perplexity of reference answers was 6.2 and 1.02 against 1.002, and
-with q4_1 no answer was left as it was. Why was not found."""
+q4_1 and q5_1 are left out: the embedded model's weights were made from q4_1, so that they lie on its steps, and what
+a run changes is smaller than half a step. Rounded to the same steps 6 % of the change is left, and the tuned model
+answers as its base does (perplexity of its own answers: 6.2 times as large); q5_1, with steps between these, makes
+1.6 times the change of it. The other types keep 84 to 100 %."""
 
 
 @dataclass
