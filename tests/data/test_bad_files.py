@@ -298,6 +298,15 @@ PARTLY: list[tuple[str, bytes, list[dict[str, Any]], list[str]]] = [
         ["row 2: is not UTF-8 text (byte 0xE9); save the file as UTF-8, or mend the row"],
     ),
     (
+        "two_encodings.conll",
+        "Ménière\tB-Disease\nça\tO\n\n".encode() + b"gout\tB-Dis\xe9ase\n\nthe\tO\nankl\xe9 hurts\n",
+        [{"tokens": ["Ménière", "ça"], "tags": ["B-Disease", "O"]}],
+        [
+            "sentence at line 4, field tags: is not UTF-8 text (byte 0xE9); save the file as UTF-8, or mend the row",
+            "sentence at line 6, field tags: line 7 is not a token and an IOB tag (O, B-Name or I-Name)",
+        ],
+    ),
+    (
         "zero.csv",
         f"{HEADER}{CSV_ONE}Gout\0?,b\n{CSV_TWO}".encode(),
         [ONE, TWO],

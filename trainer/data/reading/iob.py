@@ -27,12 +27,11 @@ def read_iob(path: Path, encoding: str) -> Iterator[Record | Fault]:
     for number, found in _sentences(line for block in blocks(path, encoding) for line in block.lines):
         place = f"sentence at line {number}"
         if isinstance(found, Fault):
-            yield found.model_copy(update={"place": place})
-        elif wrong := next((wrong for token in found["tokens"] if (wrong := oddity(token, encoding))), ""):
-            tokens = [shown(token) for token in found["tokens"]]
-            yield Fault(place=place, field="tokens", message=wrong, record=found | {"tokens": tokens})
-        else:
-            yield Record(place, found)
+            yield found.model_copy(update={"place": place, "record": _shown(found.record)})
+            continue
+        odd = ((name, wrong) for name, words in found.items() for word in words if (wrong := oddity(word, encoding)))
+        name, wrong = next(odd, ("", ""))
+        yield Fault(place=place, field=name, message=wrong, record=_shown(found)) if wrong else Record(place, found)
 
 
 def _sentences(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
@@ -54,6 +53,10 @@ def _sentences(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any] | Fau
             message = f"line {broken} is not a token and an IOB tag (O, B-Name or I-Name)"
             yield first, Fault(place="", field="tags", message=message, record=found) if broken else found
             tokens, tags, first, broken = [], [], 0, 0
+
+
+def _shown(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: [shown(word) for word in words] for name, words in record.items()}
 
 
 def _token_and_tag(line: str) -> tuple[str, str] | None:
