@@ -12,15 +12,8 @@ RUN is a run on a CPU whose adapter shares a batch with its base. Measured, with
 Wanted: under 2 s to the first token once the models are loaded; both answers in at most 1.2 times the time of the
 plain one, at 40 tokens/s or more a side; a further token of both in at most 1.5 times the time of one of llama.cpp.
 The ways take turns, so that what else the machine does falls on all alike, and the median of the rounds' ratios is told
-with their range: by the clock, and by CPU time, which depends less on what else the machine does.
-
-So far measured on one core that others worked on too, in CPU time for each token after the first (embedded model, bf16,
-LoRA of rank 8 on all linear layers, prompt of 77 tokens, 14 tokens, two rounds in turn by these functions): plain 61 to
-64 ms, tuned 78 to 88, both 35 to 38 (before `evaluators.quick_decoding`: 109 to 116); llama.cpp 12 to 13, in processes
-before and after. So both take 0.58 times plain, as wanted, and 2.9 times llama.cpp, twice what is wanted. Of the 36 ms
-some 21 are the products (llama.cpp's kernels read weights faster than oneDNN's), 4 to 5 the adapter, and most of the
-rest the many small operations around them. 40 tokens/s a side were not reached on that core; two free cores were not
-had.
+with their range: by the clock, and by CPU time, which depends less on what else the machine does. What came
+of it is in docs/performance.md.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import queue
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import Any
 
 from trainer.data.sources import Progress
 from trainer.errors import UserError, of_the_disk
+
+_loading = threading.Lock()
 
 
 @dataclass
@@ -36,6 +39,15 @@ def in_a_sentence(error: Exception) -> str:
     return text.splitlines()[0] if text else type(error).__name__
 
 
+def load_libraries() -> None:
+    """Load what models and data need, before a thread uses it: of several threads that load them at once, one finds
+    half of a module, and fails with an error that is gone a moment later."""
+    with _loading:
+        import datasets  # noqa: F401
+        import torch  # noqa: F401
+        from transformers import AutoModelForCausalLM, AutoTokenizer  # noqa: F401
+
+
 def with_progress(work: Callable[[Progress], Any]) -> Iterator[Told]:
     """Do `work` in a thread and tell how far it is; raises what the work raises.
 
@@ -48,6 +60,9 @@ def with_progress(work: Callable[[Progress], Any]) -> Iterator[Told]:
 
     def run() -> None:
         try:
+            if "transformers" not in sys.modules:
+                report("Loading libraries", 0, 0)
+            load_libraries()
             told.put(Told("", done=True, result=work(report)))
         except BaseException as error:  # handed to the page, which raises it
             told.put(error)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
+from assistant.pages.background import load_libraries
 from trainer import runs
 from trainer.errors import UserError
 from trainer.model_refs import ModelRef
@@ -56,6 +57,7 @@ class Loaded:
         """The pairing of these two, loaded where it is not the one in memory."""
         with self._lock:
             if self._pairing is None or self._key != _key(first, second):
+                load_libraries()
                 from trainer import pairing
 
                 self._pairing = None  # four models at once may not fit
