@@ -35,7 +35,7 @@ class _Product:
     """Linear layers that read the same input, as one: their weights one beneath the other.
 
     Beside them stand the second matrices of their LoRA adapters, which are multiplied by what the first ones (`first`,
-    in fp32 as PEFT computes it) make of the input: so an adapter costs a fifteenth of the product and not a third.
+    in fp32 as PEFT computes it) make of the input: one pass over the weights reads both.
     """
 
     packed: torch.Tensor
