@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -17,6 +17,9 @@ from assistant import fault_log, gate
 from trainer import audit
 from trainer.actor import Actor, NotAllowed, Role, acting_as
 from trainer.errors import of_the_disk
+
+if TYPE_CHECKING:
+    from gradio.state_holder import StateHolder
 
 _PAGES = "assistant.pages."
 REVIEWER = (
@@ -53,6 +56,7 @@ _NEEDED: dict[str, Role] = {
     **dict.fromkeys(TRAINER, "trainer"),
     **dict.fromkeys(ADMINISTRATOR, "administrator"),
 }
+CLOSED_KEPT = 50  # windows
 # What a page does by itself when it is opened, or when another part of it changes: for a page that somebody does not
 # see nothing happens, and nothing needs to be said of it.
 _BY_ITSELF = {"load", "select", "change", "tick", "expand"}
@@ -90,6 +94,7 @@ class GuardedBlocks(gr.Blocks):
 
     async def process_api(self, block_fn: Any, *given: Any, **named: Any) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Call a function for whoever asks, if they may; a sentence where not."""
+        self._forget_closed_windows()
         if self.sign_in == "off":
             try:
                 return await super().process_api(block_fn, *given, **named)
@@ -123,6 +128,18 @@ class GuardedBlocks(gr.Blocks):
     def holds(self, window: str | None, name: str) -> bool:
         """Whether a window is this person's: of whoever it was first."""
         return window is None or self._held.setdefault(window, name) == name
+
+    def _forget_closed_windows(self) -> None:
+        """Gradio keeps three megabytes of every window that ever was; here those of the last that were closed are left,
+        for a telephone that wakes up again."""
+        kept: StateHolder = self.state_holder  # pyright: ignore[reportAttributeAccessIssue]
+        if len(kept.session_data) <= CLOSED_KEPT:
+            return
+        # In the order of their last use.
+        closed = [window for window, state in list(kept.session_data.items()) if state.is_closed]
+        for window in closed[:-CLOSED_KEPT]:
+            for known in (kept.session_data, kept.time_last_used, self._held):
+                known.pop(window, None)
 
     async def _nothing(self, block_fn: Any, state: Any) -> dict[str, Any]:
         """What a call gives that changes nothing on the page."""

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import re
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -327,3 +328,24 @@ def test_nothing_is_served_to_others_without_a_sign_in(
         monkeypatch.setenv(name, value)
     assert app.main([*arguments, "--port", str(free_port())]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_of_windows_that_were_closed_only_the_last_are_kept_in_memory(
+    demo: access.GuardedBlocks, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(access, "CLOSED_KEPT", 2)
+    opened: Any = demo.state_holder  # pyright: ignore[reportAttributeAccessIssue]
+    look = numbered(demo, "runs._Page.open")
+    with browser(demo, "trainer") as ben:
+        for number in range(4):
+            window = f"closed-{number}"
+            with ben.stream("GET", f"/gradio_api/heartbeat/{window}"):
+                assert call(ben, look, None, window=window)["success"]
+            deadline = time.monotonic() + 60
+            while not opened.session_data[window].is_closed:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        assert call(ben, look, None, window="open")["success"]
+        assert [one for one in opened.session_data if one.startswith("closed-")] == ["closed-2", "closed-3"]
+        assert "open" in opened.session_data and "closed-0" not in opened.time_last_used
+        assert call(ben, look, None, window="closed-0")["success"], "it begins anew where it comes back"

@@ -31,6 +31,9 @@ MODELS = {"llama", "qwen2", "qwen3"}
 
 LONGEST = 640
 """Tokens of a row up to which its attention is computed as whole matrices; beyond that PyTorch's own is faster."""
+KEPT = 256
+"""Tokens of a row up to which the backward pass finds attention's weights kept; beyond that they would take more memory
+than all else that is kept of the row."""
 
 
 def fits(run: RunConfig, settings: Any) -> bool:
@@ -125,7 +128,8 @@ class _Adapted(torch.autograd.Function):
         (above,) = upstream
         at_inner = above @ second
         to_first = (at_inner.T @ read).float()
-        to_second = (above.T @ inner).float().mul_(ctx.scale)
+        # The other way round this takes half as long again.
+        to_second = (inner.T @ above).T.float().mul_(ctx.scale)
         to_x = above @ weight if ctx.needs_input_grad[0] else None
         to_read = None
         if ctx.needs_input_grad[1]:
@@ -218,9 +222,9 @@ def _attention(
 class _Attention(torch.autograd.Function):
     """Causal attention of a row's last tokens, or all, (1, heads, queries, width), to all of it.
 
-    The backward pass computes the weights again instead of keeping them. The queries of all heads that share a key are
-    one matrix. Scores are in fp32, and so is what is taken from them in the backward pass: both are small differences
-    of large numbers.
+    Of longer rows the backward pass computes the weights again instead of keeping them. The queries of all heads that
+    share a key are one matrix. Scores are in fp32, and so is what is taken from them in the backward pass: both are
+    small differences of large numbers.
     """
 
     @staticmethod
@@ -230,16 +234,17 @@ class _Attention(torch.autograd.Function):
         query, key, value = query.reshape(groups, -1, width), key[0], value[0]
         weights = _weights(query, key, asked, scale)
         out = weights @ value
-        ctx.save_for_backward(query, key, value, out)
+        ctx.save_for_backward(query, key, value, out, weights if key.shape[1] <= KEPT else None)
         ctx.asked, ctx.scale = asked, scale
         return out.view(1, -1, asked, width)
 
     @staticmethod
     def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        query, key, value, out = ctx.saved_tensors
+        query, key, value, out, weights = ctx.saved_tensors
         width = key.shape[-1]
         above = upstream[0].reshape(query.shape)
-        weights = _weights(query, key, ctx.asked, ctx.scale)
+        if weights is None:
+            weights = _weights(query, key, ctx.asked, ctx.scale)
         to_value = weights.transpose(1, 2) @ above
         along = (above * out).sum(-1, keepdim=True, dtype=torch.float32)
         to_weights = above.float() @ value.transpose(1, 2).float()
