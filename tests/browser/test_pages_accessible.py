@@ -26,6 +26,15 @@ pytestmark = pytest.mark.timeout(600)
 Scheme = Literal["light", "dark"]
 WHO, SECRET = "Clara Diaz", "three blue herons"
 SAY = "a test interpretation assistant with the starter data, on this machine"
+ALL_DRAWN = """() => new Promise((done) => {
+  let waiting;
+  const ends = () => { watch.disconnect(); requestAnimationFrame(() => requestAnimationFrame(done)); };
+  const again = () => { clearTimeout(waiting); waiting = setTimeout(ends, 250); };
+  const watch = new MutationObserver(again);
+  watch.observe(document.body, {childList: true, subtree: true});
+  again();
+})"""
+"""Ends when nothing was put into the page for a quarter of a second, and the page's own script has seen it."""
 # The tabs that lead to each part of the pages, by their ids, and what stands there once it is drawn.
 EMPTY = {
     ("plan",): "#plan-known",
@@ -77,7 +86,7 @@ SHOWS_FOCUS = """
   return [it, it.closest('label')].some((one) => one && getComputedStyle(one).outlineStyle !== 'none');
 }
 """
-HERE = "() => { const it = document.activeElement; return (it.id || it.closest('[id]').id) + ' ' + it.outerHTML; }"
+HERE = "() => { const it = document.activeElement; return `${it.closest('[id]')?.id} ${it.outerHTML}`; }"
 
 
 def go(page: Page, *tabs: str) -> None:
@@ -86,7 +95,8 @@ def go(page: Page, *tabs: str) -> None:
 
 
 def findings(page: Page, name: str, first: Scheme = "light") -> list[str]:
-    """Serious and critical findings of what is shown now, in its colours and in the others."""
+    """Serious and critical findings of what is shown once all is drawn, in its colours and in the others."""
+    page.evaluate(ALL_DRAWN)
     found = [f"{name}: {one}" for one in page.evaluate(FIND, None)]
     other: Scheme = "dark" if first == "light" else "light"
     passes: list[tuple[Scheme, list[str] | None]] = [(other, ["color-contrast"]), (first, None)]
@@ -294,6 +304,13 @@ def test_every_other_page_is_used_by_keyboard_alone(browser: Browser, full: App)
     open_by_keyboard(page, "release", "versions")
     press_until(page, "#versions-register > button")
     page.keyboard.press("Enter")
+    press_until(page, "#versions-model input")
+    for key in (
+        "ArrowDown",
+        "ArrowDown",
+        "Enter",
+    ):  # to a checkpoint: the tuned model and its base are versions already
+        page.keyboard.press(key)
     press_until(page, "#versions-preview")
     page.keyboard.press("Space")
     expect(page.locator("#versions-drafted")).to_be_visible()
