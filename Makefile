@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: run test soak test-space demo check bench docs screenshots audit install clean
+.PHONY: run test soak test-space demo check bench docs screenshots fuzz audit install clean
 
 run: .venv/installed
 	$(BIN)/python app.py
@@ -58,6 +58,12 @@ docs: .venv/installed
 
 screenshots: .venv/installed-dev
 	$(BIN)/python docs/screenshots.py
+
+# Reading files, fuzzed by what code each input reaches. The fuzzer has no place in the environment: it is there for
+# Python 3.11 on Linux alone.
+fuzz: .venv/installed-dev
+	test -d .venv/fuzz || $(BIN)/python -m pip install --quiet --no-deps --target .venv/fuzz atheris==3.0.0
+	PYTHONPATH=.:tests/data:.venv/fuzz $(BIN)/python tests/data/fuzz_reading.py
 
 # Known weaknesses of what is installed; asks an advisory service, and fails where it cannot be reached: pip-audit's usual
 # one passes over every package that it does not know, and then finds nothing.
