@@ -183,7 +183,7 @@ def test_a_clock_that_is_set_back_changes_no_order(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(jobs, "datetime", Earlier)
         monkeypatch.setattr(time, "time", lambda: 978_300_000.0)
         second = started("second")
-        assert second.id < first.id and order() == ["first", "second"]
+        assert second.id > first.id and order() == ["first", "second"]
     soon(lambda: at_work() == "first")
 
 

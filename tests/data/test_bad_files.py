@@ -37,9 +37,13 @@ Make = Callable[[Path], None]
 
 
 def read(path: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """Records and what is said of the others, which can be written to the file of rejected rows."""
     rows = list(read_records(path))
     good = [row.values for row in rows if isinstance(row, Record)]
-    return good, [str(row) for row in rows if isinstance(row, Fault)]
+    faults = [row for row in rows if isinstance(row, Fault)]
+    for fault in faults:
+        json.dumps(fault.model_dump(), ensure_ascii=False).encode()
+    return good, [str(fault) for fault in faults]
 
 
 def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -296,6 +300,12 @@ PARTLY: list[tuple[str, bytes, list[dict[str, Any]], list[str]]] = [
         '{"question": "Ménière ça va", "answer": "é"}\n'.encode() + b'{"question": "M\xe9", "answer": "b"}\n',
         [{"question": "Ménière ça va", "answer": "é"}],
         ["row 2: is not UTF-8 text (byte 0xE9); save the file as UTF-8, or mend the row"],
+    ),
+    (
+        "half_a_character.json",
+        b'["Gout \\ud83e", {"question": "a", "answer": "b"}]',
+        [{"question": "a", "answer": "b"}],
+        ["row 1: is a text; a row has to be one JSON object"],
     ),
     (
         "two_encodings.conll",

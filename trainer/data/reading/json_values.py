@@ -68,19 +68,23 @@ def as_row(place: str, value: Any, text: str = "", careful: bool = True) -> Reco
     Whether it holds half of a character is looked for only if `careful`.
     """
     if not isinstance(value, dict):
-        return Fault(place=place, field="", message=f"is {_kind(value)}; a row has to be one JSON object", record=value)
+        message = f"is {_kind(value)}; a row has to be one JSON object"
+        return Fault(place=place, field="", message=message, record=_shown(value) if careful else value)
     for inner in value.values():
         if type(inner) is dict or type(inner) is list:
             if depth_of(value) > DEEPEST_NESTING:
-                return Fault(place=place, field="", message=DEEP, record=text.rstrip(SPACE) or None)
+                return Fault(place=place, field="", message=DEEP, record=shown(text).rstrip(SPACE) or None)
             break
     for name, inner in value.items() if careful else ():
         written = json.dumps([name, inner], ensure_ascii=False)
         if shown(written) != written:
             message = "holds half of a character (a lone surrogate such as \\ud800); write the whole, or remove it"
-            record = json.loads(shown(json.dumps(value, ensure_ascii=False)))
-            return Fault(place=place, field=shown(name), message=message, record=record)
+            return Fault(place=place, field=shown(name), message=message, record=_shown(value))
     return mended(place, value) if "record" in value and is_rejected(value) else Record(place, value)
+
+
+def _shown(value: Any) -> Any:
+    return json.loads(shown(json.dumps(value, ensure_ascii=False)))
 
 
 def _kind(value: Any) -> str:
