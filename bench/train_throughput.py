@@ -8,6 +8,9 @@ pass over the same rows: clinical answers and lab values by halves, mixed, about
 differ as real ones do. The first steps, which warm up, are not counted. Tokens are those of the rows, padding left out.
 What each has learnt is measured by one function: the mean loss of the answers of held-out rows, in fp32.
 
+LLaMA-Factory 0.9.5 on a CPU needs an environment of its own: torch's wheel for CPUs first, then its dependencies
+without torchvision and torchaudio (an empty module of the second's name does), then itself without dependencies.
+
 TRL is its SFTTrainer with bf16 autocast and no gradient checkpointing, which costs time and saves memory. The ceiling
 is what the same threads multiply in bf16, at four operations a parameter and token: twice forward, twice backward,
 since a frozen layer's own gradients are not computed.
