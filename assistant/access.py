@@ -135,11 +135,12 @@ class GuardedBlocks(gr.Blocks):
         kept: StateHolder = self.state_holder  # pyright: ignore[reportAttributeAccessIssue]
         if len(kept.session_data) <= CLOSED_KEPT:
             return
-        # In the order of their last use.
-        closed = [window for window, state in list(kept.session_data.items()) if state.is_closed]
-        for window in closed[:-CLOSED_KEPT]:
-            for known in (kept.session_data, kept.time_last_used, self._held):
-                known.pop(window, None)
+        with kept.lock:
+            # In the order of their last use.
+            closed = [window for window, state in kept.session_data.items() if state.is_closed]
+            for window in closed[:-CLOSED_KEPT]:
+                for known in (kept.session_data, kept.time_last_used, self._held):
+                    known.pop(window, None)
 
     async def _nothing(self, block_fn: Any, state: Any) -> dict[str, Any]:
         """What a call gives that changes nothing on the page."""

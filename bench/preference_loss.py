@@ -34,6 +34,8 @@ from trainer.objectives.preference_losses import judge_answers, judge_pairs
 from trainer.sections import RunConfig
 
 PAIRS, ASKED, SAID = 4, 100, 50
+GOOD = torch.tensor([True] * PAIRS + [False] * PAIRS)
+"""Which of the answers that KTO reads are good."""
 RUN = RunConfig()
 TRAINERS: dict[str, tuple[Any, Any]] = {"DPO": (DPOTrainer, DPOConfig), "KTO": (KTOTrainer, KTOConfig)}
 ROWS = {
@@ -92,7 +94,7 @@ def our_dpo(model: Any, inputs: dict[str, torch.Tensor]) -> Step:
 
 
 def our_kto(model: Any, inputs: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> Step:
-    labels, good = inputs["labels"], torch.tensor([True] * PAIRS + [False] * PAIRS)
+    labels = inputs["labels"]
     known, unrelated, tokens = (
         reference.score(model, inputs),
         reference.score(model, others),
@@ -103,7 +105,7 @@ def our_kto(model: Any, inputs: dict[str, torch.Tensor], others: dict[str, torch
         losses, rows = answer_loss.read(model, inputs).losses(labels)
         likely = reference.likelihoods(losses, rows, len(labels))
         drift = (reference.score(model, others) - unrelated).mean().clamp(min=0)
-        loss = judge_answers(KtoObjective(), likely, tokens, good, known, drift, (1.0, 1.0)).losses.mean()
+        loss = judge_answers(KtoObjective(), likely, tokens, GOOD, known, drift, (1.0, 1.0)).losses.mean()
         loss.backward()
         return loss.item()
 
@@ -128,8 +130,7 @@ def theirs(method: str, plain: Any, tokenizer: Any, batches: dict[str, dict[str,
         batch |= {f"{part}{name}": inputs[name] for name in ("input_ids", "attention_mask")}
         batch[f"{part}completion_mask"] = (inputs["labels"] != IGNORED).long()
     if method == "KTO":
-        batch |= {"label": [True] * PAIRS + [False] * PAIRS, "ref_logps": found[""], "ref_KL_logps": found["KL_"]}
-        batch["label"] = torch.tensor(batch["label"])
+        batch |= {"label": GOOD, "ref_logps": found[""], "ref_KL_logps": found["KL_"]}
     else:
         batch |= dict(zip(("ref_chosen_logps", "ref_rejected_logps"), found[""].chunk(2), strict=True))
 

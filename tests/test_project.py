@@ -36,6 +36,39 @@ def test_the_image_holds_what_the_make_file_installs_and_copies_what_there_is():
     assert sent == set(copied)
 
 
+SEVERAL_AT_ONCE = """
+import sys
+import threading
+from assistant.pages.background import with_progress
+
+class Watched:
+    loading = set()
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("datasets", "torch", "transformers"):
+            self.loading.add(threading.get_ident())
+
+def data(report):
+    from datasets import Dataset
+def tokens(report):
+    from transformers import AutoTokenizer
+def device(report):
+    import torch
+
+sys.meta_path.insert(0, Watched())
+ended = []
+threads = [
+    threading.Thread(target=lambda one=one: ended.append([told.done for told in with_progress(one)][-1]))
+    for one in (data, tokens, device)
+]
+for one in threads:
+    one.start()
+for one in threads:
+    one.join()
+print(ended, len(Watched.loading))
+"""
+
+
 def printed(code: str) -> str:
     """What a process of its own prints, in which nothing is loaded yet."""
     return subprocess.run(
@@ -72,6 +105,10 @@ def test_the_first_plan_waits_for_no_library():
         "print([name for name in ('langchain_core', 'torch') if name in sys.modules], turn.config is None)"
     )
     assert printed(code) == "[] False"
+
+
+def test_libraries_are_loaded_by_one_thread_where_several_begin_at_once():
+    assert printed(SEVERAL_AT_ONCE) == "[True, True, True] 1"
 
 
 def test_no_file_names_a_package_registry():

@@ -120,7 +120,7 @@ def new_folder(parent: Path, name: str) -> Path:
     """
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "run"
     stamp = datetime.now().strftime(_STAMP)
-    newest = max((one.name[: len(stamp)] for one in parent.iterdir() if _stamped(one.name)), default="")
+    newest = max((_stamp_of(one.name) for one in parent.iterdir()), default="")
     if newest >= stamp:
         stamp = (datetime.strptime(newest, _STAMP) + timedelta(seconds=1)).strftime(_STAMP)
     for attempt in range(1, 1000):
@@ -133,10 +133,11 @@ def new_folder(parent: Path, name: str) -> Path:
     raise RunError(f"{parent}: no free name for {stamp}-{slug}; choose another name.")
 
 
-def _stamped(name: str) -> bool:
+def _stamp_of(name: str) -> str:
+    """The time that a folder's name begins with; empty for what is no job's."""
     with suppress(ValueError):
-        return bool(datetime.strptime(name[:15], _STAMP))
-    return False
+        return datetime.strptime(name[:15], _STAMP).strftime(_STAMP)
+    return ""
 
 
 def find(known: list[str], identity: str, noun: str, command: str) -> str:

@@ -305,11 +305,7 @@ def test_every_other_page_is_used_by_keyboard_alone(browser: Browser, full: App)
     press_until(page, "#versions-register > button")
     page.keyboard.press("Enter")
     press_until(page, "#versions-model input")
-    for key in (
-        "ArrowDown",
-        "ArrowDown",
-        "Enter",
-    ):  # to a checkpoint: the tuned model and its base are versions already
+    for key in ("ArrowDown", "ArrowDown", "Enter"):  # a checkpoint: tuned model and base are versions already
         page.keyboard.press(key)
     press_until(page, "#versions-preview")
     page.keyboard.press("Space")
