@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
@@ -24,6 +24,18 @@ from trainer.runs import Run
 
 ITEMS = 200
 Updates = dict[Any, Any]
+
+
+class Shown(NamedTuple):
+    """What the page shows already: as on the Runs page, what has not changed is not drawn again."""
+
+    evaluation: str = ""
+    state: str = ""
+    counts: tuple[int, ...] = ()
+    """Suites, latencies and gradients measured, and notes."""
+
+
+NOTHING = Shown()
 
 
 @dataclass
@@ -99,7 +111,7 @@ class _Page:
             self.notes = html(elem_id="release-notes", visible=False)
             self.report = html(elem_id="release-report", visible=False)
         self.timer = gr.Timer(REFRESH_SECONDS, active=False)
-        self.shown = gr.State(())  # as on the Runs page: what has not changed is not drawn again
+        self.shown = gr.State(NOTHING)
         self.outputs = [self.nothing, self.body, self.run, *self._of_run_parts(), *self._of_one()]
 
     def _of_run_parts(self) -> list[Any]:
@@ -114,7 +126,7 @@ class _Page:
     def connect(self) -> None:
         """Every event of the page."""
         one, asked = self._of_one(), [self.run, self.data, self.items, self.against]
-        self.run.input(self._of_run, self.run, [*self._of_run_parts(), *one], **QUIET)
+        self.run.input(self._of_run, [self.run, self.shown], [*self._of_run_parts(), *one], **QUIET)
         self.select.input(self.show, self.select, one, **QUIET)
         self.timer.tick(self.show, [self.select, self.shown], one, **QUIET)
         self.upload.upload(self._take, self.upload, [self.data, self.said], **QUIET)
@@ -138,7 +150,7 @@ class _Page:
             **self._of_run(chosen),
         }
 
-    def _of_run(self, identity: str | None) -> Updates:
+    def _of_run(self, identity: str | None, shown: Shown = NOTHING) -> Updates:
         """The run's evaluations, the newest shown, and what it can be compared with."""
         others = [(runs.label(run), run.id) for run in runs.list_runs()[0] if run.weights and run.id != identity]
         page: Updates = {
@@ -148,9 +160,9 @@ class _Page:
             **self.export.open(identity),
         }
         found = evaluations.list_evaluations(identity) if identity else []
-        return page | self.show(found[0].id if found else None)
+        return page | self.show(found[0].id if found else None, shown)
 
-    def show(self, identity: str | None, shown: tuple = ()) -> Updates:
+    def show(self, identity: str | None, shown: Shown = NOTHING) -> Updates:
         """One evaluation's part of the page; `shown` is what it shows already."""
         try:
             evaluation = evaluations.get(identity) if identity else None
@@ -165,21 +177,23 @@ class _Page:
                 self.select: gr.Dropdown([], value=None, visible=False),
                 self.confirm: gr.Row(visible=False),
                 self.timer: gr.Timer(active=False),
-                self.shown: (),
+                self.shown: NOTHING,
             }
         past, active = history(evaluation.folder), evaluation.status.state in ACTIVE
         report = evaluation.report()
         measured = (len(report.suites), len(report.latency), len(report.gradient)) if report else ()
-        now = (evaluation.id, evaluation.status.state, *measured, len(past.notes))
+        now = Shown(evaluation.id, evaluation.status.state, (*measured, len(past.notes)))
         page: Updates = {
             self.state: gr.HTML(release_view.state(evaluation, past), visible=True),
             self.timer: gr.Timer(active=active),
             self.shown: now,
         }
-        if now == tuple(shown):
+        if now == shown:
             return page
         known = evaluations.list_evaluations(evaluation.request.run)
         notes = release_view.notes(evaluation, past)
+        if evaluation.id != shown.evaluation:
+            page[self.confirm] = gr.Row(visible=False)
         return page | {
             self.select: gr.Dropdown([(_label(one), one.id) for one in known], value=evaluation.id, visible=True),
             self.notes: gr.HTML(notes, visible=bool(notes)),
@@ -187,7 +201,6 @@ class _Page:
             self.stop: gr.Button(visible=active),
             self.resume: gr.Button(visible=evaluation.status.state in ("stopped", "failed")),
             self.delete: gr.Button(visible=not active),
-            self.confirm: gr.Row(visible=False),
         }
 
     def _take(self, file: str) -> Updates:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
 
@@ -23,6 +23,20 @@ from trainer.sections import RunConfig
 
 REFRESH_SECONDS = 2.0
 Updates = dict[Any, Any]
+
+
+class Shown(NamedTuple):
+    """What the page shows already: as on the Runs page, what has not changed is not drawn again."""
+
+    search: str = ""
+    state: str = ""
+    written: int = 0
+    """Bytes that its trials have written."""
+    remark: str = ""
+    """What its place in the queue says."""
+
+
+NOTHING = Shown()
 
 
 @dataclass
@@ -89,8 +103,7 @@ class _Page:
             self.found = html(elem_id="search-found")
             self.trials = html(elem_id="search-table")
         self.timer = gr.Timer(REFRESH_SECONDS, active=False)
-        # What the page shows already: nothing is drawn again that has not changed.
-        self.shown = gr.State(())
+        self.shown = gr.State(NOTHING)
         begin = [self.nothing, self.new, self.source, self.proposal, self.told, self.select]
         self.outputs = [*begin, *self._of_one()]
 
@@ -131,9 +144,9 @@ class _Page:
         page |= self._propose(source, advice_search.MINUTES) if source else {}
         return page | self.show(shown)
 
-    def show(self, identity: str | None, shown: tuple = ()) -> Updates:
+    def show(self, identity: str | None, shown: Shown = NOTHING) -> Updates:
         """One search's part of the page; `shown` is what it shows already."""
-        hidden: Updates = {self.body: gr.Column(visible=False), self.timer: gr.Timer(active=False), self.shown: ()}
+        hidden: Updates = {self.body: gr.Column(visible=False), self.timer: gr.Timer(active=False), self.shown: NOTHING}
         if not identity:
             return hidden
         try:
@@ -143,8 +156,8 @@ class _Page:
             return hidden
         active = search.status.state in ACTIVE
         remark = queue.remark(search)
-        now = (search.id, search.status.state, _written(search), remark)
-        if now == tuple(shown):
+        now = Shown(search.id, search.status.state, _written(search), remark)
+        if now == shown:
             return {self.timer: gr.Timer(active=active)}
         found = details(search)
         notes = search_view.notes(search, found)
@@ -161,7 +174,7 @@ class _Page:
             self.timer: gr.Timer(active=active),
             self.shown: now,
         }
-        if not shown or shown[0] != search.id or not active:
+        if search.id != shown.search:
             page[self.confirm] = gr.Row(visible=False)
         page[self.trial] = gr.Dropdown(_trials(search), value=found.search.best)
         return page
