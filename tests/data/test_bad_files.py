@@ -455,8 +455,8 @@ PARTLY: list[tuple[str, bytes, list[dict[str, Any]], list[str]]] = [
         f'{LINE_ONE}\n{{"question": "a", "answer": "b \\ud83d"}}\n{{"question": "\\ud83d\\ude00"}}\n'.encode(),
         [ONE, {"question": "😀"}],
         [
-            "row 2, field answer: holds half of a character (a lone surrogate such as \\ud800); write the whole, or "
-            "remove it"
+            "row 2, field answer: holds what is no text (a zero byte, or half of a character such as \\ud800); write "
+            "what was meant, or remove it"
         ],
     ),
     (
@@ -464,8 +464,17 @@ PARTLY: list[tuple[str, bytes, list[dict[str, Any]], list[str]]] = [
         f'[{LINE_ONE}, {{"question": "a", "answer": ["b", "\\uDC00"]}}, {LINE_TWO}]'.encode(),
         [ONE, TWO],
         [
-            "row 2, field answer: holds half of a character (a lone surrogate such as \\ud800); write the whole, or "
-            "remove it"
+            "row 2, field answer: holds what is no text (a zero byte, or half of a character such as \\ud800); write "
+            "what was meant, or remove it"
+        ],
+    ),
+    (
+        "zero.jsonl",
+        f'{LINE_ONE}\n{{"question": "a", "answer": "b \\u0000"}}\n{{"question": "\\\\u0000"}}\n'.encode(),
+        [ONE, {"question": "\\u0000"}],
+        [
+            "row 2, field answer: holds what is no text (a zero byte, or half of a character such as \\ud800); write "
+            "what was meant, or remove it"
         ],
     ),
     (

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
 from trainer.errors import UserError
+
+LOST = "\ufffd"
+"""What stands for bytes that were no text, where the text has to be shown or written."""
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 class DataError(UserError):
@@ -30,8 +35,22 @@ class Fault(BaseModel):
     record: Any = None
     """The row as it was found: an object of its columns, or the line's text where it is not even that."""
 
+    @field_validator("*")
+    @classmethod
+    def _can_be_written(cls, value: Any) -> Any:
+        return writable(value)
+
     def __str__(self) -> str:
         return f"{self.place}, field {self.field}: {self.message}" if self.field else f"{self.place}: {self.message}"
+
+
+def writable(value: Any) -> Any:
+    """The value as UTF-8 can hold it: in its texts, zero bytes and halves of characters become `LOST`."""
+    if isinstance(value, dict):
+        return {writable(name): writable(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [writable(inner) for inner in value]
+    return _NO_TEXT.sub(LOST, value) if isinstance(value, str) else value
 
 
 # Bounds on what one file may hold. They stop a file that was made to fill the memory, not a large honest one.

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
-from trainer.data.reading.lines import TOO_LONG, Block, blocks, oddity, shown
+from trainer.data.reading.lines import TOO_LONG, Block, blocks, oddity
 from trainer.data.reading.rejected import BEYOND
-from trainer.data.records import LARGEST_RECORD, DataError, Fault, Record
+from trainer.data.records import LARGEST_RECORD, DataError, Fault, Record, writable
 
 _QUOTE = (
     "has a quote that is never closed, or a quote inside a quoted cell, which has to be written twice; "
@@ -57,7 +57,7 @@ def read_delimited(path: Path, encoding: str, delimiter: str) -> Iterator[Record
                 elif not names:
                     if cells == ["sep=", ""]:
                         continue  # Excel's way of saying what separates the cells
-                    names = column_names(path.name, [shown(cell) for cell in cells])
+                    names = column_names(path.name, writable(cells))
                     width = len(names)
                 else:
                     row += 1
@@ -73,7 +73,7 @@ def read_delimited(path: Path, encoding: str, delimiter: str) -> Iterator[Record
             row += 1
             place, line = f"row {row} (line {first})", start.lines[first - start.first]
             if start.cut:
-                yield Fault(place=place, field="", message=TOO_LONG, record=shown(line).rstrip("\n"))
+                yield Fault(place=place, field="", message=TOO_LONG, record=line.rstrip("\n"))
             else:
                 yield _open_quote(place, names, line, delimiter)
             rest = [block.lines[max(0, first + 1 - block.first) :] for block in kept]
@@ -102,7 +102,7 @@ def _blocks_of(kept: Iterable[Block], first: int, last: int) -> list[Block]:
 
 def _odd_row(place: str, names: list[str], cells: list[str], of: list[Block], encoding: str) -> Record | Fault:
     if any(block.cut for block in of):
-        return Fault(place=place, field="", message=TOO_LONG, record=shown(" ".join(cells))[:200])
+        return Fault(place=place, field="", message=TOO_LONG, record=" ".join(cells)[:200])
     if any(block.odd for block in of):
         for name, cell in zip(names, cells, strict=False):
             if wrong := oddity(cell, encoding):
@@ -125,9 +125,8 @@ def ragged(place: str, names: list[str], cells: list[str]) -> Fault | None:
 
 
 def _as_found(names: list[str], cells: list[str]) -> dict[str, object]:
-    found: dict[str, object] = {name: shown(cell) for name, cell in zip(names, cells, strict=False)}
-    beyond = [shown(cell) for cell in cells[len(names) :]]
-    return found | ({BEYOND: beyond} if beyond else {})
+    found: dict[str, object] = dict(zip(names, cells, strict=False))
+    return found | ({BEYOND: cells[len(names) :]} if len(cells) > len(names) else {})
 
 
 def _open_quote(place: str, names: list[str], line: str, delimiter: str) -> Fault:
@@ -138,4 +137,4 @@ def _open_quote(place: str, names: list[str], line: str, delimiter: str) -> Faul
         # Only where the line itself ends inside the quote is it sure which cell it is.
         cells = next(csv.reader([line], delimiter=delimiter))
         field = names[min(len(cells), len(names)) - 1] if "end of data" in str(error) else ""
-    return Fault(place=place, field=field, message=_QUOTE, record=shown(line).rstrip("\r\n"))
+    return Fault(place=place, field=field, message=_QUOTE, record=line.rstrip("\r\n"))

@@ -8,7 +8,7 @@ from typing import Any
 
 from trainer.data.reading.archives import check_office
 from trainer.data.reading.delimited import column_names, ragged
-from trainer.data.reading.lines import TOO_LONG, oddity, pieces, shown
+from trainer.data.reading.lines import TOO_LONG, oddity, pieces
 from trainer.data.records import LARGEST_RECORD, DataError, Fault, Record
 
 # A table of a Word document is rows where it names one of these pairs; any other table is part of the text.
@@ -33,12 +33,12 @@ def read_text(path: Path, encoding: str) -> Iterator[Record | Fault]:
         parts.append(piece)
         length += len(piece)
         if length > LARGEST_RECORD:
-            yield Fault(place=path.name, field="text", message=TOO_LONG, record=shown(parts[0][:200]) + "…")
+            yield Fault(place=path.name, field="text", message=TOO_LONG, record=parts[0][:200] + "…")
             return
     text = "".join(parts).lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n").strip()
     values = {"text": text, "document": path.name}
     if wrong := oddity(text, encoding):
-        yield Fault(place=path.name, field="text", message=wrong, record=values | {"text": shown(text)})
+        yield Fault(place=path.name, field="text", message=wrong, record=values)
     else:
         yield Record(path.name, values)
 

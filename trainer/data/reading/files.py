@@ -17,10 +17,9 @@ from trainer.data.reading.documents import read_text, read_word
 from trainer.data.reading.iob import read_iob
 from trainer.data.reading.json_document import read_json
 from trainer.data.reading.json_lines import read_json_lines
-from trainer.data.reading.lines import shown
 from trainer.data.reading.parquet import read_parquet
 from trainer.data.reading.workbooks import read_workbook
-from trainer.data.records import DataError, Fault, Record
+from trainer.data.records import DataError, Fault, Record, writable
 
 # Files that lie beside data and are about it.
 _ABOUT_DATA = {"licence", "license", "copying", "notice", "readme", "changelog", "citation"}
@@ -82,7 +81,7 @@ def _folder(path: Path) -> Iterator[Record | Fault]:
     found: list[Path] = []
 
     def unreadable(error: OSError) -> None:
-        place = shown(Path(error.filename).relative_to(path.parent).as_posix())
+        place = writable(Path(error.filename).relative_to(path.parent).as_posix())
         raise DataError(f"The folder {place} cannot be read ({error.strerror}); see that you may, or take it out.")
 
     for folder, folders, files in os.walk(path, onerror=unreadable):
@@ -94,7 +93,7 @@ def _folder(path: Path) -> Iterator[Record | Fault]:
 
     def parts() -> Iterator[tuple[str, Path | Fault]]:
         for file in sorted(found, key=lambda file: file.relative_to(path).as_posix()):
-            place = shown(file.relative_to(path).as_posix())
+            place = writable(file.relative_to(path).as_posix())
             if not file.is_symlink():
                 yield place, file
             elif not file.resolve().is_relative_to(top):

@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from trainer.data.reading.lines import blocks, oddity, shown
+from trainer.data.reading.lines import blocks, oddity
 from trainer.data.records import Fault, Record
 
 _TAG = re.compile(r"^(?:O|[BI]-\S+)$")
@@ -27,11 +27,11 @@ def read_iob(path: Path, encoding: str) -> Iterator[Record | Fault]:
     for number, found in _sentences(line for block in blocks(path, encoding) for line in block.lines):
         place = f"sentence at line {number}"
         if isinstance(found, Fault):
-            yield found.model_copy(update={"place": place, "record": _shown(found.record)})
+            yield found.model_copy(update={"place": place})
             continue
         odd = ((name, wrong) for name, words in found.items() for word in words if (wrong := oddity(word, encoding)))
         name, wrong = next(odd, ("", ""))
-        yield Fault(place=place, field=name, message=wrong, record=_shown(found)) if wrong else Record(place, found)
+        yield Fault(place=place, field=name, message=wrong, record=found) if wrong else Record(place, found)
 
 
 def _sentences(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any] | Fault]]:
@@ -53,10 +53,6 @@ def _sentences(lines: Iterable[str]) -> Iterator[tuple[int, dict[str, Any] | Fau
             message = f"line {broken} is not a token and an IOB tag (O, B-Name or I-Name)"
             yield first, Fault(place="", field="tags", message=message, record=found) if broken else found
             tokens, tags, first, broken = [], [], 0, 0
-
-
-def _shown(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: [shown(word) for word in words] for name, words in record.items()}
 
 
 def _token_and_tag(line: str) -> tuple[str, str] | None:

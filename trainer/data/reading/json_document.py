@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.data.reading.json_values import DEEP, SPACE, Unusable, as_object, as_row, decode, not_json
-from trainer.data.reading.lines import TOO_LONG, may_hold_halves, pieces
+from trainer.data.reading.lines import TOO_LONG, may_hold_no_text, pieces
 from trainer.data.records import LARGEST_RECORD, Fault, Record
 
 _LONGEST_TOKEN = 64  # characters; an error so near the end of what was read may only mean that more has to be read
@@ -110,7 +110,7 @@ class _Document:
             if piece:
                 self._lines += self._text.count("\n", 0, self._at)
                 self._text, self._at = self._text[self._at :] + piece, 0
-                self.careful = may_hold_halves(self._text)
+                self.careful = may_hold_no_text(self._text)
                 return True
         return False
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from trainer.data.reading.json_values import SPACE, Unusable, as_row, decode, not_json
-from trainer.data.reading.lines import TOO_LONG, blocks, may_hold_halves, oddity, shown
-from trainer.data.records import DEEPEST_NESTING, Fault, Record
+from trainer.data.reading.lines import TOO_LONG, blocks, may_hold_no_text, oddity
+from trainer.data.records import DEEPEST_NESTING, Fault, Record, writable
 
 _FEW = DEEPEST_NESTING - 2  # brackets: with no more of them, nothing is nested deeper than that
 
@@ -15,7 +15,7 @@ _FEW = DEEPEST_NESTING - 2  # brackets: with no more of them, nothing is nested 
 def read_json_lines(path: Path, encoding: str) -> Iterator[Record | Fault]:
     """A record a line; a line that is none is a fault, and lines of nothing are left out."""
     for block in blocks(path, encoding):
-        odd, careful = block.odd, may_hold_halves(block.text)
+        odd, careful = block.odd, may_hold_no_text(block.text)
         for number, line in enumerate(block.lines, block.first):
             place = f"row {number}"
             if odd and (wrong := TOO_LONG if block.cut else oddity(line, encoding)):
@@ -56,7 +56,7 @@ def _indented(place: str, text: str) -> Record | Fault:
 
 def _found(line: str) -> object:
     """A line that is no text, as it can be written: an object of its columns where it is one otherwise."""
-    text = shown(line).strip(SPACE)
+    text = writable(line).strip(SPACE)
     try:
         value, end = decode(text)
     except (ValueError, RecursionError):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from trainer.data.reading.lines import shown
 from trainer.data.reading.rejected import is_rejected, mended
-from trainer.data.records import DEEPEST_NESTING, Fault, Record, depth_of
+from trainer.data.records import DEEPEST_NESTING, Fault, Record, depth_of, writable
 
 SPACE = " \t\r\n"
 DEEP = f"is nested more than {DEEPEST_NESTING} levels deep; give flat objects"
+
+_NO_TEXT = (
+    "holds what is no text (a zero byte, or half of a character such as \\ud800); write what was meant, or remove it"
+)
 
 
 class Unusable(ValueError):
@@ -50,7 +53,7 @@ def not_json(place: str, text: str, error: Exception) -> Fault:
     message = (
         DEEP if isinstance(error, RecursionError) else f"is not valid JSON ({_why(error, text)}); mend or remove it"
     )
-    return Fault(place=place, field="", message=message, record=shown(text).rstrip(SPACE) or None)
+    return Fault(place=place, field="", message=message, record=text.rstrip(SPACE) or None)
 
 
 def _why(error: Exception, text: str) -> str:
@@ -65,26 +68,20 @@ def _why(error: Exception, text: str) -> str:
 def as_row(place: str, value: Any, text: str = "", careful: bool = True) -> Record | Fault:
     """A decoded value as a record, where it can be one. `text` is the row as it was found, if it is still known.
 
-    Whether it holds half of a character is looked for only if `careful`.
+    Whether it holds what is no text is looked for only if `careful`.
     """
-    if not isinstance(value, dict):
-        message = f"is {_kind(value)}; a row has to be one JSON object"
-        return Fault(place=place, field="", message=message, record=_shown(value) if careful else value)
-    for inner in value.values():
+    for inner in value.values() if isinstance(value, dict) else [value]:
         if type(inner) is dict or type(inner) is list:
             if depth_of(value) > DEEPEST_NESTING:
-                return Fault(place=place, field="", message=DEEP, record=shown(text).rstrip(SPACE) or None)
+                return Fault(place=place, field="", message=DEEP, record=text.rstrip(SPACE) or None)
             break
+    if not isinstance(value, dict):
+        message = f"is {_kind(value)}; a row has to be one JSON object"
+        return Fault(place=place, field="", message=message, record=value)
     for name, inner in value.items() if careful else ():
-        written = json.dumps([name, inner], ensure_ascii=False)
-        if shown(written) != written:
-            message = "holds half of a character (a lone surrogate such as \\ud800); write the whole, or remove it"
-            return Fault(place=place, field=shown(name), message=message, record=_shown(value))
+        if writable([name, inner]) != [name, inner]:
+            return Fault(place=place, field=name, message=_NO_TEXT, record=value)
     return mended(place, value) if "record" in value and is_rejected(value) else Record(place, value)
-
-
-def _shown(value: Any) -> Any:
-    return json.loads(shown(json.dumps(value, ensure_ascii=False)))
 
 
 def _kind(value: Any) -> str:

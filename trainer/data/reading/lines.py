@@ -10,18 +10,16 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from trainer.data.records import LARGEST_RECORD
+from trainer.data.records import LARGEST_RECORD, LOST
 
 _PIECE = 1 << 18  # bytes
-LOST = "\ufffd"
-"""What stands for bytes that were no text, where the text has to be shown or written."""
-_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+_NO_TEXT = re.compile(r"\\u(?:[dD][89a-fA-F]|0000)")
 TOO_LONG = f"is longer than {LARGEST_RECORD:,} characters; split it, or remove it"
 
 
-def may_hold_halves(text: str) -> bool:
-    """Whether a JSON text may hold half of a character, written as an escape or left by bytes that are no text."""
-    return not _writable(text) or ("\\" in text and _HALF.search(text) is not None)
+def may_hold_no_text(text: str) -> bool:
+    """Whether a JSON text may hold a zero byte or half of a character, as an escape or left by bytes of no text."""
+    return not _is_text(text) or ("\\" in text and _NO_TEXT.search(text) is not None)
 
 
 class Block(NamedTuple):
@@ -66,7 +64,7 @@ def blocks(path: Path, encoding: str) -> Iterator[Block]:
             del lines[0]
             cut = False
         if lines:
-            odd = "\0" in text or not _writable(text) or (wide and LOST in text)
+            odd = "\0" in text or not _is_text(text) or (wide and LOST in text)
             yield Block(number, text, lines, odd)
             number += len(lines)
         if cut or len(pending) > LARGEST_RECORD:
@@ -89,15 +87,7 @@ def oddity(text: str, encoding: str) -> str:
     return "" if byte is None else f"is not {name} text (byte 0x{byte:02X}); save the file as UTF-8, or mend the row"
 
 
-def shown(text: str) -> str:
-    """A text that can be written as UTF-8: what is no text, zero bytes too, becomes the replacement mark."""
-    text = text.replace("\0", LOST)
-    if _writable(text):
-        return text
-    return "".join(LOST if "\ud800" <= character <= "\udfff" else character for character in text)
-
-
-def _writable(text: str) -> bool:
+def _is_text(text: str) -> bool:
     if text.isascii():
         return True
     try:

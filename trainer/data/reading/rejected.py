@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from trainer.data.reading.lines import LOST, shown
-from trainer.data.records import Fault, Record
+from trainer.data.records import LOST, Fault, Record
 
 BEYOND = "beyond the columns"
 """Key of a rejected row's cells for which the file names no column."""
@@ -27,7 +26,7 @@ def write_rejected(path: Path, faults: Iterable[Fault]) -> int:
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             for fault in faults:
-                file.write(shown(json.dumps(fault.model_dump(), ensure_ascii=False, default=str)) + "\n")
+                file.write(json.dumps(fault.model_dump(), ensure_ascii=False, default=str) + "\n")
                 count += 1
         os.replace(name, path)
     except BaseException:
