@@ -119,10 +119,10 @@ def new_folder(parent: Path, name: str) -> Path:
     Its id sorts behind those that are there, also in the hour that summer time gives back or after a clock was set.
     """
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "run"
-    stamp = datetime.now().strftime(_STAMP)
-    newest = max((_stamp_of(one.name) for one in parent.iterdir()), default="")
-    if newest >= stamp:
-        stamp = (datetime.strptime(newest, _STAMP) + timedelta(seconds=1)).strftime(_STAMP)
+    stamp = f"{datetime.now():{_STAMP}}"
+    newest = max((when for one in parent.iterdir() if (when := made_at(one.name))), default=None)
+    if newest and f"{newest:{_STAMP}}" >= stamp:
+        stamp = f"{newest + timedelta(seconds=1):{_STAMP}}"
     for attempt in range(1, 1000):
         folder = parent / (f"{stamp}-{slug}" + (f"-{attempt}" if attempt > 1 else ""))
         try:
@@ -133,11 +133,11 @@ def new_folder(parent: Path, name: str) -> Path:
     raise RunError(f"{parent}: no free name for {stamp}-{slug}; choose another name.")
 
 
-def _stamp_of(name: str) -> str:
-    """The time that a folder's name begins with; empty for what is no job's."""
+def made_at(identity: str) -> datetime | None:
+    """The time that a job's id, or a draft's, begins with; None where it begins with none."""
     with suppress(ValueError):
-        return datetime.strptime(name[:15], _STAMP).strftime(_STAMP)
-    return ""
+        return datetime.strptime(identity[:15], _STAMP)
+    return None
 
 
 def find(known: list[str], identity: str, noun: str, command: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -140,11 +139,8 @@ def clone(run: Run) -> Run:
 
 def label(run: Run) -> str:
     """A run's name and when it was made, as a list of runs shows it."""
-    try:
-        when = datetime.strptime(run.id[:15], "%Y%m%d-%H%M%S").strftime("%-d %b %Y, %H:%M:%S")
-    except ValueError:
-        when = run.id
-    return f"{run.config.output.name} · {when}"
+    made = jobs.made_at(run.id)
+    return f"{run.config.output.name} · {f'{made:%-d %b %Y, %H:%M:%S}' if made else run.id}"
 
 
 def delete(run: Run) -> None:

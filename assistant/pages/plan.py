@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from assistant.pages.style import QUIET, html, notice, page_title
 from assistant.planner import dialogue, drafts, starter_run, suggestions
 from assistant.planner.dialogue import Turn
 from assistant.planner.drafts import Draft, DraftError
-from trainer import catalogue, hardware, readiness, runs, sizing
+from trainer import catalogue, hardware, jobs, readiness, runs, sizing
 from trainer import config as run_config
 from trainer.config import ConfigError
 from trainer.duration import total_steps
@@ -329,7 +328,8 @@ class _Page:
 
 
 def _when(draft: Draft) -> str:
-    return datetime.strptime(draft.id[:15], "%Y%m%d-%H%M%S").strftime("%-d %b %Y, %H:%M")
+    made = jobs.made_at(draft.id)
+    return f"{made:%-d %b %Y, %H:%M}" if made else draft.id
 
 
 def _exported(draft: Draft) -> Path:

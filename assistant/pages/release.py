@@ -15,7 +15,7 @@ from assistant.pages.background import in_a_sentence, said
 from assistant.pages.history import history
 from assistant.pages.runs import REFRESH_SECONDS
 from assistant.pages.style import QUIET, empty, html, page_title
-from trainer import runs
+from trainer import jobs, runs
 from trainer.evaluation import evaluations, harden
 from trainer.evaluation.evaluations import Evaluation
 from trainer.evaluation.request import EvaluationRequest
@@ -262,9 +262,8 @@ class _Page:
 
 def _label(evaluation: Evaluation) -> str:
     """When it was made and what it is: "25 Nov, 03:20 · 8 sets"."""
-    from datetime import datetime
-
-    when = datetime.strptime(evaluation.id[:15], "%Y%m%d-%H%M%S").strftime("%-d %b, %H:%M")
+    made = jobs.made_at(evaluation.id)
+    when = f"{made:%-d %b, %H:%M}" if made else evaluation.id
     sets = len(evaluation.request.suites)
     what = "attack and training against it" if evaluation.request.harden else f"{sets} set{'' if sets == 1 else 's'}"
     return f"{when} · {what}" + (" · against an earlier model" if evaluation.request.against else "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime
 from html import escape
 from typing import Any
 
@@ -125,9 +124,5 @@ def _line(one: queue.Waiting) -> str:
 
 def _label(kind: str, identity: str) -> str:
     """What a list shows of a job: its name, what it is, and when it was made."""
-    stamp, name = identity[:15], identity[16:]
-    try:
-        when = datetime.strptime(stamp, "%Y%m%d-%H%M%S").strftime("%-d %b, %H:%M")
-    except ValueError:
-        return f"{identity} · {kind}"
-    return f"{name} · {kind} · {when}"
+    made = jobs.made_at(identity)
+    return f"{identity[16:]} · {kind} · {made:%-d %b, %H:%M}" if made else f"{identity} · {kind}"

@@ -14,7 +14,7 @@ from assistant.pages.style import QUIET, empty, html, page_title
 from assistant.planner import advice_search, dialogue, draft_of_run, drafts
 from assistant.search_words import details, value
 from trainer import config as run_config
-from trainer import hardware, queue, readiness, runs
+from trainer import hardware, jobs, queue, readiness, runs
 from trainer.errors import UserError
 from trainer.jobs import ACTIVE
 from trainer.search import journal, outcome, searches
@@ -279,7 +279,9 @@ def _trials(search: Search) -> list[tuple[str, int]]:
 
 
 def _label(search: Search) -> str:
-    return f"{search.request.run.output.name} · {search.request.method} · {search.id[:15]}"
+    made = jobs.made_at(search.id)
+    when = f"{made:%-d %b, %H:%M:%S}" if made else search.id
+    return f"{search.request.run.output.name} · {search.request.method} · {when}"
 
 
 def _written(search: Search) -> int:
