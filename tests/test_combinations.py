@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from trainer import combinations, config
-from trainer.combinations import IMPOSSIBLE, Impossible, faults
+from trainer import config, impossible_pairs
+from trainer.combinations import faults
 from trainer.features import DEVICES, METHODS, OBJECTIVES, OPTIONS, Feature, switched_on
+from trainer.impossible_pairs import IMPOSSIBLE, Impossible
 
 FEATURES = {feature.name: feature for feature in METHODS + OBJECTIVES + OPTIONS + DEVICES}
 
@@ -30,15 +31,15 @@ def test_each_feature_is_on_where_it_is_switched_on_and_off_by_default(feature: 
 def test_a_variant_shares_the_fate_of_its_method():
     prefixes = switched_on(FEATURES["prefix for each task"], FEATURES["gradient checkpointing"])
     assert [fault.field for fault in faults(prefixes)] == ["schedule.gradient_checkpointing"]
-    row = next(line for line in combinations.table().splitlines() if line.startswith("| prefix for each task |"))
+    row = next(line for line in impossible_pairs.table().splitlines() if line.startswith("| prefix for each task |"))
     crossed = [(OPTIONS + DEVICES)[place].name for place, cell in enumerate(row.split("|")[2:-1]) if "✗" in cell]
     assert {"gradient checkpointing", "EWC", "meta-learning", "gradient surgery"} <= set(crossed)
     assert "distillation" not in crossed
 
 
 def test_the_table_in_the_docs_is_the_one_that_the_rules_make():
-    written = combinations.DOCS.read_text(encoding="utf-8")
-    assert written == combinations.table(), "run `python -m trainer.combinations`"
+    written = impossible_pairs.DOCS.read_text(encoding="utf-8")
+    assert written == impossible_pairs.table(), "run `python -m trainer.impossible_pairs`"
 
 
 @pytest.mark.parametrize(

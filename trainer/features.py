@@ -1,6 +1,6 @@
 """What a run file can switch on, by name: methods with their variants, objectives, and the options beside them.
 
-`trainer.combinations` says which of them go together.
+`trainer.impossible_pairs` says which of them go together.
 """
 
 from __future__ import annotations
