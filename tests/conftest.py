@@ -108,7 +108,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def embedded_cache() -> Iterator[Path]:
-    """Cache of the converted embedded model, kept between test runs: converting takes half a minute."""
+    """Cache of the converted embedded model, kept between test runs: converting takes some seconds."""
     import os
 
     folder = ROOT / ".cache" / "models"

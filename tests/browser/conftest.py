@@ -21,6 +21,7 @@ from trainer import runs
 from trainer.runs import Run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+CACHE = ROOT / ".cache" / "models"  # the embedded model is converted once for all homes
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -71,7 +72,7 @@ def browser() -> Iterator[Browser]:
 def _served(home: Path, *arguments: str) -> Iterator[App]:
     """`python app.py` with this home and these arguments; what it writes to stderr is shown where it does not start."""
     port, said = free_port(), home.parent / "stderr.txt"
-    environment = {**os.environ, "BEDSIDE_HOME": str(home), "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "BEDSIDE_HOME": str(home), "BEDSIDE_CACHE": str(CACHE), "HF_HUB_OFFLINE": "1"}
     environment.pop("SPACE_ID", None)
     with said.open("w") as stderr:
         process = subprocess.Popen(
