@@ -143,14 +143,14 @@ def _train(run: Run, reporter: Reporter) -> None:
     else:
         from trainer import engine
 
-        _keep_what_was_loaded()
+        keep_what_was_loaded()
         engine.train(run.config, reporter)
 
 
 def _search(search: Search, reporter: Reporter) -> None:
     from trainer.search import search as order_of_work
 
-    _keep_what_was_loaded()
+    keep_what_was_loaded()
     order_of_work.search(search.request, reporter)
 
 
@@ -164,14 +164,14 @@ def _evaluate(evaluation: Evaluation, reporter: Reporter) -> None:
     from trainer.evaluation.evaluate import evaluate
     from trainer.evaluation.harden import follow
 
-    _keep_what_was_loaded()
+    keep_what_was_loaded()
     evaluate(evaluation.request, reporter)
     if evaluation.request.harden is not None:
         follow(evaluation.request, reporter)
     reporter.enter("done")
 
 
-def _keep_what_was_loaded() -> None:
+def keep_what_was_loaded() -> None:
     """The libraries stay until the process ends: looking through them for garbage takes a third of a second each time,
     and a run does it half a dozen times."""
     gc.freeze()

@@ -46,6 +46,7 @@ def main(folder: Path, settings: list[str]) -> None:
     config = run_config.with_values(config, dict(one.split("=", 1) for one in settings))
     _share_cores(config)
     launch.begin(config.hardware.device)
+    worker.keep_what_was_loaded()
     if not launch.is_main():
         with suppress(StopRequested):
             engine.train(config, Mute(folder, status))
