@@ -56,13 +56,18 @@ def losses_and_gradients(model: PeftModel, inputs: dict[str, torch.Tensor]) -> t
 
 
 @pytest.mark.parametrize("model_type", sorted(quick_layers.MODELS))
-@pytest.mark.parametrize("longest", [quick_layers.LONGEST, 5])
+@pytest.mark.parametrize(
+    "bounds",
+    [{}, {"LONGEST": 5}, {"BLOCK": 2}, {"BLOCK": 2, "KEPT": 0}],
+    ids=["whole rows", "PyTorch's attention", "blocks", "blocks, computed again"],
+)
 @pytest.mark.parametrize("left", [False, True], ids=["padded right", "padded left"])
 @pytest.mark.parametrize("shared", [False, True], ids=["all different", "beginnings shared"])
 def test_losses_and_gradients_are_those_of_the_plain_layers(
-    monkeypatch: pytest.MonkeyPatch, model_type: str, longest: int, left: bool, shared: bool
+    monkeypatch: pytest.MonkeyPatch, model_type: str, bounds: dict[str, int], left: bool, shared: bool
 ):
-    monkeypatch.setattr(quick_layers, "LONGEST", longest)
+    for name, bound in bounds.items():
+        monkeypatch.setattr(quick_layers, name, bound)
     plain, slow = losses_and_gradients(adapted(model_type, quick=False), batch(left, shared))
     quick, fast = losses_and_gradients(adapted(model_type, quick=True), batch(left, shared))
     torch.testing.assert_close(quick, plain, rtol=1e-5, atol=1e-5)

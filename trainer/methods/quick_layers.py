@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -29,11 +30,12 @@ ROWS = "rows"
 MODELS = {"llama", "qwen2", "qwen3"}
 """Decoders that are built of RMS norms, a gated SiLU, and full causal attention."""
 
-LONGEST = 640
-"""Tokens of a row up to which its attention is computed as whole matrices; beyond that PyTorch's own is faster."""
-KEPT = 256
-"""Tokens of a row up to which the backward pass finds attention's weights kept; beyond that they would take more memory
-than all else that is kept of the row."""
+LONGEST = 1024
+"""Tokens of a row up to which its attention is computed here; beyond that PyTorch's own is as fast, and keeps less."""
+KEPT = 512
+"""Tokens of a row up to which the backward pass finds attention's weights kept; beyond that it computes them again."""
+BLOCK = 128
+"""Queries, about, that are computed together."""
 
 
 def fits(run: RunConfig, settings: Any) -> bool:
@@ -222,35 +224,61 @@ def _attention(
 class _Attention(torch.autograd.Function):
     """Causal attention of a row's last tokens, or all, (1, heads, queries, width), to all of it.
 
-    Of longer rows the backward pass computes the weights again instead of keeping them. The queries of all heads that
-    share a key are one matrix. Scores are in fp32, and so is what is taken from them in the backward pass: both are
-    small differences of large numbers.
+    It goes by blocks of queries, each with the tokens that its last one sees: so nearly half of the products is never
+    computed. The queries of all heads that share a key are one matrix. Scores are in fp32, and so is what is taken from
+    them in the backward pass: both are small differences of large numbers.
     """
 
     @staticmethod
     def forward(ctx: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:
-        groups, _, width = key.shape[1:]
-        asked = query.shape[2]
-        query, key, value = query.reshape(groups, -1, width), key[0], value[0]
-        weights = _weights(query, key, asked, scale)
-        out = weights @ value
-        ctx.save_for_backward(query, key, value, out, weights if key.shape[1] <= KEPT else None)
-        ctx.asked, ctx.scale = asked, scale
-        return out.view(1, -1, asked, width)
+        key, value = key[0], value[0]
+        groups, length, width = key.shape
+        query = query.reshape(groups, -1, query.shape[2], width).contiguous()
+        found, kept = [], []
+        for at, seen in _blocks(query.shape[2], length):
+            asked = query.narrow(2, *at).reshape(groups, -1, width)
+            weights = _weights(asked, key.narrow(1, 0, seen), at[1], scale)
+            found.append((weights @ value.narrow(1, 0, seen)).view(groups, -1, at[1], width))
+            kept.append(weights)
+        out = _joined(found)
+        ctx.save_for_backward(query, key, value, out, *(kept if length <= KEPT else []))
+        ctx.scale = scale
+        return out.view(1, -1, *out.shape[2:])
 
     @staticmethod
     def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        query, key, value, out, weights = ctx.saved_tensors
-        width = key.shape[-1]
-        above = upstream[0].reshape(query.shape)
-        if weights is None:
-            weights = _weights(query, key, ctx.asked, ctx.scale)
-        to_value = weights.transpose(1, 2) @ above
+        query, key, value, out, *kept = ctx.saved_tensors
+        groups, length, width = key.shape
+        above = upstream[0].reshape(query.shape).contiguous()
         along = (above * out).sum(-1, keepdim=True, dtype=torch.float32)
-        to_weights = above.float() @ value.transpose(1, 2).float()
-        to_scores = to_weights.sub_(along).mul_(weights).mul_(ctx.scale).to(query.dtype)
-        to_query, to_key = to_scores @ key, to_scores.transpose(1, 2) @ query
-        return to_query.view(1, -1, ctx.asked, width), to_key[None], to_value[None], None
+        exact = value.transpose(1, 2).float()
+        found = []
+        to_key = to_value = key.new_empty(0)
+        for number, (at, seen) in enumerate(_blocks(query.shape[2], length)):
+            asked, block = (one.narrow(2, *at).reshape(groups, -1, width) for one in (query, above))
+            weights = kept[number] if kept else _weights(asked, key.narrow(1, 0, seen), at[1], ctx.scale)
+            to_weights = block.float() @ exact.narrow(2, 0, seen)
+            to_scores = to_weights.sub_(along.narrow(2, *at).reshape(groups, -1, 1)).mul_(weights).mul_(ctx.scale)
+            to_scores = to_scores.to(query.dtype)
+            found.append((to_scores @ key.narrow(1, 0, seen)).view(groups, -1, at[1], width))
+            if number == 0:  # the last block, which sees the whole row
+                to_key, to_value = to_scores.transpose(1, 2) @ asked, weights.transpose(1, 2) @ block
+            else:
+                to_key.narrow(1, 0, seen).baddbmm_(to_scores.transpose(1, 2), asked)
+                to_value.narrow(1, 0, seen).baddbmm_(weights.transpose(1, 2), block)
+        return _joined(found).view(1, -1, *query.shape[2:]), to_key[None], to_value[None], None
+
+
+def _joined(blocks: list[torch.Tensor]) -> torch.Tensor:
+    """What was computed of the blocks, (groups, heads of each, queries, width), the last one first, as one."""
+    return torch.cat(blocks[::-1], 2) if len(blocks) > 1 else blocks[0]
+
+
+def _blocks(asked: int, length: int) -> list[tuple[tuple[int, int], int]]:
+    """Where each block of queries begins, its length, and how many of the row's tokens it sees; the last one first."""
+    count = max(1, round(asked / BLOCK))
+    ends = [asked * number // count for number in range(count + 1)]
+    return [((begin, end - begin), length - asked + end) for begin, end in reversed([*pairwise(ends)])]
 
 
 def _weights(query: torch.Tensor, key: torch.Tensor, asked: int, scale: float) -> torch.Tensor:

@@ -64,8 +64,8 @@ def optimizer(model: Any, run: RunConfig) -> torch.optim.Optimizer:
     """AdamW over `groups`; with a 4-bit base the paged 8-bit one, whose states leave a GPU that is full (L1.3)."""
     chosen = groups(model, run)
     if run.model.quantization == "none":
-        # One kernel for all weights of a group; on a CPU, and for weights that are shared out, the usual way.
-        fused = run.hardware.device == "cuda" and run.hardware.strategy == "ddp"
+        # One kernel for all weights of a group; it does not know weights that are shared out.
+        fused = run.hardware.strategy == "ddp"
         return torch.optim.AdamW(chosen, lr=run.schedule.learning_rate, betas=BETAS, fused=fused or None)
     from bitsandbytes.optim.adamw import PagedAdamW8bit
     from bitsandbytes.optim.optimizer import GlobalOptimManager
