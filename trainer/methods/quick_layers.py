@@ -238,7 +238,7 @@ class _Attention(torch.autograd.Function):
         for at, seen in _blocks(query.shape[2], length):
             asked = query.narrow(2, *at).reshape(groups, -1, width)
             weights = _weights(asked, key.narrow(1, 0, seen), at[1], scale)
-            found.append((weights @ value.narrow(1, 0, seen)).view(groups, -1, at[1], width))
+            found.append(torch.bmm(weights, value.narrow(1, 0, seen)).view(groups, -1, at[1], width))
             kept.append(weights)
         out = _joined(found)
         ctx.save_for_backward(query, key, value, out, *(kept if length <= KEPT else []))
@@ -257,12 +257,13 @@ class _Attention(torch.autograd.Function):
         for number, (at, seen) in enumerate(_blocks(query.shape[2], length)):
             asked, block = (one.narrow(2, *at).reshape(groups, -1, width) for one in (query, above))
             weights = kept[number] if kept else _weights(asked, key.narrow(1, 0, seen), at[1], ctx.scale)
-            to_weights = block.float() @ exact.narrow(2, 0, seen)
+            to_weights = torch.bmm(block.float(), exact.narrow(2, 0, seen))
             to_scores = to_weights.sub_(along.narrow(2, *at).reshape(groups, -1, 1)).mul_(weights).mul_(ctx.scale)
             to_scores = to_scores.to(query.dtype)
-            found.append((to_scores @ key.narrow(1, 0, seen)).view(groups, -1, at[1], width))
+            found.append(torch.bmm(to_scores, key.narrow(1, 0, seen)).view(groups, -1, at[1], width))
             if number == 0:  # the last block, which sees the whole row
-                to_key, to_value = to_scores.transpose(1, 2) @ asked, weights.transpose(1, 2) @ block
+                to_key = torch.bmm(to_scores.transpose(1, 2), asked)
+                to_value = torch.bmm(weights.transpose(1, 2), block)
             else:
                 to_key.narrow(1, 0, seen).baddbmm_(to_scores.transpose(1, 2), asked)
                 to_value.narrow(1, 0, seen).baddbmm_(weights.transpose(1, 2), block)
@@ -285,6 +286,6 @@ def _weights(query: torch.Tensor, key: torch.Tensor, asked: int, scale: float) -
     """(groups, queries, length) of (groups, queries, width) and (groups, length, width); the queries of each head are
     the last `asked` tokens."""
     length = key.shape[1]
-    scores = ((query.float() * scale) @ key.transpose(1, 2).float()).view(len(key), -1, asked, length)
+    scores = torch.bmm(query.float() * scale, key.transpose(1, 2).float()).view(len(key), -1, asked, length)
     future = torch.full((asked, length), float("-inf")).triu_(1 + length - asked)
     return scores.add_(future).softmax(-1).to(query.dtype).view(*query.shape[:2], length)
