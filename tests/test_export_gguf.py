@@ -11,6 +11,7 @@ import pytest
 import torch
 from chatml import CHATML
 from gguf import GGUFReader
+from safetensors.torch import load_file, save_file
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
@@ -111,11 +112,13 @@ def test_what_each_type_loses(finished_run: Run, merged: Path, tmp_path: Path):
     assert {row.right.n for row in rows} == {4}
 
 
-def test_a_file_of_other_weights_is_caught(
-    finished_run: Run, merged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(gguf, "_turned", lambda values, heads: 30 * values)
-    gguf.write(merged, tmp_path / "wrong.gguf", "f16", "tiny")
+def test_a_file_of_other_weights_is_caught(finished_run: Run, merged: Path, tmp_path: Path):
+    other = shutil.copytree(merged, tmp_path / "other")
+    (weights,) = other.glob("*.safetensors")
+    values = load_file(weights)
+    values["model.norm.weight"] *= -1  # what the run learnt to say becomes what it says last
+    save_file(values, weights, metadata={"format": "pt"})
+    gguf.write(other, tmp_path / "wrong.gguf", "f16", "tiny")
     with pytest.raises(ExportError, match=r"wrong\.gguf is not the merged model: .* explains 0\.02"):
         quantisation_loss(finished_run.config, merged, {"f16": tmp_path / "wrong.gguf"}, 4)
 
