@@ -104,6 +104,7 @@ def train(config: RunConfig, reporter: Reporter) -> None:
         watch.close()
     if launch.from_main(reporter.stop_requested()):
         _save(trainer, config, folder)
+        launch.leave()
         raise StopRequested
     for monitor in monitors:
         vars(monitor).update(launch.from_main(monitor.verdict()))

@@ -8,6 +8,7 @@ what it decided (`from_main`). In a process that trains alone every function her
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 WAIT = timedelta(hours=2)
 """Longest that processes wait for one that works alone: the main one, while it prepares the data."""
+PARTING_SECONDS = 1.0
 T = TypeVar("T")
 
 
@@ -78,6 +80,9 @@ def leave() -> None:
     if group := _group():
         group.barrier()
         group.destroy_process_group()
+        # Gloo's threads give back what was sent, for which they need Python's lock; whoever frees the wrapped model holds
+        # that lock while it waits for these threads to end. Without this pause both waited for ever, once in some dozens.
+        time.sleep(PARTING_SECONDS)
 
 
 def wait() -> None:
