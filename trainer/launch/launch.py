@@ -80,8 +80,8 @@ def leave() -> None:
     if group := _group():
         group.barrier()
         group.destroy_process_group()
-        # Gloo's threads give back what was sent, for which they need Python's lock; whoever frees the wrapped model holds
-        # that lock while it waits for these threads to end. Without this pause both waited for ever, once in some dozens.
+        # Gloo's threads give back what was sent, for which they need Python's lock; whoever frees the wrapped model
+        # holds that lock while it waits for these threads to end. Without this pause a run could hang here for good.
         time.sleep(PARTING_SECONDS)
 
 
