@@ -212,12 +212,23 @@ def _logits(half: pairing.Half) -> torch.Tensor:
         return answering.core(input_ids=ids, past_key_values=answering.cache).logits
 
 
-def test_the_prompted_base_is_asked_beside_them(run: Run):
+def test_the_prompted_base_is_asked_beside_them(run: Run, monkeypatch: pytest.MonkeyPatch):
+    asked, plain = [], pairing.stream_alone
+
+    def seen(model: Any, tokenizer: Any, messages: Any, *rest: Any, **more: Any) -> Any:
+        asked.append(messages)
+        return plain(model, tokenizer, messages, *rest, **more)
+
+    monkeypatch.setattr(pairing, "stream_alone", seen)
     pair = pairing.load(ModelRef(run=run.id, part="base"), ModelRef(run=run.id))
     assert pair.can_prompt
     sides: dict[str, Answer] = last(pair.ask(ASK, SHORT, prompted=True))
     assert list(sides) == ["first", "second", PROMPTED]
-    # The tiny base may say the same; it is not as sure of it after two worked examples.
+    ((*_, question, answer, other, reply, last_question),) = asked
+    assert [one["role"] for one in (question, answer, other, reply)] == ["user", "assistant"] * 2
+    assert {answer["content"], reply["content"]} <= {"yes", "no"} and last_question["content"] == ASK[0]["content"]
+    # The tiny base may say the same; it is not as sure of it after two worked examples. Which these are goes by the
+    # path of the run's data, and after some of them it is very nearly as sure.
     assert sides[PROMPTED].tokens and sides[PROMPTED].confidence != pytest.approx(sides["first"].confidence, rel=2e-6)
     both = pairing.load(ModelRef(run=run.id), ModelRef(run=another(run, "second", 2).id))
     assert not both.can_prompt

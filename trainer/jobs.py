@@ -140,6 +140,12 @@ def made_at(identity: str) -> datetime | None:
     return None
 
 
+def when(identity: str, form: str) -> str:
+    """The time that an id begins with, as `strftime` writes it; the id itself where it begins with none."""
+    made = made_at(identity)
+    return made.strftime(form) if made else identity
+
+
 def find(known: list[str], identity: str, noun: str, command: str) -> str:
     """The one id that is `identity`, or that starts so; raises `RunError`."""
     matches = [name for name in known if name == identity] or [name for name in known if name.startswith(identity)]

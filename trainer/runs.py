@@ -139,8 +139,7 @@ def clone(run: Run) -> Run:
 
 def label(run: Run) -> str:
     """A run's name and when it was made, as a list of runs shows it."""
-    made = jobs.made_at(run.id)
-    return f"{run.config.output.name} · {f'{made:%-d %b %Y, %H:%M:%S}' if made else run.id}"
+    return f"{run.config.output.name} · {jobs.when(run.id, '%-d %b %Y, %H:%M:%S')}"
 
 
 def delete(run: Run) -> None:

@@ -185,7 +185,7 @@ class _Page:
         for sentence in unreadable:
             gr.Warning(sentence)
         here = next((one for one in found if one.id == identity), None)
-        choices = [(f"{one.title} · {_when(one)}", one.id) for one in found]
+        choices = [(f"{one.title} · {jobs.when(one.id, '%-d %b %Y, %H:%M')}", one.id) for one in found]
         return {
             self.select: gr.Dropdown(choices=choices, value=here.id if here else None),
             self.export: gr.DownloadButton(value=str(_exported(here)) if here else None, visible=here is not None),
@@ -325,11 +325,6 @@ class _Page:
         except (DraftError, runs.RunError, OSError) as error:
             return {self.faults: gr.HTML(notice("This run cannot start", [in_a_sentence(error)]), visible=True)}
         return {self.faults: gr.HTML(visible=False), self.started: run.id}
-
-
-def _when(draft: Draft) -> str:
-    made = jobs.made_at(draft.id)
-    return f"{made:%-d %b %Y, %H:%M}" if made else draft.id
 
 
 def _exported(draft: Draft) -> Path:

@@ -262,9 +262,7 @@ class _Page:
 
 def _label(evaluation: Evaluation) -> str:
     """When it was made and what it is: "25 Nov, 03:20 · 8 sets"."""
-    made = jobs.made_at(evaluation.id)
-    when = f"{made:%-d %b, %H:%M}" if made else evaluation.id
-    sets = len(evaluation.request.suites)
+    when, sets = jobs.when(evaluation.id, "%-d %b, %H:%M"), len(evaluation.request.suites)
     what = "attack and training against it" if evaluation.request.harden else f"{sets} set{'' if sets == 1 else 's'}"
     return f"{when} · {what}" + (" · against an earlier model" if evaluation.request.against else "")
 

@@ -279,8 +279,7 @@ def _trials(search: Search) -> list[tuple[str, int]]:
 
 
 def _label(search: Search) -> str:
-    made = jobs.made_at(search.id)
-    when = f"{made:%-d %b, %H:%M:%S}" if made else search.id
+    when = jobs.when(search.id, "%-d %b, %H:%M:%S")
     return f"{search.request.run.output.name} · {search.request.method} · {when}"
 
 

@@ -21,7 +21,6 @@ from trainer import runs
 from trainer.runs import Run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-CACHE = ROOT / ".cache" / "models"  # the embedded model is converted once for all homes
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -72,7 +71,7 @@ def browser() -> Iterator[Browser]:
 def _served(home: Path, *arguments: str) -> Iterator[App]:
     """`python app.py` with this home and these arguments; what it writes to stderr is shown where it does not start."""
     port, said = free_port(), home.parent / "stderr.txt"
-    environment = {**os.environ, "BEDSIDE_HOME": str(home), "BEDSIDE_CACHE": str(CACHE), "HF_HUB_OFFLINE": "1"}
+    environment = {**os.environ, "BEDSIDE_HOME": str(home), "HF_HUB_OFFLINE": "1"}
     environment.pop("SPACE_ID", None)
     with said.open("w") as stderr:
         process = subprocess.Popen(
@@ -88,14 +87,14 @@ def _served(home: Path, *arguments: str) -> Iterator[App]:
 
 
 @pytest.fixture(scope="session")
-def serve() -> Callable[..., AbstractContextManager[App]]:
+def serve(embedded_cache: Path) -> Callable[..., AbstractContextManager[App]]:
     """Serves a home of a test's own (the folder, then arguments of `app.py`), as long as the `with` lasts."""
     return _served
 
 
 @pytest.fixture(scope="session")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """The app with an empty home, the same for all tests."""
+def app(embedded_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The app with an empty home, the same for all tests; the embedded model is converted once for all homes."""
     with _served(tmp_path_factory.mktemp("app") / "home") as one:
         yield one
 

@@ -239,9 +239,10 @@ class _Attention(torch.autograd.Function):
             asked = query.narrow(2, *at).reshape(groups, -1, width)
             weights = _weights(asked, key.narrow(1, 0, seen), at[1], scale)
             found.append(torch.bmm(weights, value.narrow(1, 0, seen)).view(groups, -1, at[1], width))
-            kept.append(weights)
+            if length <= KEPT:
+                kept.append(weights)
         out = _joined(found)
-        ctx.save_for_backward(query, key, value, out, *(kept if length <= KEPT else []))
+        ctx.save_for_backward(query, key, value, out, *kept)
         ctx.scale = scale
         return out.view(1, -1, *out.shape[2:])
 
